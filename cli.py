@@ -1,0 +1,5 @@
+"""The gatepost command line."""
+
+
+def main() -> None:
+    """Run the command line."""

@@ -1,0 +1,1 @@
+"""Settings: what an admin edits, and the code that reads it."""

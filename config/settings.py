@@ -1,0 +1,276 @@
+"""Typed settings: every key of gatepost.toml, its default and what it accepts.
+
+Made once at start by `config.loader.load` and passed down; nothing reads
+settings globally. Values arrive here as TOML gives them and leave as typed,
+frozen objects: sizes in bytes, rates as `Rate`, listen addresses as `Address`.
+"""
+
+import re
+from ipaddress import ip_network
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from config.units import Address, Rate, parse_size
+
+# Labels of 1 to 63 letters, digits and hyphens (RFC 1035 2.3.1), lower-cased.
+_DOMAIN = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+_ROLE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+
+
+def _domain(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    name = value.strip().rstrip(".").lower()
+    if not _DOMAIN.fullmatch(name):
+        raise ValueError('a domain name is written like "mail.example.edu"')
+    return name
+
+
+def _size(value: object) -> object:
+    if isinstance(value, str):
+        return parse_size(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError('a size is a number with K, M, G or T, such as "500M"')
+    return value
+
+
+def _rate(value: object) -> object:
+    if isinstance(value, Rate):
+        return value
+    return Rate.parse(value if isinstance(value, str) else "")
+
+
+def _address(value: object) -> object:
+    if isinstance(value, Address):
+        return value
+    return Address.parse(value if isinstance(value, str) else "")
+
+
+def _spamd(value: object) -> object:
+    """spamd is named as spamc(1) does it: ``host:port``, ``unix:/path``, or nothing."""
+    if value is None or isinstance(value, Address):
+        return value
+    if not isinstance(value, str):
+        raise ValueError('spamd is "HOST:PORT", "unix:/absolute/path", or "" for none')
+    if value == "":
+        return None
+    return Address.parse(value if value.startswith(("unix:", "inet:")) else f"inet:{value}")
+
+
+def _network(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return str(ip_network(value))
+    except ValueError as error:
+        raise ValueError(f'a network is written like "192.0.2.0/24": {error}') from None
+
+
+Domain = Annotated[str, BeforeValidator(_domain)]
+Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
+RateT = Annotated[Rate, BeforeValidator(_rate)]
+Listen = Annotated[Address, BeforeValidator(_address)]
+Spamd = Annotated[Address | None, BeforeValidator(_spamd)]
+Network = Annotated[str, BeforeValidator(_network)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+
+
+class Site(_Section):
+    """Who we are."""
+
+    domains: tuple[Domain, ...] = Field(min_length=1, strict=False)
+    campus_domains: tuple[Domain, ...] = Field(default=(), strict=False)
+    campus_networks: tuple[Network, ...] = Field(default=(), strict=False)
+    postmaster: str = ""
+    help_url: str = ""
+    mail_home: str = "/var/vmail/{name}"
+    mail_uid: int = Field(default=5000, ge=1)
+    mail_gid: int = Field(default=5000, ge=1)
+    # The key of the keyed hashes (identity data). Apart from the store, so that
+    # a stolen database alone tells nothing.
+    key_file: str = "/etc/gatepost/secret.key"
+
+    @field_validator("mail_home")
+    @classmethod
+    def _home_has_name(cls, value: str) -> str:
+        if "{name}" not in value or not value.startswith("/"):
+            raise ValueError('a mail home is an absolute path with {name} in it')
+        return value
+
+    @model_validator(mode="after")
+    def _postmaster_default(self) -> Self:
+        if not self.postmaster:
+            object.__setattr__(self, "postmaster", f"postmaster@{self.domains[0]}")
+        return self
+
+
+class Store(_Section):
+    """Where people, exemptions and counters live."""
+
+    url: str
+
+    @field_validator("url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if not value.startswith(("sqlite:////", "postgresql://", "mariadb://")):
+            raise ValueError(
+                'a store is "sqlite:////absolute/path", "postgresql://…" or "mariadb://…"'
+            )
+        return value
+
+
+class Role(_Section):
+    """What an account of this role may do."""
+
+    mailbox: Size
+    attachments: Size
+    send: tuple[RateT, ...] = Field(strict=False)
+    whitelist_conditions: tuple[str, ...] = Field(default=(), strict=False)
+
+
+class Limits(_Section):
+    """Sending limits that hold for everybody."""
+
+    client: tuple[RateT, ...] = Field(default=(Rate(200, 3600),), strict=False)
+    recipients_per_message: int = Field(default=100, ge=1)
+    charge_at: Literal["RCPT", "DATA", "END-OF-MESSAGE"] = "DATA"
+    mode: Literal["enforce", "observe"] = "enforce"
+    on_store_loss: Literal["local", "defer"] = "local"
+
+
+class Whitelist(_Section):
+    """Self-service registration (R13)."""
+
+    minutes: int = Field(default=60, ge=1, le=1440)
+    lifts: tuple[Literal["client", "account"], ...] = Field(default=("client",), strict=False)
+
+
+class Attachments(_Section):
+    """Attachment limits (R9)."""
+
+    applies_to: Literal["recipient", "sender", "both"] = "recipient"
+    advice: str = "Send a cloud link instead."
+
+
+class Spam(_Section):
+    """The spam verdict and its tag (R10)."""
+
+    spamd: Spamd = Address("inet", host="127.0.0.1", port=783)
+    subject_tag: str = Field(default="***SPAM*** ", min_length=1, max_length=64)
+    scan: Size = Field(default=512 * 1024, ge=1024)
+    on_spamd_loss: Literal["deliver", "tempfail"] = "deliver"
+
+    @field_validator("subject_tag")
+    @classmethod
+    def _tag_is_a_header_text(cls, value: str) -> str:
+        if not value.isascii() or not value.isprintable():
+            raise ValueError("a subject tag is printable ASCII (it stands raw in a header)")
+        return value
+
+
+class Policyd(_Section):
+    """The Postfix policy daemon."""
+
+    listen: tuple[Listen, ...] = Field(
+        default=(Address("inet", host="127.0.0.1", port=10040),), min_length=1, strict=False
+    )
+
+
+class Milter(_Section):
+    """The milter. Over TCP, steps without a reply stall 40 ms a message: prefer unix."""
+
+    listen: Listen = Address("unix", path="/run/gatepost/milter.sock")
+
+
+class Auth(_Section):
+    """authd, asked by checkpassword (unix) and Lua (loopback)."""
+
+    listen: tuple[Listen, ...] = Field(
+        default=(
+            Address("unix", path="/run/gatepost/auth.sock"),
+            Address("inet", host="127.0.0.1", port=10042),
+        ),
+        min_length=1,
+        strict=False,
+    )
+
+
+class Portal(_Section):
+    """The self-service pages."""
+
+    listen: Listen = Address("inet", host="127.0.0.1", port=10043)
+    base_url: str = ""
+    trusted_proxies: tuple[Network, ...] = Field(default=("127.0.0.1/32",), strict=False)
+
+    @field_validator("base_url")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        if value and not value.startswith(("https://", "http://")):
+            raise ValueError("a base URL starts with https://")
+        return value.rstrip("/")
+
+
+# R8, R9 and R14 as shipped. A site's table for one of these changes only the keys it names.
+SHIPPED_ROLES: dict[str, dict[str, object]] = {
+    "staff": {
+        "mailbox": "5120M",
+        "attachments": "500M",
+        "send": ["1000/1h", "5000/1d"],
+        "whitelist_conditions": ["normal"],
+    },
+    "student": {
+        "mailbox": "500M",
+        "attachments": "50M",
+        "send": ["200/1h", "500/1d"],
+        "whitelist_conditions": ["normal", "resumption"],
+    },
+    "alumni": {
+        "mailbox": "50M",
+        "attachments": "10M",
+        "send": ["100/1h", "200/1d"],
+        "whitelist_conditions": [],
+    },
+}
+
+
+class Settings(_Section):
+    """The whole of gatepost.toml."""
+
+    site: Site
+    store: Store
+    roles: dict[str, Role]
+    limits: Limits = Limits()
+    whitelist: Whitelist = Whitelist()
+    attachments: Attachments = Attachments()
+    spam: Spam = Spam()
+    policyd: Policyd = Policyd()
+    milter: Milter = Milter()
+    auth: Auth = Auth()
+    portal: Portal = Portal()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shipped_roles(cls, value: object) -> object:
+        """Lay the site's role tables over the shipped ones."""
+        if not isinstance(value, dict):
+            return value
+        roles = value.get("roles", {})
+        if not isinstance(roles, dict):
+            return value
+        merged: dict[str, object] = {**SHIPPED_ROLES, **roles}
+        for name, table in roles.items():
+            if isinstance(table, dict):
+                merged[name] = {**SHIPPED_ROLES.get(name, {}), **table}
+        return {**value, "roles": merged}
+
+    @field_validator("roles")
+    @classmethod
+    def _role_names(cls, value: dict[str, Role]) -> dict[str, Role]:
+        for name in value:
+            if not _ROLE.fullmatch(name):
+                raise ValueError(f"a role name is lower-case letters, digits, - and _: {name!r}")
+        return value

@@ -1,0 +1,37 @@
+"""What a service says to systemd and gets from it; without systemd, nothing happens.
+
+sd_notify(3) and sd_listen_fds(3), in the few lines the protocol needs.
+"""
+
+import os
+import socket
+
+_FIRST_FD = 3  # SD_LISTEN_FDS_START
+
+
+def notify(*states: str) -> None:
+    """Send *states* such as ``"READY=1"`` or ``"STOPPING=1"`` to the service manager."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return
+    if path.startswith("@"):  # abstract socket
+        path = "\0" + path[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        try:
+            channel.connect(path)
+            channel.sendall("\n".join(states).encode())
+        except OSError:
+            return  # a manager that went away must not stop mail
+
+
+def inherited_sockets() -> list[socket.socket]:
+    """Return the listening sockets systemd opened for us; empty without socket activation."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    count = int(os.environ.get("LISTEN_FDS", "0"))
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        os.environ.pop(name, None)  # not for our children
+    sockets = [socket.socket(fileno=fd) for fd in range(_FIRST_FD, _FIRST_FD + count)]
+    for each in sockets:
+        each.set_inheritable(False)
+    return sockets

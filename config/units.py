@@ -1,0 +1,114 @@
+"""The values people write in gatepost.toml: sizes, rates, listen addresses.
+
+Pure. Every parser raises ``ValueError`` with a text that says what is accepted.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+_SIZE = re.compile(r"(\d{1,12})([KMGT]?)")
+_FACTOR = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SPAN = re.compile(r"(\d{1,6})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_RATE = re.compile(r"(\d{1,9})/(\d{1,6}[smhd])")
+
+# The limiter counts in sixtieths of the window; a window under a minute would
+# need slots under a second.
+MIN_WINDOW = 60
+MAX_WINDOW = 366 * 86400  # a slot of more than six hours would tell nobody anything
+MAX_PORT = 65535
+# sun_path holds 108 bytes with its NUL (unix(7)).
+MAX_UNIX_PATH = 107
+
+
+def parse_size(text: str) -> int:
+    """Return bytes for ``"500M"``; K, M, G, T are powers of 1024 as in Dovecot's quota."""
+    found = _SIZE.fullmatch(text.strip())
+    if not found:
+        raise ValueError('a size is a number with K, M, G or T, such as "500M"')
+    return int(found[1]) * _FACTOR[found[2]]
+
+
+def format_size(size: int) -> str:
+    """Return *size* bytes for people: ``"10 MiB"``, exact multiples without a fraction."""
+    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= factor:
+            return f"{size // factor} {unit}" if size % factor == 0 else f"{size / factor:.1f} {unit}"
+    return f"{size} bytes"
+
+
+def parse_span(text: str) -> int:
+    """Return seconds for ``"60m"``."""
+    found = _SPAN.fullmatch(text.strip())
+    if not found:
+        raise ValueError('a time span is a number with s, m, h or d, such as "60m"')
+    return int(found[1]) * _SECONDS[found[2]]
+
+
+def format_span(seconds: int) -> str:
+    """Return *seconds* as a limit is spoken: ``"hour"``, ``"2 days"``, ``"90 minutes"``."""
+    for unit, factor in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds % factor == 0:
+            count = seconds // factor
+            return unit if count == 1 else f"{count} {unit}s"
+    return f"{seconds} seconds"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Rate:
+    """At most *limit* recipients in any *window* seconds."""
+
+    limit: int
+    window: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Rate":
+        """Read ``"200/1h"``."""
+        found = _RATE.fullmatch(text.replace(" ", ""))
+        if not found:
+            raise ValueError('a rate is recipients per time, such as "200/1h" or "1000/1d"')
+        window = parse_span(found[2])
+        if not MIN_WINDOW <= window <= MAX_WINDOW:
+            raise ValueError("the time of a rate is between 1 minute (1m) and 366 days (366d)")
+        return cls(limit=int(found[1]), window=window)
+
+    def __str__(self) -> str:
+        """Return the shortest form that parses back."""
+        for unit, factor in (("d", 86400), ("h", 3600), ("m", 60)):
+            if self.window % factor == 0:
+                return f"{self.limit}/{self.window // factor}{unit}"
+        return f"{self.limit}/{self.window}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a service listens or a peer is found: inet host and port, or a unix path."""
+
+    kind: Literal["inet", "unix"]
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Read ``"inet:127.0.0.1:10040"``, ``"inet:[::1]:10040"`` or ``"unix:/run/x.sock"``."""
+        kind, _, rest = text.partition(":")
+        if kind == "unix" and Path(rest).is_absolute():
+            if len(rest.encode()) > MAX_UNIX_PATH:
+                raise ValueError(f"a unix socket path has at most {MAX_UNIX_PATH} bytes (unix(7))")
+            return cls("unix", path=rest)
+        host, _, port = rest.rpartition(":")
+        if kind == "inet" and host and port.isascii() and port.isdigit():
+            if not 0 < int(port) <= MAX_PORT:
+                raise ValueError(f"a port is between 1 and {MAX_PORT}")
+            return cls("inet", host=host.strip("[]"), port=int(port))
+        raise ValueError('an address is "inet:HOST:PORT" or "unix:/absolute/path"')
+
+    def __str__(self) -> str:
+        """Return the form that `parse` reads."""
+        if self.kind == "unix":
+            return f"unix:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"inet:{host}:{self.port}"

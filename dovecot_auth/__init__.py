@@ -1,0 +1,1 @@
+"""Logins for Dovecot: the decision, authd, and the thin checkpassword edge."""

@@ -1,0 +1,1 @@
+"""The milter: attachment limits by role, the spam tag."""

@@ -1,0 +1,1 @@
+"""The Postfix policy daemon: sending limits, the whitelist, early size refusals."""

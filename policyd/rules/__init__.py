@@ -1,0 +1,1 @@
+"""The rules, each pure; the first answer wins."""

@@ -1,0 +1,139 @@
+"""The connection to the database: one `Store` a process, opened once, passed down.
+
+SQLite runs in WAL mode with ``synchronous=FULL``: an answered request survives a
+power cut. Waiting for a lock, a connection or an answer is bounded. Every failure
+of the database leaves here as `StoreUnavailable`; nobody else catches SQL errors.
+"""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from store.errors import Refused, StoreUnavailable
+
+# Below policyd's 5 s deadline and Postfix's 10 s: who waits longer has gone.
+LOCK_WAIT_MS = 4000
+CONNECT_SECONDS = 3
+STATEMENT_MS = 4000
+POOL_SIZE = 5
+POOL_WAIT_SECONDS = 3
+_DRIVERS = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql"}
+
+
+class Store:
+    """The shared store at one URL."""
+
+    def __init__(self, url: str) -> None:
+        """Prepare *url*; connects on first use."""
+        target = make_url(url)
+        target = target.set(drivername=_DRIVERS.get(target.drivername, target.drivername))
+        self.dialect = target.get_backend_name()
+        self.engine = _engine(target.render_as_string(hide_password=False), self.dialect)
+        # Shown to people: never with its password.
+        self.shown_url = target.render_as_string(hide_password=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session for reading; raises `StoreUnavailable`."""
+        with _translated(), Session(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def changing(self) -> Iterator[Session]:
+        """A transaction: committed at the end, rolled back on any exception.
+
+        On SQLite it takes the write lock at once, so that what it reads stays
+        true until it writes.
+        """
+        with _translated(), Session(self.engine) as session:
+            if self.dialect == "sqlite":
+                session.connection().exec_driver_sql("BEGIN IMMEDIATE")
+            yield session
+            session.commit()
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A bare connection for the hot path (`store.usage`); the caller commits."""
+        with _translated(), self.engine.connect() as connection:
+            yield connection
+
+    def now(self, session: Session) -> int:
+        """Return Unix time; the database's own where several machines share it."""
+        if self.dialect == "sqlite":
+            return int(time.time())
+        if self.dialect == "postgresql":
+            found = session.scalar(text("SELECT extract(epoch FROM clock_timestamp())"))
+        else:
+            found = session.scalar(select(func.unix_timestamp(func.sysdate(6))))
+        return int(found or 0)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise Refused("this is in the store already (somebody else was faster)") from error
+    except (DBAPIError, PoolTimeout) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        raise StoreUnavailable(f"store: {type(cause).__name__}: {_first_line(cause)}") from error
+    except SQLAlchemyError as error:
+        raise StoreUnavailable(f"store: {type(error).__name__}") from error
+    except sqlite3.Error as error:  # the raw hot path
+        raise StoreUnavailable(f"store: {type(error).__name__}: {_first_line(error)}") from error
+
+
+def _first_line(error: object) -> str:
+    return (str(error).splitlines() or [""])[0][:200]
+
+
+def _engine(url: str, dialect: str) -> Engine:
+    if dialect == "sqlite":
+        engine = create_engine(
+            url,
+            connect_args={"timeout": LOCK_WAIT_MS / 1000, "check_same_thread": False},
+            pool_size=POOL_SIZE,
+            pool_timeout=POOL_WAIT_SECONDS,
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        return engine
+    if dialect == "postgresql":
+        arguments: dict[str, Any] = {
+            "connect_timeout": CONNECT_SECONDS,
+            "options": f"-c statement_timeout={STATEMENT_MS} -c lock_timeout={LOCK_WAIT_MS}",
+        }
+    else:
+        arguments = {
+            "connect_timeout": CONNECT_SECONDS,
+            "read_timeout": STATEMENT_MS / 1000,
+            "write_timeout": STATEMENT_MS / 1000,
+            "charset": "utf8mb4",
+            "init_command": f"SET SESSION innodb_lock_wait_timeout={LOCK_WAIT_MS // 1000}",
+        }
+    return create_engine(
+        url,
+        connect_args=arguments,
+        pool_size=POOL_SIZE,
+        pool_timeout=POOL_WAIT_SECONDS,
+        pool_pre_ping=True,
+    )
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    # Transactions are begun by us (BEGIN IMMEDIATE), not by the driver's guess.
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")

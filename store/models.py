@@ -1,0 +1,162 @@
+"""The tables. Alembic's migrations in store/migrations make them; a test compares both.
+
+Times are whole seconds of Unix time (UTC): the same in SQLite, PostgreSQL and
+MariaDB, comparable in SQL, and free of time zones. Sizes are bytes. Every row
+that the services keep in memory carries ``rev``, the store's revision at its
+last change, so that a refresh reads only what changed (see `store.directory`).
+"""
+
+from typing import Annotated
+
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+# Names that Alembic can drop again on every database.
+NAMES = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+# SQLite makes only INTEGER PRIMARY KEY an alias of the row id.
+BigId = BigInteger().with_variant(Integer(), "sqlite")
+Key = Annotated[int, mapped_column(BigId, primary_key=True)]
+Seconds = Annotated[int, mapped_column(BigInteger)]
+Bytes = Annotated[int, mapped_column(BigInteger)]
+Name = Annotated[str, mapped_column(String(128))]  # canonical: see store.names
+Word = Annotated[str, mapped_column(String(32))]
+Mail = Annotated[str, mapped_column(String(320))]  # 64 + @ + 255 (RFC 5321 4.5.3.1)
+
+
+class Base(DeclarativeBase):
+    """Root of all tables."""
+
+    metadata = NAMES
+
+
+class Revision(Base):
+    """One row: the number of the last change that memory copies must see.
+
+    Updating it first serialises changes until commit, so revisions become
+    visible in order and a reader never misses one.
+    """
+
+    __tablename__ = "revision"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    value: Mapped[int] = mapped_column(BigInteger)
+
+
+class Account(Base):
+    """A person or a function with a mailbox."""
+
+    __tablename__ = "account"
+    id: Mapped[Key]
+    name: Mapped[Name] = mapped_column(unique=True)
+    role: Mapped[Word]
+    condition: Mapped[Word]  # the registrar's word (R2)
+    password: Mapped[str | None] = mapped_column(String(512))  # {SCHEME}hash, as Dovecot writes it
+    initial: Mapped[bool]  # still the password made from the identity document (R3)
+    identity: Mapped[str | None] = mapped_column(String(128))  # keyed hash, never readable
+    second_mailbox: Mapped[Mail | None]
+    # Overrides of the role, each until its date (NULL = for good).
+    mailbox: Mapped[Bytes | None]
+    mailbox_until: Mapped[Seconds | None]
+    attachments: Mapped[Bytes | None]
+    attachments_until: Mapped[Seconds | None]
+    send: Mapped[str | None] = mapped_column(String(255))  # "200/1h 500/1d"
+    send_until: Mapped[Seconds | None]
+    created_at: Mapped[Seconds]
+    removed_at: Mapped[Seconds | None]  # kept, so that memory copies learn of it
+    rev: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+class Address(Base):
+    """Another name of an account: a local part of our domains, or a whole address."""
+
+    __tablename__ = "address"
+    id: Mapped[Key]
+    name: Mapped[Mail] = mapped_column(unique=True)
+    account_id: Mapped[int] = mapped_column(BigId, ForeignKey("account.id"), index=True)
+
+
+class PasswordEvent(Base):
+    """When a password was set, and how; never the password."""
+
+    __tablename__ = "password_event"
+    id: Mapped[Key]
+    account_id: Mapped[int] = mapped_column(BigId, ForeignKey("account.id"), index=True)
+    at: Mapped[Seconds]
+    how: Mapped[Word]  # initial, reset, changed, upgraded
+
+
+class Suspension(Base):
+    """An operator's stop, apart from the registrar's condition (R2)."""
+
+    __tablename__ = "suspension"
+    id: Mapped[Key]
+    account_id: Mapped[int] = mapped_column(BigId, ForeignKey("account.id"), index=True)
+    scope: Mapped[Word]  # sending, everything
+    reason: Mapped[str] = mapped_column(String(255))
+    created_at: Mapped[Seconds]
+    until: Mapped[Seconds | None]
+    ended_at: Mapped[Seconds | None]
+
+
+class Whitelist(Base):
+    """A network whose client limit is lifted (R13, R20)."""
+
+    __tablename__ = "whitelist"
+    id: Mapped[Key]
+    network: Mapped[str] = mapped_column(String(49), index=True)  # CIDR; a host is /32 or /128
+    created_at: Mapped[Seconds]
+    expires_at: Mapped[Seconds | None] = mapped_column(index=True)  # NULL = permanent
+    ended_at: Mapped[Seconds | None]  # revoked, or expired and swept
+    reason: Mapped[str] = mapped_column(String(255))
+    who: Mapped[Mail]
+    rev: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+class Usage(Base):
+    """One sliding window of one key: what was accepted, by sixtieths of the window.
+
+    ``slot`` is the number of the current sixtieth since 1970, ``used`` what was
+    accepted in it, ``past`` the 60 sixtieths before it, newest first, 4 bytes
+    each, big-endian (trailing zeros may be cut).
+    """
+
+    __tablename__ = "usage"
+    # "client 192.0.2.7", "client 2001:db8::/64", "account alice"
+    key: Mapped[str] = mapped_column(String(160), primary_key=True)
+    window: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    slot: Mapped[int] = mapped_column(BigInteger)
+    used: Mapped[int] = mapped_column(Integer)
+    past: Mapped[bytes] = mapped_column(LargeBinary(240))
+    refused: Mapped[int] = mapped_column(Integer)  # recipients refused since the window was last empty
+    until: Mapped[Seconds] = mapped_column(index=True)  # may be forgotten after this time
+
+
+class Answer(Base):
+    """What a message (Postfix ``instance``) was told, so that a repeat hears the same once."""
+
+    __tablename__ = "answer"
+    # 63 bits of a hash of (instance, protocol_state, recipient): short keys, fast inserts
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    at: Mapped[Seconds] = mapped_column(index=True)
+    action: Mapped[str] = mapped_column(String(1024))
+
+
+class Audit(Base):
+    """Who changed what, when and why; written in the same transaction as the change."""
+
+    __tablename__ = "audit"
+    id: Mapped[Key]
+    at: Mapped[Seconds] = mapped_column(index=True)
+    who: Mapped[Mail]
+    action: Mapped[Word]  # "account.add", "whitelist.revoke"
+    subject: Mapped[Mail]
+    why: Mapped[str] = mapped_column(String(255))
+    detail: Mapped[str] = mapped_column(Text)  # JSON of what changed, never a secret
+
+    __table_args__ = (Index("ix_audit_subject_at", "subject", "at"),)
