@@ -28,7 +28,9 @@ class Table:
 
     def show(self) -> None:
         """Print the table for people."""
-        out = RichTable(title=self.title, caption=f"reference: {self.reference}", title_justify="left")
+        out = RichTable(
+            title=self.title, caption=f"reference: {self.reference}", title_justify="left"
+        )
         for column in ("what", "case"):
             out.add_column(column)
         for column in ("value", "ratio"):

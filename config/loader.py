@@ -22,7 +22,7 @@ MAX_FILE = 1 << 20  # a configuration of a megabyte is some other file
 # What pydantic says in the words of Python, said in the words of TOML.
 _PLAIN = {
     "too_short": "must not be empty",
-    "tuple_type": "must be a list, such as [\"…\"]",
+    "tuple_type": 'must be a list, such as ["…"]',
     "int_type": "must be a whole number, without quotes",
     "string_type": "must be a string, in quotes",
     "bool_type": "must be true or false",
@@ -49,7 +49,9 @@ class ConfigError(Exception):
         self.path = path
         self.problems = problems
         super().__init__(
-            "\n".join(f"{path}: {p.key}: {p.text}" if p.key else f"{path}: {p.text}" for p in problems)
+            "\n".join(
+                f"{path}: {p.key}: {p.text}" if p.key else f"{path}: {p.text}" for p in problems
+            )
         )
 
 
@@ -85,7 +87,9 @@ def _read(path: Path) -> str:
     except OSError as error:
         raise ConfigError(path, [Problem("", f"cannot be read: {error.strerror}")]) from None
     if len(raw) > MAX_FILE:
-        raise ConfigError(path, [Problem("", f"larger than {MAX_FILE} bytes; is this the right file?")])
+        raise ConfigError(
+            path, [Problem("", f"larger than {MAX_FILE} bytes; is this the right file?")]
+        )
     try:
         return raw.decode()
     except UnicodeDecodeError as error:

@@ -14,7 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from config.units import Address, Rate, parse_size
 
 # Labels of 1 to 63 letters, digits and hyphens (RFC 1035 2.3.1), lower-cased.
-_DOMAIN = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+_DOMAIN = re.compile(
+    r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
+)
 _ROLE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
@@ -48,7 +50,7 @@ def _address(value: object) -> object:
 
 
 def _spamd(value: object) -> object:
-    """spamd is named as spamc(1) does it: ``host:port``, ``unix:/path``, or nothing."""
+    """Spamd is named as spamc(1) does it: ``host:port``, ``unix:/path``, or nothing."""
     if value is None or isinstance(value, Address):
         return value
     if not isinstance(value, str):
@@ -76,7 +78,9 @@ Network = Annotated[str, BeforeValidator(_network)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True
+    )
 
 
 class Site(_Section):
@@ -98,7 +102,7 @@ class Site(_Section):
     @classmethod
     def _home_has_name(cls, value: str) -> str:
         if "{name}" not in value or not value.startswith("/"):
-            raise ValueError('a mail home is an absolute path with {name} in it')
+            raise ValueError("a mail home is an absolute path with {name} in it")
         return value
 
     @model_validator(mode="after")

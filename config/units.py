@@ -35,7 +35,9 @@ def format_size(size: int) -> str:
     """Return *size* bytes for people: ``"10 MiB"``, exact multiples without a fraction."""
     for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if size >= factor:
-            return f"{size // factor} {unit}" if size % factor == 0 else f"{size / factor:.1f} {unit}"
+            return (
+                f"{size // factor} {unit}" if size % factor == 0 else f"{size / factor:.1f} {unit}"
+            )
     return f"{size} bytes"
 
 

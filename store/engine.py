@@ -43,7 +43,7 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session for reading; raises `StoreUnavailable`."""
-        with _translated(), Session(self.engine) as session:
+        with translated(), Session(self.engine) as session:
             yield session
 
     @contextmanager
@@ -53,7 +53,7 @@ class Store:
         On SQLite it takes the write lock at once, so that what it reads stays
         true until it writes.
         """
-        with _translated(), Session(self.engine) as session:
+        with translated(), Session(self.engine) as session:
             if self.dialect == "sqlite":
                 session.connection().exec_driver_sql("BEGIN IMMEDIATE")
             yield session
@@ -62,7 +62,7 @@ class Store:
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """A bare connection for the hot path (`store.usage`); the caller commits."""
-        with _translated(), self.engine.connect() as connection:
+        with translated(), self.engine.connect() as connection:
             yield connection
 
     def now(self, session: Session) -> int:
@@ -81,7 +81,8 @@ class Store:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Turn every failure of the database into `StoreUnavailable`."""
     try:
         yield
     except IntegrityError as error:

@@ -9,6 +9,7 @@ last change, so that a refresh reads only what changed (see `store.directory`).
 from typing import Annotated
 
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Text
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # Names that Alembic can drop again on every database.
@@ -22,12 +23,20 @@ NAMES = MetaData(
 )
 # SQLite makes only INTEGER PRIMARY KEY an alias of the row id.
 BigId = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _exact(length: int) -> String:
+    """Return a text compared byte by byte; MariaDB's default takes é for e and drops spaces."""
+    binary = mysql.VARCHAR(length, collation="utf8mb4_bin")
+    return String(length).with_variant(binary, "mysql", "mariadb")
+
+
 Key = Annotated[int, mapped_column(BigId, primary_key=True)]
 Seconds = Annotated[int, mapped_column(BigInteger)]
 Bytes = Annotated[int, mapped_column(BigInteger)]
-Name = Annotated[str, mapped_column(String(128))]  # canonical: see store.names
+Name = Annotated[str, mapped_column(_exact(128))]  # canonical: see store.names
 Word = Annotated[str, mapped_column(String(32))]
-Mail = Annotated[str, mapped_column(String(320))]  # 64 + @ + 255 (RFC 5321 4.5.3.1)
+Mail = Annotated[str, mapped_column(_exact(320))]  # 64 + @ + 255 (RFC 5321 4.5.3.1)
 
 
 class Base(DeclarativeBase):
@@ -119,7 +128,7 @@ class Whitelist(Base):
 
 
 class Usage(Base):
-    """One sliding window of one key: what was accepted, by sixtieths of the window.
+    """One sliding window of one subject: what was accepted, by sixtieths of its span.
 
     ``slot`` is the number of the current sixtieth since 1970, ``used`` what was
     accepted in it, ``past`` the 60 sixtieths before it, newest first, 4 bytes
@@ -128,12 +137,14 @@ class Usage(Base):
 
     __tablename__ = "usage"
     # "client 192.0.2.7", "client 2001:db8::/64", "account alice"
-    key: Mapped[str] = mapped_column(String(160), primary_key=True)
-    window: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    subject: Mapped[str] = mapped_column(_exact(160), primary_key=True)
+    span: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)  # seconds
     slot: Mapped[int] = mapped_column(BigInteger)
     used: Mapped[int] = mapped_column(Integer)
     past: Mapped[bytes] = mapped_column(LargeBinary(240))
-    refused: Mapped[int] = mapped_column(Integer)  # recipients refused since the window was last empty
+    refused: Mapped[int] = mapped_column(
+        Integer
+    )  # recipients refused since the window was last empty
     until: Mapped[Seconds] = mapped_column(index=True)  # may be forgotten after this time
 
 
