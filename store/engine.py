@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -72,7 +72,7 @@ class Store:
         if self.dialect == "postgresql":
             found = session.scalar(text("SELECT extract(epoch FROM clock_timestamp())"))
         else:
-            found = session.scalar(select(func.unix_timestamp(func.sysdate(6))))
+            found = session.scalar(text("SELECT unix_timestamp(sysdate())"))
         return int(found or 0)
 
     def close(self) -> None:

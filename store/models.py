@@ -136,7 +136,7 @@ class Usage(Base):
     """
 
     __tablename__ = "usage"
-    # "client 192.0.2.7", "client 2001:db8::/64", "account alice"
+    # such as: client 192.0.2.7, client 2001:db8::/64, account alice
     subject: Mapped[str] = mapped_column(_exact(160), primary_key=True)
     span: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)  # seconds
     slot: Mapped[int] = mapped_column(BigInteger)

@@ -1,0 +1,268 @@
+"""What the services must know of people and exemptions, in memory.
+
+A policy decision or a milter callback touches no database for it: the copy is
+refreshed every second by reading only the rows whose ``rev`` is new, and stays as
+it is while the store is away. Dates (overrides, suspensions, expiry) are compared
+with the caller's ``now``, so they hold to the second without any refresh.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Literal, TypeVar
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from config.settings import Role, Settings
+from config.units import Rate
+from store.engine import Store
+from store.models import Account, Address, Suspension, Whitelist
+from store.names import canonical
+from store.revision import current
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Row = TypeVar("Row", Address, Suspension)
+Override = tuple[T | None, int | None]  # a value that replaces the role's, and until when
+Scope = Literal["sending", "everything"]
+# Beyond this, reading a whole table is cheaper than naming its rows, and no
+# database's limit on bound parameters is met (SQLite 32766, PostgreSQL 65535).
+MAX_NAMED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """Why and until when (``None``: until an operator ends it)."""
+
+    scope: Scope
+    reason: str
+    until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """An account as the services see it."""
+
+    account: int  # the row's id: stays when the name changes
+    name: str
+    role: str
+    condition: str
+    limits: Role
+    mailbox_override: Override[int] = (None, None)
+    attachments_override: Override[int] = (None, None)
+    send_override: Override[tuple[Rate, ...]] = (None, None)
+    suspensions: tuple[Suspended, ...] = ()
+
+    def mailbox(self, now: float) -> int:
+        """Return the quota in bytes; 0 is unlimited, as in Dovecot."""
+        return effective(*self.mailbox_override, of_role=self.limits.mailbox, now=now)
+
+    def attachments(self, now: float) -> int:
+        """Return the limit of decoded attachment bytes in one message."""
+        return effective(*self.attachments_override, of_role=self.limits.attachments, now=now)
+
+    def send(self, now: float) -> tuple[Rate, ...]:
+        """Return the sending limits of the account."""
+        return effective(*self.send_override, of_role=self.limits.send, now=now)
+
+    def suspended(self, now: float, scope: Scope) -> Suspended | None:
+        """Return the suspension that stops *scope*; ``everything`` stops sending too."""
+        for each in self.suspensions:
+            in_force = each.until is None or now < each.until
+            if in_force and each.scope in {scope, "everything"}:
+                return each
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An exemption of *network*, until *expires_at* (``None``: permanent)."""
+
+    network: IPv4Network | IPv6Network
+    expires_at: int | None
+    reason: str
+    who: str
+
+
+def effective(value: T | None, until: int | None, *, of_role: T, now: float) -> T:
+    """Return *value* while it stands (``until`` is ``None`` or ahead), else the role's."""
+    return of_role if value is None or (until is not None and now >= until) else value
+
+
+class Directory:
+    """The memory copy. One thread refreshes; any thread asks.
+
+    Questions see either the old or the new state of a row, never a mixture: rows
+    are immutable and dictionaries change one key at a time under the GIL.
+    """
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        """Start empty; `refresh` fills."""
+        self._store = store
+        self._settings = settings
+        self._domains = frozenset(settings.site.domains)
+        self._seen = -1
+        self._people: dict[str, Person] = {}
+        self._names_of: dict[int, tuple[str, ...]] = {}  # account id → its name and aliases
+        self._entries: dict[int, Entry] = {}
+        self._by_prefix: dict[tuple[int, int], dict[int, tuple[Entry, ...]]] = {}
+        self._unknown_roles: set[str] = set()
+        self.loaded = False
+
+    def refresh(self) -> bool:
+        """Read what changed; return whether anything did. Raises `StoreUnavailable`."""
+        with self._store.reading() as session:
+            # Before the rows: what commits meanwhile is read again next time.
+            revision = current(session)
+            if self.loaded and revision == self._seen:
+                return False
+            self._read_accounts(session)
+            self._read_whitelist(session)
+        self._seen = revision
+        self.loaded = True
+        return True
+
+    def person(self, address: str) -> Person | None:
+        """Return whose mailbox *address* is; ``None`` when it is none of ours."""
+        return self._people.get(canonical(address, self._domains))
+
+    def whitelisted(self, client_address: str, now: float) -> Entry | None:
+        """Return an exemption of *client_address* in force at *now*.
+
+        Costs one dictionary look-up per prefix length in use, not one per entry.
+        """
+        try:
+            address = ip_address(client_address)
+        except ValueError:
+            return None  # "unknown", or an address with a zone: exempt nothing
+        if address.version == 6 and address.ipv4_mapped is not None:  # noqa: PLR2004
+            address = address.ipv4_mapped
+        number, width = int(address), address.max_prefixlen
+        for (version, length), networks in tuple(self._by_prefix.items()):
+            if version != address.version:
+                continue
+            for entry in networks.get(number >> (width - length), ()):
+                if entry.expires_at is None or now < entry.expires_at:
+                    return entry
+        return None
+
+    def largest_attachments(self) -> int:
+        """Return the largest limit of any role: what ignorance allows."""
+        return max(role.attachments for role in self._settings.roles.values())
+
+    def _read_accounts(self, session: Session) -> None:
+        rows = session.scalars(select(Account).where(Account.rev > self._seen)).all()
+        if not rows:
+            return
+        ids = [row.id for row in rows]
+        aliases = _of_accounts(session, select(Address), Address.account_id, ids)
+        stops = _of_accounts(
+            session,
+            select(Suspension).where(Suspension.ended_at.is_(None)),
+            Suspension.account_id,
+            ids,
+        )
+        for row in rows:
+            self._place(row, aliases.get(row.id, []), stops.get(row.id, []))
+
+    def _place(self, row: Account, aliases: list[Address], stops: list[Suspension]) -> None:
+        names = () if row.removed_at is not None else (row.name, *(a.name for a in aliases))
+        person = self._person_of(row, stops)
+        for name in names:
+            self._people[name] = person
+        for gone in set(self._names_of.get(row.id, ())).difference(names):
+            # An alias may have moved to another account in the same refresh.
+            held = self._people.get(gone)
+            if held is not None and held.account == row.id:
+                del self._people[gone]
+        self._names_of[row.id] = names
+
+    def _person_of(self, row: Account, stops: list[Suspension]) -> Person:
+        return Person(
+            account=row.id,
+            name=row.name,
+            role=row.role,
+            condition=row.condition,
+            limits=self._limits(row.role),
+            mailbox_override=(row.mailbox, row.mailbox_until),
+            attachments_override=(row.attachments, row.attachments_until),
+            send_override=(parse_rates(row.send), row.send_until),
+            suspensions=tuple(
+                Suspended(_scope(s.scope), s.reason, s.until)
+                for s in sorted(stops, key=lambda s: s.until is not None)
+            ),
+        )
+
+    def _limits(self, role: str) -> Role:
+        known = self._settings.roles.get(role)
+        if known is not None:
+            return known
+        if role not in self._unknown_roles:
+            self._unknown_roles.add(role)
+            log.error("role=%s is on accounts but not in the settings; largest limits apply", role)
+        return generous(self._settings)
+
+    def _read_whitelist(self, session: Session) -> None:
+        rows = session.scalars(select(Whitelist).where(Whitelist.rev > self._seen)).all()
+        if not rows:
+            return
+        for row in rows:
+            if row.ended_at is not None:
+                self._entries.pop(row.id, None)
+            else:
+                self._entries[row.id] = Entry(
+                    ip_network(row.network), row.expires_at, row.reason, row.who
+                )
+        self._by_prefix = _indexed(self._entries.values())
+
+
+def generous(settings: Settings) -> Role:
+    """Return the largest of every limit: never refuse on ignorance."""
+    roles = settings.roles.values()
+    mailboxes = [role.mailbox for role in roles]
+    return Role(
+        mailbox=0 if 0 in mailboxes else max(mailboxes),
+        attachments=max(role.attachments for role in roles),
+        send=max((role.send for role in roles), key=_generosity),
+    )
+
+
+def _generosity(rates: tuple[Rate, ...]) -> float:
+    return max((rate.limit for rate in rates), default=float("inf"))
+
+
+def parse_rates(text: str | None) -> tuple[Rate, ...] | None:
+    """Read the column ``account.send``: rates apart by spaces; ``""`` is no limit."""
+    return None if text is None else tuple(Rate.parse(part) for part in text.split())
+
+
+def _of_accounts(
+    session: Session, query: Select[Row], owner: InstrumentedAttribute[int], ids: list[int]
+) -> dict[int, list[Row]]:
+    """Return the rows of *query* by their account, for the accounts *ids*."""
+    if len(ids) <= MAX_NAMED:
+        query = query.where(owner.in_(ids))
+    grouped: dict[int, list[Row]] = {}
+    for row in session.scalars(query):
+        grouped.setdefault(row.account_id, []).append(row)
+    return grouped
+
+
+def _indexed(
+    entries: Iterable[Entry],
+) -> dict[tuple[int, int], dict[int, tuple[Entry, ...]]]:
+    """Return *entries* by (IP version, prefix length), then by the prefix's number."""
+    index: dict[tuple[int, int], dict[int, tuple[Entry, ...]]] = {}
+    for entry in entries:
+        net = entry.network
+        prefix = int(net.network_address) >> (net.max_prefixlen - net.prefixlen)
+        same = index.setdefault((net.version, net.prefixlen), {})
+        same[prefix] = (*same.get(prefix, ()), entry)
+    return index
+
+
+def _scope(text: str) -> Scope:
+    return "sending" if text == "sending" else "everything"

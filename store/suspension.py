@@ -1,0 +1,82 @@
+"""An operator's stop of an account: sending only, or everything; always reversible (R2)."""
+
+from typing import Literal
+
+from sqlalchemy import select
+
+from config.settings import Settings
+from store.accounts import View, get, row_of
+from store.audit import Change, record
+from store.engine import Store
+from store.errors import NotFound, Refused
+from store.models import Suspension
+from store.revision import advance
+
+Scope = Literal["sending", "everything"]
+MAX_REASON = 255
+
+
+def suspend(
+    store: Store,
+    settings: Settings,
+    name: str,
+    *,
+    scope: Scope,
+    seconds: int | None,
+    change: Change,
+    now: int | None = None,
+) -> View:
+    """Stop *scope* for *seconds* (``None``: until resumed); ``change.why`` is the reason.
+
+    The mailbox goes on receiving. A second suspension of the same scope replaces the first.
+    """
+    if not change.why.strip():
+        raise Refused("a suspension needs a reason")
+    with store.changing() as session:
+        at = store.now(session) if now is None else now
+        account = row_of(session, settings, name)
+        for old in session.scalars(
+            select(Suspension).where(
+                Suspension.account_id == account.id,
+                Suspension.scope == scope,
+                Suspension.ended_at.is_(None),
+            )
+        ):
+            old.ended_at = at
+        until = None if seconds is None else at + seconds
+        session.add(
+            Suspension(
+                account_id=account.id,
+                scope=scope,
+                reason=change.why[:MAX_REASON],
+                created_at=at,
+                until=until,
+            )
+        )
+        account.rev = advance(session)
+        detail: dict[str, object] = {"scope": scope, "until": until}
+        record(
+            session, change, at=at, action="account.suspend", subject=account.name, detail=detail
+        )
+    return get(store, settings, name, now=now)
+
+
+def resume(
+    store: Store, settings: Settings, name: str, *, change: Change, now: int | None = None
+) -> View:
+    """End every suspension of the account; raise `NotFound` when there is none."""
+    with store.changing() as session:
+        at = store.now(session) if now is None else now
+        account = row_of(session, settings, name)
+        stops = session.scalars(
+            select(Suspension).where(
+                Suspension.account_id == account.id, Suspension.ended_at.is_(None)
+            )
+        ).all()
+        if not stops:
+            raise NotFound(f"{account.name} is not suspended")
+        for stop in stops:
+            stop.ended_at = at
+        account.rev = advance(session)
+        record(session, change, at=at, action="account.resume", subject=account.name)
+    return get(store, settings, name, now=now)
