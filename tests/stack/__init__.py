@@ -1,0 +1,1 @@
+"""The private mail server of the tests and the demo."""
