@@ -1,5 +1,103 @@
-"""The gatepost command line."""
+"""The gatepost command line: one group, its commands loaded when they are asked for.
+
+Exit codes: 0 done, 1 refused or not found, 2 usage, 69 store unavailable,
+78 bad configuration (sysexits.h's EX_UNAVAILABLE and EX_CONFIG).
+"""
+
+import importlib
+from enum import IntEnum
+from typing import NoReturn
+
+import click
+
+from config.loader import ConfigError
+from store.errors import Refused, StoreUnavailable
+
+# command → the module in cli_commands that defines it, under the same name
+COMMANDS = {
+    "account": "account",
+    "audit": "audit",
+    "config": "settings",
+    "db": "database",
+    "limit": "limit",
+    "maintain": "maintain",
+    "serve": "serve",
+    "whitelist": "whitelist",
+}
+
+
+class Exit(IntEnum):
+    """What a script can rely on."""
+
+    REFUSED = 1
+    UNAVAILABLE = 69
+    CONFIG = 78
+
+
+class Commands(click.Group):
+    """A group that imports a command on first use, and the one edge for errors."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return every command's name."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        """Return the command *name*, importing its module."""
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"cli_commands.{COMMANDS[name]}")
+        command = getattr(module, name)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"cli_commands.{COMMANDS[name]}.{name} is not a command")
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run, and turn what can be expected to fail into a line and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            _stop(str(error), Exit.CONFIG)
+        except StoreUnavailable as error:
+            _stop(f"{error}{_schema_hint(ctx)}", Exit.UNAVAILABLE)
+        except Refused as error:
+            _stop(str(error), Exit.REFUSED)
+
+
+def _stop(text: str, code: Exit) -> NoReturn:
+    for line in text.splitlines():
+        click.echo(f"gatepost: {line}", err=True)
+    raise click.exceptions.Exit(code)
+
+
+def _schema_hint(ctx: click.Context) -> str:
+    """Say so when the store answers but has other tables than this release wants."""
+    from cli_commands.app import App
+    from store import schema
+
+    app = ctx.find_object(App)
+    try:
+        found = schema.version(app.store) if app else None
+    except (StoreUnavailable, ConfigError):
+        return ""
+    wanted = schema.newest()
+    if app is None or found == wanted:
+        return ""
+    return f"\nits tables are at {found}, this release wants {wanted}: run `gatepost db upgrade`"
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config", metavar="FILE", help="Default: $GATEPOST_CONFIG, then /etc/gatepost/gatepost.toml."
+)
+@click.version_option(package_name="gatepost")
+@click.pass_context
+def gatepost(ctx: click.Context, config: str | None) -> None:
+    """Sending limits, attachment limits, quotas and logins for Postfix and Dovecot."""
+    from cli_commands.app import App
+
+    ctx.obj = App(config)
 
 
 def main() -> None:
     """Run the command line."""
+    gatepost(prog_name="gatepost")

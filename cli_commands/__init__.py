@@ -1,0 +1,1 @@
+"""The commands of the gatepost command line, one noun a file; cli.py loads them."""

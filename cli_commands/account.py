@@ -1,0 +1,289 @@
+"""``gatepost account``: people and functions with a mailbox."""
+
+import sys
+from typing import Any
+
+import click
+
+from cli_commands.account_view import initial_note, marks, rows_of
+from cli_commands.app import Answer, App, Span, Until, command
+from config.loader import ConfigError, Problem
+from config.units import parse_size
+from store import accounts, identity, password_rules, passwords, suspension
+from store.errors import Refused
+
+# A secret on standard input ends at its line; nobody types more.
+MAX_SECRET = 4096
+OVERRIDES = ("mailbox", "attachments", "send")
+
+
+@click.group()
+def account() -> None:
+    """Make, show, change, suspend and remove accounts."""
+
+
+@command(account)
+@click.argument("name")
+@click.option("--role", required=True, help="A role of the settings.")
+@click.option(
+    "--condition",
+    default=accounts.DEFAULT_CONDITION,
+    show_default=True,
+    help="The registrar's word.",
+)
+@click.option(
+    "--identity-stdin",
+    is_flag=True,
+    help="Read the identity number: it makes the initial password.",
+)
+@click.option("--password-stdin", is_flag=True, help="Read the password.")
+@click.option("--second-mailbox", metavar="ADDRESS", help="Where a forgotten password's link goes.")
+@click.option(
+    "--alias", "aliases", multiple=True, metavar="ADDRESS", help="Another name; may be repeated."
+)
+@click.option("--why", default="", help="Kept in the audit.")
+def add(
+    app: App,
+    answer: Answer,
+    name: str,
+    role: str,
+    condition: str,
+    identity_stdin: bool,
+    password_stdin: bool,
+    second_mailbox: str | None,
+    aliases: tuple[str, ...],
+    why: str,
+) -> None:
+    """Make an account. Without a password or identity number nobody can log in to it yet.
+
+    Example: gatepost account add s1234567 --role student --identity-stdin < number.txt
+    """
+    accounts.check_role(app.settings, role)
+    hashed, document = _secret(
+        app, name, identity_stdin=identity_stdin, password_stdin=password_stdin
+    )
+    new = accounts.New(
+        name=name,
+        role=role,
+        condition=condition,
+        password=hashed,
+        initial=document is not None,
+        identity=document,
+        second_mailbox=second_mailbox,
+        aliases=aliases,
+    )
+    made = accounts.add(app.store, app.settings, new, change=app.change(why))
+    answer.say(f"{made.name} ({made.role}) made{initial_note(made)}")
+    answer.document(made)
+
+
+@command(account)
+@click.argument("name")
+def show(app: App, answer: Answer, name: str) -> None:
+    """Show an account, and what its role and overrides give it.
+
+    Example: gatepost account show alice
+    """
+    found = accounts.get(app.store, app.settings, name)
+    answer.record(found, rows_of(app, found))
+
+
+@command(account, "list")
+@click.option("--role", help="Only of this role.")
+@click.option("--condition", help="Only of this condition.")
+@click.option("--search", metavar="TEXT", help="Only names containing TEXT.")
+def list_(
+    app: App, answer: Answer, role: str | None, condition: str | None, search: str | None
+) -> None:
+    """List accounts.
+
+    Example: gatepost account list --role alumni --json
+    """
+    found = accounts.listed(app.store, role=role, condition=condition, search=search)
+    rows = ((v.name, v.role, v.condition, marks(v), ", ".join(v.aliases)) for v in found)
+    columns = ("name", "role", "condition", "", "aliases")
+    answer.listing(found, columns, rows, none="no accounts")
+
+
+@command(account, "set")
+@click.argument("name")
+@click.option("--role", help="A role of the settings.")
+@click.option("--condition", help="The registrar's word.")
+@click.option(
+    "--name", "new_name", metavar="NEW", help="Rename; the mailbox on disk has to be moved by hand."
+)
+@click.option("--second-mailbox", metavar="ADDRESS", help='"" removes it.')
+@click.option(
+    "--alias", "aliases", multiple=True, metavar="ADDRESS", help='All aliases anew; "" for none.'
+)
+@click.option("--mailbox", metavar="SIZE", help='Quota instead of the role\'s; "role" ends it.')
+@click.option("--attachments", metavar="SIZE", help='Limit instead of the role\'s; "role" ends it.')
+@click.option(
+    "--send", metavar="RATES", help='"500/1h 2000/1d" instead of the role\'s; "role" ends it.'
+)
+@click.option(
+    "--until",
+    type=Until(),
+    metavar="DATE",
+    help="When what is given here instead of the role's ends.",
+)
+@click.option("--why", default="", help="Kept in the audit.")
+def set_(app: App, answer: Answer, name: str, **options: Any) -> None:
+    """Change an account.
+
+    Example: gatepost account set alice --send "2000/1h" --until 7d --why "ticket 4711"
+    """
+    fields, aliases = _changes(options)
+    if not fields and aliases is None:
+        raise click.UsageError("nothing to change; see `gatepost account set --help`")
+    changed = accounts.set_fields(
+        app.store, app.settings, name, fields=fields, aliases=aliases,
+        change=app.change(options["why"]),
+    )  # fmt: skip
+    answer.record(changed, rows_of(app, changed))
+
+
+@command(account)
+@click.argument("name")
+@click.option("--identity-stdin", is_flag=True, help="Back to the initial password of this number.")
+@click.option("--password-stdin", is_flag=True, help="Read the new password, not asked for.")
+@click.option("--why", default="", help="Kept in the audit.")
+def passwd(
+    app: App, answer: Answer, name: str, identity_stdin: bool, password_stdin: bool, why: str
+) -> None:
+    """Set a password, asked for twice or read from standard input.
+
+    Example: gatepost account passwd alice
+    """
+    found = accounts.get(app.store, app.settings, name)
+    if not identity_stdin and not password_stdin:
+        typed = click.prompt("New password", hide_input=True, confirmation_prompt=True)
+        hashed, initial = _hash(app, found.name, typed), False
+    else:
+        _hashed, document = _secret(
+            app, found.name, identity_stdin=identity_stdin, password_stdin=password_stdin
+        )
+        hashed, initial = _hashed or "", document is not None
+    accounts.set_password(
+        app.store, app.settings, found.name, hashed,
+        how="initial" if initial else "reset", initial=initial, change=app.change(why),
+    )  # fmt: skip
+    answer.say(f"password of {found.name} set{' to the initial one' if initial else ''}")
+    answer.document({"name": found.name, "initial": initial})
+
+
+@command(account)
+@click.argument("name")
+@click.option(
+    "--scope", type=click.Choice(["sending", "everything"]), default="sending", show_default=True
+)
+@click.option(
+    "--for", "seconds", type=Span(), metavar="7d", help="How long. Default: until resumed."
+)
+@click.option("--reason", required=True, help="Why; the person may be told.")
+def suspend(
+    app: App, answer: Answer, name: str, scope: suspension.Scope, seconds: int | None, reason: str
+) -> None:
+    """Stop an account from sending, or from everything; mail to it still arrives.
+
+    Example: gatepost account suspend alice --reason "password phished, ticket 4711"
+    """
+    stopped = suspension.suspend(
+        app.store, app.settings, name, scope=scope, seconds=seconds, change=app.change(reason)
+    )
+    answer.record(stopped, rows_of(app, stopped))
+
+
+@command(account)
+@click.argument("name")
+@click.option("--reason", default="", help="Kept in the audit.")
+def resume(app: App, answer: Answer, name: str, reason: str) -> None:
+    """End every suspension of an account.
+
+    Example: gatepost account resume alice
+    """
+    free = suspension.resume(app.store, app.settings, name, change=app.change(reason))
+    answer.record(free, rows_of(app, free))
+
+
+@command(account)
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do it; without it, only say what would be done.")
+@click.option("--why", default="", help="Kept in the audit.")
+def remove(app: App, answer: Answer, name: str, yes: bool, why: str) -> None:
+    """Remove an account and its aliases. The mailbox on disk is not touched.
+
+    Example: gatepost account remove alice --yes
+    """
+    found = accounts.get(app.store, app.settings, name)
+    if not yes:
+        raise Refused(f"would remove {found.name} ({found.role}); add --yes to do it")
+    removed = accounts.remove(app.store, app.settings, name, change=app.change(why))
+    home = app.settings.site.mail_home.format(name=removed)
+    answer.say(f"{removed} removed; its mailbox is still in {home}")
+    answer.document({"removed": removed, "mail_home": home})
+
+
+def _secret(
+    app: App, name: str, *, identity_stdin: bool, password_stdin: bool
+) -> tuple[str | None, str | None]:
+    """Return the password's hash, and the identity's keyed hash when that made it."""
+    if identity_stdin and password_stdin:
+        raise click.UsageError("--identity-stdin and --password-stdin exclude each other")
+    if password_stdin:
+        return _hash(app, name, _line()), None
+    if not identity_stdin:
+        return None, None
+    try:
+        first = identity.normalised(_line())
+        document = identity.keyed_hash(first, identity.load_key(app.settings.site.key_file))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    except identity.KeyFileError as error:
+        raise ConfigError(app.path, [Problem("site.key_file", str(error))]) from None
+    return passwords.hash_password(first), document
+
+
+def _hash(app: App, name: str, password: str) -> str:
+    words = {label for domain in app.settings.site.domains for label in domain.split(".")}
+    try:
+        password_rules.check(password, name=name, local_words=words)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    return passwords.hash_password(password)
+
+
+def _line() -> str:
+    line = sys.stdin.readline(MAX_SECRET)
+    if not line.strip():
+        raise click.UsageError("nothing on standard input")
+    return line.rstrip("\r\n")
+
+
+def _changes(options: dict[str, Any]) -> tuple[dict[str, object], tuple[str, ...] | None]:
+    fields: dict[str, object] = {
+        field: options[option]
+        for field, option in (
+            ("role", "role"), ("condition", "condition"), ("name", "new_name"),
+            ("second_mailbox", "second_mailbox"),
+        )
+        if options[option] is not None
+    }  # fmt: skip
+    for field in OVERRIDES:
+        value = options[field]
+        if value is not None:
+            fields[field] = None if value == "role" else _override(field, value)
+            fields[f"{field}_until"] = None if value == "role" else options["until"]
+    if options["until"] is not None and not any(options[field] for field in OVERRIDES):
+        raise click.UsageError("--until goes with --mailbox, --attachments or --send")
+    aliases = options["aliases"]
+    return fields, tuple(alias for alias in aliases if alias) if aliases else None
+
+
+def _override(field: str, value: str) -> object:
+    if field == "send":
+        return value
+    try:
+        return parse_size(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=f"--{field}") from None

@@ -1,0 +1,53 @@
+"""How an account is shown to operators."""
+
+from cli_commands.app import App, when
+from config.units import format_size
+from store.accounts import View
+
+
+def rows_of(app: App, view: View) -> list[tuple[str, str]]:
+    """Return the account as names and texts: what is in force, and where it comes from."""
+    role = app.settings.roles.get(view.role)
+    rows = [
+        ("name", view.name + initial_note(view)),
+        ("role", view.role if role else f"{view.role} (not in the settings)"),
+        ("condition", view.condition),
+        ("password", "set" if view.has_password else "none: nobody can log in"),
+        ("identity", "on file (keyed hash)" if view.has_identity else "not on file"),
+        ("second mailbox", view.second_mailbox or "none"),
+        ("aliases", ", ".join(view.aliases) or "none"),
+    ]
+    for label, own, until, of_role in (
+        ("mailbox", view.mailbox, view.mailbox_until, role and role.mailbox),
+        ("attachments", view.attachments, view.attachments_until, role and role.attachments),
+    ):
+        shown = format_size(own if own is not None else of_role or 0)
+        rows.append((label, shown + _source(own is not None, until)))
+    send = view.send if view.send is not None else " ".join(map(str, role.send if role else ()))
+    rows.append(("send", (send or "no limit") + _source(view.send is not None, view.send_until)))
+    rows += [
+        ("suspended", f"{s.scope} until {when(s.until, never='resumed')}: {s.reason}")
+        for s in view.suspended
+    ]
+    rows.append(("made", when(view.created_at)))
+    return rows
+
+
+def _source(own: bool, until: int | None) -> str:
+    if not own:
+        return " (of the role)"
+    return f" (own, until {when(until)})" if until is not None else " (own)"
+
+
+def initial_note(view: View) -> str:
+    """Return the mark that follows such an account wherever it is shown (R3)."""
+    return " [initial password]" if view.initial else ""
+
+
+def marks(view: View) -> str:
+    """Return what an operator must see in a list."""
+    found = ["initial password"] if view.initial else []
+    if not view.has_password:
+        found.append("no password")
+    found += [f"suspended: {stop.scope}" for stop in view.suspended]
+    return ", ".join(found)

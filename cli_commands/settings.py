@@ -1,0 +1,60 @@
+"""``gatepost config``: is the file right, and what is in force."""
+
+from collections.abc import Iterator
+
+import click
+from pydantic import BaseModel
+
+from cli_commands.app import Answer, App, command
+from config.units import Address, Rate
+from store.engine import Store
+
+
+@click.group()
+def config() -> None:
+    """Check and show the configuration."""
+
+
+@command(config)
+def check(app: App, answer: Answer) -> None:
+    """Read the configuration; exit 78 with each problem on a line when it is wrong.
+
+    Example: gatepost --config new.toml config check
+    """
+    roles = ", ".join(app.settings.roles)
+    answer.say(f"{app.path}: good; roles {roles}")
+    answer.document({"file": str(app.path), "good": True})
+
+
+@command(config)
+def show(app: App, answer: Answer) -> None:
+    """Show every key with the value in force; passwords are not shown.
+
+    Example: gatepost config show
+    """
+    values = dict(_flat("", app.settings))
+    values["store.url"] = Store(app.settings.store.url).shown_url
+    answer.record(values, ((key, _shown(value)) for key, value in values.items()))
+
+
+def _flat(prefix: str, model: BaseModel) -> Iterator[tuple[str, object]]:
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        key = f"{prefix}{name}"
+        if isinstance(value, BaseModel):
+            yield from _flat(f"{key}.", value)
+        elif isinstance(value, dict):
+            for part, each in value.items():
+                yield from _flat(f"{key}.{part}.", each)
+        else:
+            yield key, value
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_shown(each) for each in value) + "]"
+    if isinstance(value, (Rate, Address, str)):
+        return f'"{value}"'
+    if value is None:
+        return '""'
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,125 @@
+"""A supervisor for small sites and the demo: each service is a child process.
+
+A child that ends is started again, later each time it ends young. SIGTERM and
+SIGINT go to every child, and we leave when the last has drained; SIGHUP goes to
+every child (reload). systemd does all this better: larger sites use the units.
+"""
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from config.logs import fields, setup
+from config.systemd import notify
+
+log = logging.getLogger(__name__)
+
+MODULES = {"policyd": "policyd", "milter": "milters", "authd": "dovecot_auth"}
+# A service drains within 5 s by contract; who has not gone by then is stuck.
+DRAIN_SECONDS = 15
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+YOUNG = 60.0  # who lived longer than this starts again at once
+TICK = 0.1
+EX_CONFIG = 78
+
+
+@dataclass(slots=True)
+class _Child:
+    service: str
+    path: Path
+    process: "subprocess.Popen[bytes] | None" = None
+    started: float = 0.0
+    pause: float = FIRST_PAUSE
+    not_before: float = 0.0
+
+    def start(self, now: float) -> None:
+        command = [sys.executable, "-I", "-m", MODULES[self.service], "--config", str(self.path)]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        self.started = now
+        log.info(fields(event="started", service=self.service, pid=self.process.pid))
+
+    def signal(self, number: int) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def reap(self, now: float) -> int | None:
+        """Return the exit code if the child has just ended, and plan its next start."""
+        if self.process is None or (code := self.process.poll()) is None:
+            return None
+        self.process = None
+        young = now - self.started < YOUNG
+        self.not_before = now + (self.pause if young else 0.0)
+        self.pause = min(self.pause * 2, LONGEST_PAUSE) if young else FIRST_PAUSE
+        return code
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What the signals asked for since the last look."""
+
+    stop: bool = False
+    reload: bool = False
+    stopped_at: float = field(default=0.0)
+
+    def on_stop(self, _number: int, _frame: FrameType | None) -> None:
+        self.stop = True
+
+    def on_reload(self, _number: int, _frame: FrameType | None) -> None:
+        self.reload = True
+
+
+def run(services: tuple[str, ...], path: Path) -> int:
+    """Run *services* with the configuration *path* until SIGTERM; return the exit code.
+
+    A service that refuses its configuration (78) ends all: starting it again cannot help.
+    """
+    setup("gatepost")
+    asked = _Asked()
+    signal.signal(signal.SIGTERM, asked.on_stop)
+    signal.signal(signal.SIGINT, asked.on_stop)
+    signal.signal(signal.SIGHUP, asked.on_reload)
+    children = [_Child(service, path) for service in services]
+    notify("READY=1")
+    code = 0
+    while not asked.stop:
+        now = time.monotonic()
+        if asked.reload:
+            asked.reload = False
+            for child in children:
+                child.signal(signal.SIGHUP)
+        for child in children:
+            ended = child.reap(now)
+            if ended is not None:
+                log.error(fields(event="ended", service=child.service, code=ended))
+            if ended == EX_CONFIG:
+                code, asked.stop = EX_CONFIG, True
+            elif child.process is None and now >= child.not_before:
+                child.start(now)
+        time.sleep(TICK)
+    notify("STOPPING=1")
+    return code or _drain(children)
+
+
+def _drain(children: list[_Child]) -> int:
+    for child in children:
+        child.signal(signal.SIGTERM)
+    end = time.monotonic() + DRAIN_SECONDS
+    code = 0
+    for child in children:
+        if child.process is None:
+            continue
+        try:
+            ended = child.process.wait(max(0.0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            line = fields(event="killed", service=child.service, after=f"{DRAIN_SECONDS}s")
+            log.error(line)  # noqa: TRY400 - the traceback of a time-out tells nothing
+            child.process.kill()
+            ended = child.process.wait()
+        code = code or (1 if ended else 0)
+    return code
