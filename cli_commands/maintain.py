@@ -1,0 +1,26 @@
+"""``gatepost maintain``: what cron runs; everything here may run twice or not at all."""
+
+import click
+
+from cli_commands.app import Answer, App, command
+from store import aging, whitelist
+
+
+@command()
+@click.option("--quiet", is_flag=True, help="Say nothing unless something went wrong (for cron).")
+def maintain(app: App, answer: Answer, quiet: bool) -> None:
+    """Expire the whitelist, forget old counters and answers.
+
+    Nothing depends on it: limits and exemptions end on their own time.
+    Example: gatepost maintain --quiet
+    """
+    expired = whitelist.expire(app.store, change=app.change("expired"))
+    forgotten = aging.forget(app.store)
+    if not quiet:
+        answer.say(
+            f"{expired} exemptions expired, {forgotten.windows} windows "
+            f"and {forgotten.answers} answers forgotten"
+        )
+    answer.document(
+        {"expired": expired, "windows": forgotten.windows, "answers": forgotten.answers}
+    )
