@@ -1,0 +1,223 @@
+"""What a site installs: each file is valid for the program that reads it, and they agree.
+
+The private stack runs on these files too (tests/stack); here is what it replaces,
+such as paths, and what only a site uses, such as systemd.
+"""
+
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from configparser import ConfigParser
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from config.loader import load
+from config.settings import Role, Settings
+from tests.stack import programs, shipped
+
+SAMPLE = shipped.CONFIG / "samples/gatepost.toml"
+SYSTEMD = shipped.CONFIG / "systemd"
+UNITS = sorted(SYSTEMD.glob("*.service"))
+SPOOL = "/var/spool/postfix/"
+# CHECKS 36. systemd calls 2 to 4 "OK"; ours have 1.5.
+MAX_EXPOSURE = 2.0
+
+
+def main_cf() -> dict[str, str]:
+    """Return the shipped parameters, as Postfix joins continued lines."""
+    lines = shipped.text("postfix/main.cf", {}).splitlines()
+    text = "\n".join(line for line in lines if not line.startswith("#"))
+    joined = re.sub(r"\n[ \t]+", " ", text)
+    pairs = (line.split("=", 1) for line in joined.splitlines() if line)
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
+def unit(path: Path) -> ConfigParser:
+    """Return a unit; of a repeated key, the last value (none we ask for is repeated)."""
+    parser = ConfigParser(strict=False, interpolation=None, delimiters=("=",))
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read(path)
+    return parser
+
+
+# gatepost.toml
+
+
+def test_the_sample_loads() -> None:
+    assert load(SAMPLE).site.domains == ("mail.example.edu",)
+
+
+def test_a_line_left_out_of_the_sample_changes_nothing() -> None:
+    sample = load(SAMPLE).model_dump(exclude={"site", "store"})
+    defaults = Settings.model_validate(
+        {"site": {"domains": ["mail.example.edu"]}, "store": {"url": "sqlite:////x"}}
+    ).model_dump(exclude={"site", "store"})
+    defaults["portal"]["base_url"] = sample["portal"]["base_url"]  # no site has this one
+    assert sample == defaults
+
+
+def test_the_sample_names_every_key() -> None:
+    sample = tomllib.loads(SAMPLE.read_text(encoding="utf-8"))
+    missing = [
+        f"{section}.{key}"
+        for section, table in sample.items()
+        if section != "roles"
+        for key in set(_fields(section)).difference(table)
+    ]
+    missing += [
+        f"roles.{name}.{key}"
+        for name, table in sample["roles"].items()
+        for key in set(Role.model_fields).difference(table)
+    ]
+    assert not missing
+    assert set(sample) == set(Settings.model_fields)
+
+
+def _fields(section: str) -> Iterator[str]:
+    model = Settings.model_fields[section].annotation
+    assert isinstance(model, type)
+    assert issubclass(model, BaseModel)
+    yield from model.model_fields
+
+
+# Postfix
+
+
+@pytest.fixture
+def postfix(tmp_path: Path) -> Path:
+    """Return a configuration that is the shipped files and nothing else."""
+    for name in ("main.cf", "master.cf"):
+        (tmp_path / name).write_text(shipped.text(f"postfix/{name}", {}))
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", [["-n"], ["-M"], ["-P"]], ids=["main", "services", "options"])
+def test_postfix_reads_its_files_without_a_warning(postfix: Path, words: list[str]) -> None:
+    done = subprocess.run(
+        [programs.path("postconf"), "-c", str(postfix), *words],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout
+    assert done.stderr == ""
+
+
+def test_every_policy_service_has_a_short_time_limit_and_an_answer_for_its_absence() -> None:
+    services = [value for value in main_cf().values() if value.startswith("check_policy_service")]
+    assert len(services) == 3
+    for service in services:
+        assert "timeout=10s" in service
+        # Text with spaces needs its own braces, or smtpd dies at start.
+        assert re.search(r"\{ default_action = 451 [^{}]+\}|default_action=DUNNO", service)
+
+
+def test_mail_waits_when_the_milter_is_away_and_is_never_let_through_unseen() -> None:
+    assert main_cf()["milter_default_action"] == "tempfail"
+
+
+def test_postfix_takes_what_the_largest_role_may_receive() -> None:
+    largest = max(role.attachments for role in load(SAMPLE).roles.values())
+    # base64 with line ends: 78 bytes on the wire for 57.
+    assert int(main_cf()["message_size_limit"]) > largest * 78 // 57
+
+
+def test_the_services_are_where_postfix_looks_for_them() -> None:
+    settings, found = load(SAMPLE), main_cf()
+    assert f" {settings.policyd.listen[0]}," in found["gatepost_inbound"]
+    assert f" {settings.policyd.listen[0]}," in found["gatepost_submission"]
+    assert found["smtpd_milters"] == str(settings.milter.listen)
+
+
+def test_both_submission_services_count_for_the_account() -> None:
+    text = shipped.text("postfix/master.cf", {})
+    for name in ("submission ", "submissions "):
+        options = re.search(rf"^{name}.*\n((?:  .*\n)+)", text, re.MULTILINE)
+        assert options
+        assert "smtpd_recipient_restrictions = $gatepost_submission" in options[1]
+        assert "smtpd_data_restrictions = $gatepost_submission" in options[1]
+
+
+# Dovecot
+
+
+def test_dovecot_reads_the_snippets_without_a_warning(tmp_path: Path) -> None:
+    conf = tmp_path / "dovecot.conf"
+    conf.write_text(f"!include {shipped.CONFIG}/dovecot-2.3/*.conf\n")
+    done = subprocess.run(
+        [programs.path("doveconf"), "-n", "-c", str(conf)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "quota_grace = 0" in done.stdout
+    assert done.stderr == ""
+
+
+def test_dovecot_makes_the_sockets_that_postfix_asks() -> None:
+    snippets = (shipped.CONFIG / "dovecot-2.3").glob("*.conf")
+    text = "".join(path.read_text(encoding="utf-8") for path in snippets)
+    made = set(re.findall(rf"unix_listener {SPOOL}(\S+)", text))
+    found = main_cf()
+    asked = {
+        found["smtpd_sasl_path"],
+        found["virtual_transport"].removeprefix("lmtp:unix:"),
+        *re.findall(r"unix:(private/\S+),", found["gatepost_quota_status"]),
+    }
+    assert made == asked
+
+
+# systemd and cron
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
+def test_a_unit_confines_its_service(path: Path) -> None:
+    done = subprocess.run(
+        [programs.path("systemd-analyze"), "security", "--offline=true", str(path)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    found = re.search(r"exposure level for \S+: (\d+\.\d)", done.stdout)
+    assert found
+    assert float(found[1]) <= MAX_EXPOSURE
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
+def test_systemd_understands_every_line_of_a_unit(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / path.name
+    # Only the program is not installed where we test.
+    copy.write_text(path.read_text().replace("/opt/gatepost/venv/bin/python", "/bin/true"))
+    for each in SYSTEMD.glob("*.socket"):
+        (tmp_path / each.name).write_text(each.read_text())
+    done = subprocess.run(
+        [programs.path("systemd-analyze"), "verify", str(copy)],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert path.stem not in done.stderr
+
+
+def test_every_service_has_a_user_of_its_own_and_systemd_makes_it() -> None:
+    users = [unit(path)["Service"]["User"] for path in UNITS]
+    made = re.findall(r"^u (\S+)", (SYSTEMD / "gatepost.sysusers.conf").read_text(), re.MULTILINE)
+    assert len(set(users)) == len(UNITS)
+    assert set(users) <= set(made)
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
+def test_a_unit_starts_a_package_of_ours_apart_from_the_users_python(path: Path) -> None:
+    words = unit(path)["Service"]["ExecStart"].split()
+    assert words[1:3] == ["-I", "-m"]
+    assert find_spec(words[3])
+
+
+def test_the_socket_unit_listens_where_policyd_would() -> None:
+    address = load(SAMPLE).policyd.listen[0]
+    listen = unit(SYSTEMD / "gatepost-policyd.socket")["Socket"]["ListenStream"]
+    assert listen == f"{address.host}:{address.port}"
+
+
+def test_cron_runs_the_installed_command_as_a_user_systemd_makes() -> None:
+    lines = (shipped.CONFIG / "cron.d/gatepost").read_text().splitlines()
+    (job,) = [line for line in lines if re.match(r"[*\d]", line)]
+    *_when, user, program, word, _quiet = job.split()
+    assert re.search(rf"^u {user} ", (SYSTEMD / "gatepost.sysusers.conf").read_text(), re.MULTILINE)
+    assert (program, word) == ("/opt/gatepost/venv/bin/gatepost", "maintain")

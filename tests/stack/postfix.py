@@ -1,0 +1,167 @@
+"""A private Postfix: the shipped main.cf and master.cf on top of a bare machine."""
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.stack import programs, shipped, tls
+from tests.stack.layout import Layout
+from tests.stack.ports import HOST
+from tests.stack.probes import greets
+from tests.stack.process import Process
+
+# Postfix's programs, where Debian keeps them.
+DAEMONS = Path("/usr/lib/postfix/sbin")
+# Mail to this domain is taken and thrown away: the stack's outside world.
+OUTSIDE = "elsewhere.example"
+
+# What every site has already, in the least form: no DNS, nothing in /etc, no waiting.
+BASE = """\
+compatibility_level = 3.6
+queue_directory = {root}/postfix/spool
+data_directory = {root}/postfix/data
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+shlib_directory = /usr/lib/postfix
+meta_directory = /etc/postfix
+mail_owner = postfix
+setgid_group = postdrop
+maillog_file = {root}/log/postfix.log
+maillog_file_prefixes = {root}, /var, /dev/stdout
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+myhostname = mx.example.edu
+mydomain = example.edu
+myorigin = mail.example.edu
+mydestination =
+mynetworks =
+alias_maps =
+alias_database =
+append_dot_mydomain = no
+biff = no
+smtp_host_lookup = native
+smtp_dns_support_level = disabled
+smtpd_peername_lookup = no
+smtpd_banner = $myhostname ESMTP
+smtpd_tls_cert_file = {certificate}
+smtpd_tls_key_file = {key}
+smtpd_tls_security_level = may
+transport_maps = inline:{{ {outside}=discard: }}
+# The tests refuse and connect more in a minute than a person in a day.
+smtpd_error_sleep_time = 0
+smtpd_soft_error_limit = 1000
+smtpd_hard_error_limit = 1000
+smtpd_client_connection_count_limit = 0
+"""
+
+SERVICES = """\
+pickup    unix  n - n 60 1 pickup
+cleanup   unix  n - n - 0 cleanup
+qmgr      unix  n - n 300 1 qmgr
+tlsmgr    unix  - - n 1000? 1 tlsmgr
+rewrite   unix  - - n - - trivial-rewrite
+bounce    unix  - - n - 0 bounce
+defer     unix  - - n - 0 bounce
+trace     unix  - - n - 0 bounce
+verify    unix  - - n - 1 verify
+flush     unix  n - n 1000? 0 flush
+proxymap  unix  - - n - - proxymap
+proxywrite unix - - n - 1 proxymap
+smtp      unix  - - n - - smtp
+relay     unix  - - n - - smtp
+showq     unix  n - n - - showq
+error     unix  - - n - - error
+retry     unix  - - n - - error
+discard   unix  - - n - - discard
+lmtp      unix  - - n - - lmtp
+anvil     unix  - - n - 1 anvil
+scache    unix  - - n - 1 scache
+postlog   unix-dgram n - n - 1 postlogd
+"""
+
+
+class Postfix:
+    """The mail server of a stack."""
+
+    def __init__(self, layout: Layout, overrides: Mapping[str, str]) -> None:
+        """Write the configuration; *overrides* are main.cf parameters of one stack."""
+        self._conf = layout.root / "postfix/conf"
+        self.log = layout.log / "postfix.log"
+        for folder in ("conf", "spool", "data"):
+            (layout.root / "postfix" / folder).mkdir(parents=True)
+        shutil.chown(layout.root / "postfix/data", user="postfix")
+        extra = "".join(f"{name} = {value}\n" for name, value in overrides.items())
+        (self._conf / "main.cf").write_text(main_cf(layout) + extra)
+        (self._conf / "master.cf").write_text(master_cf(layout))
+        self.process = Process(
+            name="postfix",
+            # In the foreground: no -w, which would detach.
+            command=[str(DAEMONS / "master"), "-c", str(self._conf)],
+            log=layout.log / "postfix.start.log",
+            ready=lambda: greets(layout.ports.smtp, b"220 "),
+        )
+
+    def prepare(self) -> None:
+        """Make the queue's folders, where Dovecot puts its sockets; check the configuration."""
+        done = self._run("postfix", "-c", str(self._conf), "check")
+        if done.returncode:
+            # Without a terminal postfix says why only in its log.
+            raise RuntimeError(f"postfix check failed: {done.stderr}{self.tail()}")
+
+    def reload(self) -> None:
+        """Read main.cf again, as ``postfix reload`` does."""
+        self._run("postfix", "-c", str(self._conf), "reload").check_returncode()
+
+    def flush(self) -> None:
+        """Try every queued mail now."""
+        self._run("postqueue", "-c", str(self._conf), "-f").check_returncode()
+
+    def queue(self) -> str:
+        """Return what waits, as ``postqueue -p`` prints it."""
+        return self._run("postqueue", "-c", str(self._conf), "-p").stdout
+
+    def tail(self, lines: int = 25) -> str:
+        """Return the last lines of the mail log."""
+        text = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+        return "\n".join([*text.splitlines()[-lines:], self.process.tail(lines)])
+
+    @staticmethod
+    def _run(program: str, *words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [programs.path(program), *words],
+            check=False, capture_output=True, text=True, timeout=30,
+        )  # fmt: skip
+
+
+def main_cf(layout: Layout) -> str:
+    """Return the bare machine's main.cf with the shipped lines after it."""
+    base = BASE.format(
+        root=layout.root,
+        certificate=layout.certificate,
+        key=tls.key_of(layout.certificate),
+        outside=OUTSIDE,
+    )
+    return base + shipped.text(
+        "postfix/main.cf",
+        {
+            "inet:127.0.0.1:10040": f"inet:{HOST}:{layout.ports.policyd}",
+            "unix:/run/gatepost/milter.sock": f"unix:{layout.run}/milter.sock",
+        },
+    )
+
+
+def master_cf(layout: Layout) -> str:
+    """Return the shipped services on private ports, and the ones every Postfix has."""
+    ports = layout.ports
+    return (
+        shipped.text(
+            "postfix/master.cf",
+            {
+                "\nsmtp          inet": f"\n{HOST}:{ports.smtp} inet",
+                "\nsubmission    inet": f"\n{HOST}:{ports.submission} inet",
+                "\nsubmissions   inet": f"\n{HOST}:{ports.submissions} inet",
+            },
+        )
+        + SERVICES
+    )
