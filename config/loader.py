@@ -28,6 +28,9 @@ _PLAIN = {
     "bool_type": "must be true or false",
     "model_type": "must be a table, written as a [section]",
     "model_attributes_type": "must be a table, written as a [section]",
+    "literal_error": "must be {expected}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
     "dict_type": "must be a table, written as a [section]",
 }
 MAX_SHOWN = 60  # characters of a bad value that an error repeats
@@ -74,7 +77,9 @@ def parse(text: str, path: Path) -> Settings:
     try:
         return Settings.model_validate(table)
     except ValidationError as error:
-        raise ConfigError(path, [_problem(detail) for detail in error.errors()]) from None
+        # pydantic calls a list too short when its only item is bad, too: say it once.
+        told = [d for d in error.errors() if not (d["type"] == "too_short" and d["input"])]
+        raise ConfigError(path, [_problem(detail) for detail in told]) from None
 
 
 def _read(path: Path) -> str:
@@ -105,10 +110,12 @@ def _problem(detail: ErrorDetails) -> Problem:
         return Problem(key, "is missing and has no default" + _near_role(detail["loc"]))
     if key == "store.url":
         value = "(not shown: it may hold a password)"
-    if kind in _PLAIN:
-        return Problem(key, f"{_shown(value)}: {_PLAIN[kind]}")
-    reason = str(detail.get("ctx", {}).get("error") or detail["msg"])
-    return Problem(key, f"{_shown(value)}: {reason[:1].lower()}{reason[1:]}")
+    context = detail.get("ctx", {})
+    if kind == "value_error" and isinstance(value, (dict, list)):
+        return Problem(key, str(context["error"]))  # its own words name the part
+    plain = _PLAIN.get(kind)
+    reason = plain.format(**context) if plain else str(context.get("error") or detail["msg"])
+    return Problem(key, f"{_shown(value)}: {reason}")
 
 
 def _near_role(loc: tuple[int | str, ...]) -> str:

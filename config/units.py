@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-_SIZE = re.compile(r"(\d{1,12})([KMGT]?)")
+_SIZE = re.compile(r"([0-9]{1,12})([KMGT]?)")
 _FACTOR = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SPAN = re.compile(r"(\d{1,6})([smhd])")
+_SPAN = re.compile(r"([0-9]{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_RATE = re.compile(r"(\d{1,9})/(\d{1,6}[smhd])")
+_RATE = re.compile(r"([0-9]{1,9})/([0-9]{1,6}[smhd])")
 
 # The limiter counts in sixtieths of the window; a window under a minute would
 # need slots under a second.

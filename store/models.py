@@ -141,7 +141,9 @@ class Usage(Base):
     span: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)  # seconds
     slot: Mapped[int] = mapped_column(BigInteger)
     used: Mapped[int] = mapped_column(Integer)
-    past: Mapped[bytes] = mapped_column(LargeBinary(240))
+    past: Mapped[bytes] = mapped_column(
+        LargeBinary(240).with_variant(mysql.VARBINARY(240), "mysql", "mariadb")
+    )
     refused: Mapped[int] = mapped_column(
         Integer
     )  # recipients refused since the window was last empty

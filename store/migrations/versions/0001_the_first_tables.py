@@ -112,7 +112,13 @@ def upgrade() -> None:
         sa.Column("span", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("slot", sa.BigInteger(), nullable=False),
         sa.Column("used", sa.Integer(), nullable=False),
-        sa.Column("past", sa.LargeBinary(length=240), nullable=False),
+        sa.Column(
+            "past",
+            sa.LargeBinary(length=240)
+            .with_variant(mysql.VARBINARY(length=240), "mariadb")
+            .with_variant(mysql.VARBINARY(length=240), "mysql"),
+            nullable=False,
+        ),
         sa.Column("refused", sa.Integer(), nullable=False),
         sa.Column("until", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("subject", "span", name=op.f("pk_usage")),
@@ -206,39 +212,15 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Undo."""
-    with op.batch_alter_table("suspension", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_suspension_account_id"))
-
-    op.drop_table("suspension")
-    with op.batch_alter_table("password_event", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_password_event_account_id"))
-
-    op.drop_table("password_event")
-    with op.batch_alter_table("address", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_address_account_id"))
-
-    op.drop_table("address")
-    with op.batch_alter_table("whitelist", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_whitelist_rev"))
-        batch_op.drop_index(batch_op.f("ix_whitelist_network"))
-        batch_op.drop_index(batch_op.f("ix_whitelist_expires_at"))
-
-    op.drop_table("whitelist")
-    with op.batch_alter_table("usage", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_usage_until"))
-
-    op.drop_table("usage")
-    op.drop_table("revision")
-    with op.batch_alter_table("audit", schema=None) as batch_op:
-        batch_op.drop_index("ix_audit_subject_at")
-        batch_op.drop_index(batch_op.f("ix_audit_at"))
-
-    op.drop_table("audit")
-    with op.batch_alter_table("answer", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_answer_at"))
-
-    op.drop_table("answer")
-    with op.batch_alter_table("account", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_account_rev"))
-
-    op.drop_table("account")
+    for table in (
+        "suspension",
+        "password_event",
+        "address",
+        "whitelist",
+        "usage",
+        "revision",
+        "audit",
+        "answer",
+        "account",
+    ):
+        op.drop_table(table)

@@ -1,0 +1,58 @@
+"""What all tests share: a store of each kind of database, and settings to go with it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.settings import Settings
+from store import schema
+from store.audit import Change
+from store.engine import Store
+from tests.stack import mariadb, postgres
+
+CHANGE = Change("tester", "a test")
+
+
+def settings_for(url: str, **tables: object) -> Settings:
+    """Return settings of a small site with the store at *url*."""
+    base: dict[str, object] = {
+        "site": {"domains": ["mail.example.edu", "example.edu"]},
+        "store": {"url": url},
+    }
+    return Settings.model_validate({**base, **tables})
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """Return the URL of an empty SQLite database; tests/store has all kinds."""
+    return f"sqlite:///{tmp_path}/gatepost.db"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    """Return a store with its tables."""
+    made = Store(url)
+    schema.upgrade(made)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def settings(url: str) -> Settings:
+    """Return settings with the store of `store`."""
+    return settings_for(url)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Postgres]:
+    """Return a private PostgreSQL, up for the whole run."""
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[mariadb.MariaDB]:
+    """Return a private MariaDB, up for the whole run."""
+    with mariadb.running() as server:
+        yield server

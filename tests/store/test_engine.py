@@ -1,0 +1,50 @@
+import pytest
+
+from config.settings import Settings
+from store import accounts, whitelist
+from store.accounts import New
+from store.engine import Store
+from store.errors import StoreUnavailable
+from tests.conftest import CHANGE
+
+
+def test_sqlite_survives_a_power_cut_and_lets_readers_in(store: Store) -> None:
+    if store.dialect != "sqlite":
+        return
+    with store.connection() as connection:
+        journal = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+        synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar()
+    assert (journal, synchronous) == ("wal", 2)
+
+
+def test_a_store_that_is_away_is_unavailable_and_nothing_else() -> None:
+    for url in (
+        "sqlite:////nonexistent/gatepost.db",
+        "postgresql://x@127.0.0.1:1/x",
+        "mariadb://x@127.0.0.1:1/x",
+    ):
+        with pytest.raises(StoreUnavailable):
+            whitelist.listed(Store(url), now=0)
+
+
+def test_a_password_in_the_url_is_never_shown() -> None:
+    store = Store("postgresql://gatepost:s3cret@127.0.0.1:1/x")
+    assert "s3cret" not in store.shown_url
+    with pytest.raises(StoreUnavailable) as caught:
+        whitelist.listed(store, now=0)
+    assert "s3cret" not in str(caught.value)
+
+
+HOSTILE = ["' OR 1=1 --", "%", "_", "\\", '"', "\N{PILE OF POO}" * 20, "a" * 255, "\r\nX: y"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_kept_as_it_is_or_found_nowhere(
+    store: Store, settings: Settings, text: str
+) -> None:
+    accounts.add(store, settings, New("alice", "staff", condition="normal"), change=CHANGE)
+    whitelist.add(store, "192.0.2.7", seconds=60, change=CHANGE.__class__("x", text))
+    (entry,) = whitelist.listed(store)
+    assert entry.reason == text
+    assert accounts.listed(store, search=text) == []
+    assert [v.name for v in accounts.listed(store, search="lic")] == ["alice"]

@@ -1,0 +1,71 @@
+"""What ruff and import-linter cannot see: file sizes, and the plain module cli.py."""
+
+import ast
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+MAX_LINES = 400
+PACKAGES = {"policyd", "milters", "dovecot_auth", "portal"}
+
+
+def tracked(pattern: str) -> list[Path]:
+    """Return the files git knows, and the new ones it does not ignore."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", pattern],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    return [ROOT / line for line in listed.splitlines() if (ROOT / line).exists()]
+
+
+def imported(path: Path) -> set[str]:
+    """Return the top-level names that *path* imports, wherever in the file."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(str(node.module).partition(".")[0])
+    return found
+
+
+def test_no_python_file_is_longer_than_a_person_reads() -> None:
+    long = {
+        str(p): n for p in tracked("*.py") if (n := len(p.read_text().splitlines())) > MAX_LINES
+    }
+    assert long == {}
+
+
+def test_the_command_line_knows_no_sql_and_no_milter() -> None:
+    assert imported(ROOT / "cli.py").isdisjoint({"sqlalchemy", "alembic", "Milter"})
+
+
+def test_nothing_below_imports_the_command_line() -> None:
+    below = [
+        p for p in tracked("*.py") if p.relative_to(ROOT).parts[0] in {*PACKAGES, "store", "config"}
+    ]
+    assert [str(p) for p in below if imported(p) & {"cli", "cli_commands", "tests", "bench"}] == []
+
+
+def test_pymilter_is_imported_in_one_file() -> None:
+    users = [p for p in tracked("*.py") if imported(p) & {"Milter", "milter"}]
+    outside_tests = {
+        str(p.relative_to(ROOT)) for p in users if "tests" not in p.parts and "bench" not in p.parts
+    }
+    assert outside_tests <= {"milters/adapter.py"}
+
+
+def test_a_pure_file_knows_no_socket_and_no_clock() -> None:
+    pure = (
+        "policyd/protocol.py",
+        "policyd/request.py",
+        "policyd/action.py",
+        "policyd/decide.py",
+        "store/window.py",
+        "store/names.py",
+        "dovecot_auth/fd3.py",
+        "milters/mime_scan.py",
+    )
+    rules = [str(p.relative_to(ROOT)) for p in tracked("policyd/rules/*.py")]
+    for name in (*pure, *rules):
+        assert imported(ROOT / name).isdisjoint({"socket", "asyncio", "time", "threading"}), name
