@@ -1,0 +1,138 @@
+"""The counters on every database: durable, exact between processes, once per message."""
+
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+
+from store import models, schema
+from store.engine import Store
+from store.errors import StoreUnavailable
+from store.usage import Usage, open_usage
+from store.window import Charge, Limit, Verdict
+from tests.stack import mariadb, postgres
+
+ALICE = Limit("account alice", 3600, 100)
+CLIENT = Limit("client 192.0.2.7", 3600, 100)
+
+
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[str]:
+    with postgres.running() as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def mariadb_url() -> Iterator[str]:
+    with mariadb.running() as server:
+        yield server.url
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgres", marks=pytest.mark.integration),
+        pytest.param("mariadb", marks=pytest.mark.integration),
+    ]
+)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        found = f"sqlite:///{tmp_path}/gatepost.db"
+    else:
+        found = str(request.getfixturevalue(f"{request.param}_url"))
+    store = Store(found)
+    schema.upgrade(store)
+    with store.changing() as session:
+        session.query(models.Usage).delete()
+        session.query(models.Answer).delete()
+    store.close()
+    return found
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Usage]:
+    store = Store(url)
+    usage = open_usage(store)
+    try:
+        yield usage
+    finally:
+        usage.close()
+        store.close()
+
+
+def word(charge: Charge, verdict: Verdict, now: float) -> str:
+    del charge, now
+    assert verdict.limit is not None
+    return f"450 {verdict.limit.subject} {verdict.used}"
+
+
+def test_a_batch_is_charged_until_the_limit(url: str) -> None:
+    with opened(url) as usage:
+        verdicts = usage.charge([Charge(n, 30, (ALICE, CLIENT)) for n in range(1, 6)], word)
+        assert [v.accepted for v in verdicts] == [True, True, True, False, False]
+        assert [v.used for v in verdicts] == [30, 60, 90, 90, 90]
+        assert verdicts[3].action == "450 account alice 90"
+        assert usage.charge([Charge(9, 10, (ALICE,))], word)[0].used == 100
+
+
+def test_counts_survive_a_restart(url: str) -> None:
+    with opened(url) as usage:
+        usage.charge([Charge(1, 99, (ALICE,))], word)
+    with opened(url) as usage:
+        verdicts = usage.charge([Charge(2, 2, (ALICE,)), Charge(3, 1, (ALICE,))], word)
+    assert [v.accepted for v in verdicts] == [False, True]
+
+
+@pytest.mark.parametrize(("limit", "used"), [(100, 11), (5, 1)])
+def test_a_repeat_is_told_the_same_once_by_whoever_it_asks(url: str, limit: int, used: int) -> None:
+    rate = Limit("account alice", 3600, limit)
+    with opened(url) as first, opened(url) as second:
+        said = first.charge([Charge(1, 10, (rate,)), Charge(2, 1, (rate,))], word)
+        for number, usage in enumerate((second, first), start=3):
+            again = usage.charge([Charge(1, 10, (rate,)), Charge(number, 0, (rate,))], word)
+            assert (again[0].accepted, again[0].action) == (said[0].accepted, said[0].action)
+            assert again[0].repeated
+        assert first.charge([Charge(5, 0, (rate,))], word)[0].used == used
+
+
+def test_a_failed_batch_charges_nothing(url: str) -> None:
+    def broken(*_: object) -> str:
+        raise StoreUnavailable
+
+    batch = [Charge(1, 60, (ALICE,)), Charge(2, 60, (ALICE,))]
+    with opened(url) as usage:
+        with pytest.raises(StoreUnavailable):
+            usage.charge(batch, broken)
+        verdicts = usage.charge(batch, word)
+    assert [(v.accepted, v.used) for v in verdicts] == [(True, 60), (False, 60)]
+
+
+def _race(url: str, start: Barrier, first: int, sums: "multiprocessing.Queue[int]") -> None:
+    accepted = 0
+    with opened(url) as usage:
+        start.wait(timeout=60)
+        for turn in range(30):
+            batch = [
+                Charge(first + turn * 3 + n, 1, (ALICE, CLIENT) if n % 2 else (CLIENT, ALICE))
+                for n in range(3)
+            ]
+            accepted += sum(v.accepted for v in usage.charge(batch, word))
+    sums.put(accepted)
+
+
+def test_processes_together_accept_exactly_the_limit(url: str) -> None:
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(3)
+    sums: multiprocessing.Queue[int] = context.Queue()
+    racers = [
+        context.Process(target=_race, args=(url, start, 1 + n * 1000, sums)) for n in range(3)
+    ]
+    for racer in racers:
+        racer.start()
+    total = sum(sums.get(timeout=60) for _ in racers)
+    for racer in racers:
+        racer.join(timeout=30)
+    assert total == 100
