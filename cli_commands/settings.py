@@ -47,13 +47,20 @@ def _flat(prefix: str, model: BaseModel) -> Iterator[tuple[str, object]]:
             for part, each in value.items():
                 yield from _flat(f"{key}.{part}.", each)
         else:
-            yield key, value
+            yield key, _told(value)
+
+
+def _told(value: object) -> object:
+    """Return *value* as the file writes it, where JSON has no such type."""
+    if isinstance(value, tuple):
+        return [_told(each) for each in value]
+    return str(value) if isinstance(value, (Rate, Address)) else value
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, tuple):
+    if isinstance(value, list):
         return "[" + ", ".join(_shown(each) for each in value) + "]"
-    if isinstance(value, (Rate, Address, str)):
+    if isinstance(value, str):
         return f'"{value}"'
     if value is None:
         return '""'

@@ -1,0 +1,137 @@
+import click
+import pytest
+
+from cli import COMMANDS, gatepost
+from tests.cli.conftest import Run
+
+WORDS = "correct horse battery staple"
+
+
+def commands() -> list[tuple[str, click.Command]]:
+    context = click.Context(gatepost)
+    found = []
+    for name in COMMANDS:
+        command = gatepost.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            found += [(f"{name} {sub}", each) for sub, each in command.commands.items()]
+        else:
+            found.append((name, command))
+    return found
+
+
+@pytest.mark.parametrize(("name", "command"), commands())
+def test_every_command_explains_itself_with_an_example(name: str, command: click.Command) -> None:
+    assert command.help
+    assert "Example: gatepost " in " ".join(command.help.split())
+    assert name == "serve" or any(p.name == "as_json" for p in command.params)
+
+
+def test_a_store_without_tables_says_what_to_run(empty: Run) -> None:
+    done = empty("account", "list")
+    assert done.code == 69
+    assert "run `gatepost db upgrade`" in done.err
+
+
+def test_a_broken_configuration_is_78_before_anything_else(empty: Run) -> None:
+    done = empty("--config", "/nonexistent.toml", "whitelist", "list")
+    assert done.code == 78
+    assert "/nonexistent.toml: no such file" in done.err
+
+
+def test_nonsense_on_the_command_line_is_2(run: Run) -> None:
+    assert run("account", "add").code == 2
+    assert run("nonsense").code == 2
+    assert run("whitelist", "add", "192.0.2.7/24", "--reason", "x").code == 2
+    assert (
+        run("whitelist", "add", "192.0.2.7", "--for", "1m", "--permanent", "--reason", "x").code
+        == 2
+    )
+
+
+def test_not_found_and_refused_are_1(run: Run) -> None:
+    assert run("account", "show", "nobody").code == 1
+    assert run("whitelist", "revoke", "192.0.2.7").code == 1
+    assert run("account", "add", "alice", "--role", "king").code == 1
+
+
+def test_an_account_is_made_shown_changed_and_removed(run: Run) -> None:
+    done = run(
+        "account", "add", "Alice@mail.example.edu", "--role", "staff", "--password-stdin",
+        "--alias", "al", "--second-mailbox", "alice@home.test", "--json", stdin=WORDS + "\n",
+    )  # fmt: skip
+    assert done.code == 0
+    assert done.document["name"] == "alice"
+    assert "5 GiB (of the role)" in run("account", "show", "AL").out
+    done = run("account", "set", "alice", "--mailbox", "1G", "--until", "7d", "--json")
+    assert done.document["mailbox"] == 1 << 30
+    assert done.document["mailbox_until"] is not None
+    done = run("account", "set", "alice", "--mailbox", "role", "--alias", "", "--json")
+    assert (done.document["mailbox"], done.document["aliases"]) == (None, [])
+    refused = run("account", "remove", "alice")
+    assert refused.code == 1
+    assert "--yes" in refused.err
+    assert run("account", "remove", "alice", "--yes").code == 0
+    assert run("account", "list", "--json").document == []
+
+
+def test_an_initial_password_is_marked_everywhere_and_its_number_nowhere(run: Run) -> None:
+    number = "a123-456 789"
+    done = run("account", "add", "s1", "--role", "student", "--identity-stdin", stdin=number)
+    assert "[initial password]" in done.out
+    assert "initial password" in run("account", "list").out
+    assert "[initial password]" in run("account", "show", "s1").out
+    assert run("account", "show", "s1", "--json").document["initial"] is True
+    shown = run("account", "show", "s1").out + run("audit", "--json").out
+    assert "A123456789" not in shown
+    run("account", "passwd", "s1", "--password-stdin", stdin=WORDS)
+    assert run("account", "show", "s1", "--json").document["initial"] is False
+
+
+def test_a_typed_password_is_asked_for_twice(run: Run) -> None:
+    run("account", "add", "alice", "--role", "staff")
+    assert run("account", "passwd", "alice", stdin=f"{WORDS}\n{WORDS}\n").code == 0
+    done = run("account", "passwd", "alice", stdin="short\nshort\n")
+    assert done.code == 1
+    assert "at least 15" in done.err
+
+
+def test_a_suspension_is_seen_and_ended(run: Run) -> None:
+    run("account", "add", "alice", "--role", "staff")
+    run("account", "suspend", "alice", "--for", "1d", "--reason", "phished")
+    assert "sending until" in run("account", "show", "alice").out
+    assert run("account", "resume", "alice").code == 0
+    assert run("account", "resume", "alice").code == 1
+
+
+def test_an_exemption_is_made_listed_and_revoked(run: Run) -> None:
+    done = run("whitelist", "add", "192.0.2.7", "--reason", "newsletter", "--json")
+    assert done.document["expires_at"] - done.document["created_at"] == 3600
+    assert "192.0.2.7/32" in run("whitelist", "list").out
+    run("whitelist", "add", "2001:db8::/48", "--permanent", "--reason", "lab")
+    assert "permanent" in run("whitelist", "list").out
+    assert run("whitelist", "revoke", "192.0.2.7").code == 0
+    assert [e["network"] for e in run("whitelist", "list", "--json").document] == ["2001:db8::/48"]
+    assert len(run("whitelist", "list", "--all", "--json").document) == 2
+    assert run("whitelist", "expire", "--json").document == {"expired": 0}
+
+
+def test_who_and_why_are_kept(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_USER", "carol")
+    run("account", "add", "alice", "--role", "staff", "--why", "ticket 4711")
+    (entry,) = run("audit", "alice", "--json").document
+    assert (entry["who"], entry["why"]) == ("carol (cli)", "ticket 4711")
+
+
+def test_the_configuration_shown_is_the_one_in_force(run: Run) -> None:
+    assert run("config", "check").code == 0
+    shown = run("config", "show", "--json").document
+    assert shown["roles.student.send"] == ["200/1h", "500/1d"]
+    assert "spam.subject_tag" in run("config", "show").out
+
+
+def test_maintain_may_run_at_any_time(run: Run) -> None:
+    assert run("maintain", "--quiet").out == ""
+    assert run("maintain", "--json").document == {"expired": 0, "windows": 0, "answers": 0}
+    assert run("limit", "show").out == "nothing used\n"
+    assert run("limit", "show", "2001:db8::7", "--json").document == []
