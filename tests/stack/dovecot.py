@@ -13,7 +13,7 @@ from tests.stack.process import Process
 
 SNIPPETS = ("gatepost-auth.conf", "gatepost-quota.conf", "gatepost-postfix.conf")
 # What Dovecot's own user runs at each login; it must be able to read it.
-SCRIPT = ("__init__.py", "checkpassword.py", "fd3.py")
+SCRIPT = ("__init__.py", "checkpassword.py", "client.py", "fd3.py")
 
 BASE = """\
 base_dir = {root}/dovecot/run
@@ -113,7 +113,11 @@ def _script(layout: Layout) -> dict[str, str]:
 
 
 def _copy_script(target: Path) -> None:
+    """Copy the package of the login script to where Dovecot's own user can read it.
+
+    The repository may lie in a home directory that only its owner can enter.
+    """
     source = Path(dovecot_auth.__file__).parent
     target.mkdir(parents=True)
-    for name in SCRIPT:
-        shutil.copy(source / name, target / name)
+    for path in source.glob("*.py"):
+        shutil.copy(path, target / path.name)

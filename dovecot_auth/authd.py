@@ -1,0 +1,229 @@
+"""authd, the resident checker: HTTP on unix and loopback sockets, hashing in a few threads.
+
+Asked by `dovecot_auth.checkpassword` (unix) and ``passdb.lua`` (loopback):
+
+    POST /verify  user, password, service, remote   200 fields · 401 refused
+    POST /user    user, service                     200 fields · 404 nobody of ours
+    GET  /health                                    200
+
+503 means "try later": store away, too many waiting, a hash nobody can check, or our
+bug (with its traceback in the log). A refusal leaves after `REFUSAL_SECONDS`
+whatever its reason, so that its time tells nothing. Trusts every local process:
+sockets are loopback or a directory's permissions; who may ask may guess.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from config.logs import fields
+from dovecot_auth.check import Checker, Login, Refused, Upgrade
+from dovecot_auth.http import Decoder, ProtocolError, Request, encode, form
+from store.errors import StoreUnavailable
+from store.passwords import UnknownScheme
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# Each check takes one core and 19 MiB for 20 ms; more threads than cores only take turns.
+HASHING_THREADS = max(2, os.cpu_count() or 1)
+# Lookups wait for the database, not for the processor, and must not queue behind a storm.
+LOOKUP_THREADS = 2
+# At 50 checks a second and core this is what a person would wait for anyway.
+MAX_WAITING = 400
+DEADLINE_SECONDS = 8.0  # below the script's 10 s, so that it hears a reason
+# Above the slowest imported hash that is common (bcrypt 12: 245 ms here).
+REFUSAL_SECONDS = 0.3
+IDLE_SECONDS = 600.0  # Dovecot's client keeps its connections
+REQUEST_SECONDS = 5.0  # to send one request; a local peer needs a millisecond
+MAX_CONNECTIONS = 1000
+DRAIN_SECONDS = 5.0
+_CHUNK = 16 * 1024
+
+Answer = tuple[int, dict[str, str]]
+
+
+class Late(Exception):  # noqa: N818 - a state, not a mistake
+    """The question waited too long, or too many wait."""
+
+
+class Service:
+    """Answers questions. One a process; knows nothing of sockets."""
+
+    def __init__(self, checker: Checker) -> None:
+        """Start the threads on first use."""
+        self._checker = checker
+        self._hashing = ThreadPoolExecutor(HASHING_THREADS, "hashing")
+        self._lookups = ThreadPoolExecutor(LOOKUP_THREADS, "lookup")
+        self._waiting = 0
+        self._chores: set[asyncio.Task[None]] = set()
+
+    def replace(self, checker: Checker) -> None:
+        """Decide by *checker* from the next question on."""
+        self._checker = checker
+
+    async def answer(self, request: Request) -> Answer:
+        """Return status and fields for one request. Raises only `ProtocolError`."""
+        try:
+            match request.method, request.path:
+                case "POST", "/verify":
+                    return await self._verify(form(request.body))
+                case "POST", "/user":
+                    return await self._user(form(request.body))
+                case "GET", "/health":
+                    return 200, {"status": "ok", "waiting": str(self._waiting)}
+                case _:
+                    return 400, {"reason": "no such question"}
+        except ProtocolError:
+            raise
+        except (StoreUnavailable, Late) as error:
+            log.warning("try later %s", fields(path=request.path, why=error))
+            return 503, {"reason": "try later"}
+        except UnknownScheme as error:  # an operator must set a new password
+            log.error("unusable hash %s", fields(why=error))  # noqa: TRY400 - no bug to trace
+            return 503, {"reason": "try later"}
+        except Exception:  # the edge: our bug must be "try later", never "wrong password"
+            log.exception("bug %s", fields(path=request.path))
+            return 503, {"reason": "try later"}
+
+    async def close(self) -> None:
+        """Finish the chores and stop the threads."""
+        if self._chores:
+            await asyncio.wait(self._chores, timeout=DRAIN_SECONDS)
+        self._hashing.shutdown(wait=False, cancel_futures=True)
+        self._lookups.shutdown(wait=False, cancel_futures=True)
+
+    async def _verify(self, asked: dict[str, str]) -> Answer:
+        began = time.monotonic()
+        login = Login(
+            user=_needed(asked, "user"),
+            password=_needed(asked, "password"),
+            service=asked.get("service", ""),
+            remote=asked.get("remote", ""),
+        )
+        verdict = await self._in_thread(self._hashing, lambda: self._checker.verify(login))
+        outcome = verdict.answer
+        seen = fields(user=login.user, service=login.service, remote=login.remote)
+        if isinstance(outcome, Refused):
+            log.info("refused %s %s", seen, fields(why=outcome.reason))
+            await asyncio.sleep(began + REFUSAL_SECONDS - time.monotonic())
+            return 401, {"reason": "refused"}
+        log.info("allowed %s", seen)
+        if verdict.upgrade is not None:
+            self._later(verdict.upgrade)
+        return 200, outcome.fields()
+
+    async def _user(self, asked: dict[str, str]) -> Answer:
+        user = _needed(asked, "user")
+        found = await self._in_thread(self._lookups, lambda: self._checker.lookup(user))
+        return (200, found.fields()) if found else (404, {"reason": "nobody of ours"})
+
+    async def _in_thread(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        """Run *work* in *pool*, unless it waited so long that nobody hears the answer."""
+        if self._waiting >= MAX_WAITING:
+            raise Late(f"{self._waiting} questions wait already")
+        deadline = time.monotonic() + DEADLINE_SECONDS
+
+        def timely() -> T:
+            if time.monotonic() > deadline:
+                raise Late(f"waited {DEADLINE_SECONDS} s for a thread")
+            return work()
+
+        self._waiting += 1
+        try:
+            future = asyncio.get_running_loop().run_in_executor(pool, timely)
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                return await future
+        except TimeoutError:
+            raise Late(f"no answer within {DEADLINE_SECONDS} s") from None
+        finally:
+            self._waiting -= 1
+
+    def _later(self, todo: Upgrade) -> None:
+        loop = asyncio.get_running_loop()
+
+        async def chore() -> None:
+            await loop.run_in_executor(self._hashing, self._checker.upgrade, todo)
+
+        task = loop.create_task(chore())
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+
+class Connections:
+    """The edge: bytes in, bytes out; bounded in number, size and time."""
+
+    def __init__(self, service: Service) -> None:
+        """Serve *service*."""
+        self._service = service
+        self._open: set[asyncio.Task[None]] = set()
+        self._busy: set[asyncio.Task[None]] = set()
+        self._draining = False
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection until either side has enough."""
+        task = asyncio.current_task()
+        if task is None or len(self._open) >= MAX_CONNECTIONS:
+            writer.close()
+            return
+        self._open.add(task)
+        try:
+            await self._talk(task, reader, writer)
+        except ProtocolError as error:
+            log.warning("not HTTP as we speak it %s", fields(why=error))
+            writer.write(encode(400, {"reason": str(error)}, keep=False))
+        except (OSError, TimeoutError):
+            pass  # the peer went, or was too slow to be one of ours
+        finally:
+            self._open.discard(task)
+            with contextlib.suppress(OSError):
+                writer.close()
+
+    async def drain(self) -> None:
+        """Let the requests in progress finish, then end all connections."""
+        self._draining = True
+        for idle in self._open - self._busy:
+            idle.cancel()
+        if self._busy:
+            await asyncio.wait(self._busy, timeout=DRAIN_SECONDS)
+        for late in self._open:
+            late.cancel()
+
+    async def _talk(
+        self,
+        task: asyncio.Task[None],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        decoder, began = Decoder(), 0.0
+        while True:
+            # A connection may rest between requests; one request may not take its time.
+            now = time.monotonic()
+            began = now if decoder.is_idle else began
+            limit = IDLE_SECONDS if decoder.is_idle else began + REQUEST_SECONDS - now
+            async with asyncio.timeout(limit):
+                chunk = await reader.read(_CHUNK)
+            if not chunk:
+                return
+            for request in decoder.feed(chunk):
+                keep = request.keep and not self._draining
+                self._busy.add(task)
+                try:
+                    status, told = await self._service.answer(request)
+                    writer.write(encode(status, told, keep=keep))
+                    await writer.drain()
+                finally:
+                    self._busy.discard(task)
+                if not keep:
+                    return
+
+
+def _needed(asked: dict[str, str], name: str) -> str:
+    if name not in asked:
+        raise ProtocolError(f"no {name} in the form")
+    return asked[name]

@@ -1,0 +1,241 @@
+"""What checkpassword.py does: ask authd, and become Dovecot's reply program on a yes.
+
+    [--socket PATH] [--config FILE] [--python PATH] PROGRAM [ARGUMENT]…
+
+Runs once a login, so it imports only what the interpreter holds already
+(``_socket``: 8 ms a login where ``socket`` costs 16). Every failure of ours leaves
+as 111.
+
+While authd is away, one script at a time has `dovecot_auth.direct` check by itself;
+the others go on knocking, since a restarted authd serves them sooner than 200
+interpreters that load SQLAlchemy would.
+"""
+
+import _signal  # signal would cost the import of enum, 3 ms
+import _socket
+import fcntl
+import os
+import sys
+import time
+
+from dovecot_auth import fd3
+
+# The contract with Dovecot 2.3 (its db-checkpassword.c). 3 answers a lookup only.
+REJECTED = 1
+MISUSED = 2
+UNKNOWN = 3
+TRY_LATER = 111
+DIRECT_REJECTED = 41  # the "no" of dovecot_auth.direct, which Dovecot never sees
+
+SECONDS = 10  # Dovecot itself would wait 180 s; a person does not
+KNOCK_SECONDS = 8.0  # then 111, well before the alarm
+PAUSE_SECONDS = 0.1
+MAX_ANSWER = 16 * 1024  # authd says a few hundred bytes
+OK = 200
+REFUSED = 401
+NOBODY = 404
+
+_DEFAULTS = {
+    "--socket": "/run/gatepost/auth.sock",
+    "--config": "/etc/gatepost/gatepost.toml",
+    "--python": "/opt/gatepost/venv/bin/python",
+}
+
+
+class Away(Exception):  # noqa: N818 - a state of the world, not a mistake
+    """Nobody answers on authd's socket, or the answer was cut off."""
+
+
+class TryLater(Exception):  # noqa: N818 - an answer
+    """The question cannot be answered now."""
+
+
+def main() -> int:
+    """Answer Dovecot: become the reply program, or return an exit code."""
+    try:
+        _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
+        _signal.alarm(SECONDS)
+        options, program = parse_arguments(sys.argv[1:])
+        raw = read_descriptor()
+        name, password = fd3.parse(raw)
+        lookup = is_lookup()
+        if not lookup and not password:
+            return REJECTED  # an empty password is nobody's, whatever the store says
+        return _answered(options, program, raw, _form(name, password, lookup=lookup))
+    except fd3.ProtocolError as error:
+        complain(error)
+        return MISUSED
+    except BaseException as error:  # noqa: BLE001 - last line of defence: 1 would be a lie
+        complain(error)
+        return TRY_LATER
+
+
+def parse_arguments(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Return our options and the program to become; raise `ProtocolError`."""
+    options = dict(_DEFAULTS)
+    while arguments and arguments[0].startswith("--"):
+        if arguments[0] not in options or len(arguments) < 2:  # noqa: PLR2004 - a name and a value
+            raise fd3.ProtocolError(f"unknown option or no value: {arguments[0]}")
+        options[arguments[0]], arguments = arguments[1], arguments[2:]
+    if not arguments:
+        raise fd3.ProtocolError("no program to run after the check")
+    return options, arguments
+
+
+def read_descriptor() -> bytes:
+    """Return what stands on descriptor 3, one byte more than allowed at most."""
+    raw = b""
+    try:
+        while len(raw) <= fd3.MAX_BYTES and (
+            chunk := os.read(fd3.DESCRIPTOR, fd3.MAX_BYTES + 1 - len(raw))
+        ):
+            raw += chunk
+    except OSError as error:
+        raise fd3.ProtocolError(f"descriptor 3: {error.strerror}") from None
+    return raw
+
+
+def is_lookup() -> bool:
+    """Return whether Dovecot wants to know the user, and brings no password."""
+    if os.environ.get("AUTHORIZED") != "1":
+        return False
+    if "CREDENTIALS_LOOKUP" in os.environ:
+        raise TryLater("only mechanisms that send the password can be served: plain login")
+    return True
+
+
+def origin() -> tuple[str, str]:
+    """Return service and remote address, as Dovecot names them."""
+    return os.environ.get("SERVICE", ""), os.environ.get("TCPREMOTEIP", "")
+
+
+def conclude(status: int, fields: dict[str, str], program: list[str], *, lookup: bool) -> int:
+    """Become *program* on a yes, else return Dovecot's exit code."""
+    if status == OK:
+        os.execve(program[0], program, reply_environment(fields, lookup=lookup))  # noqa: S606
+    if status == REFUSED and not lookup:
+        return REJECTED
+    if status == NOBODY and lookup:
+        return UNKNOWN
+    raise TryLater(f"the check answered {status}: {fields.get('reason', 'no reason given')}")
+
+
+def reply_environment(fields: dict[str, str], *, lookup: bool) -> dict[str, str]:
+    """Return the environment in which checkpassword-reply tells Dovecot about the user."""
+    environment = dict(
+        os.environ,
+        USER=fields["user"],
+        HOME=fields["home"],
+        userdb_uid=fields["uid"],
+        userdb_gid=fields["gid"],
+        userdb_quota_rule=f"*:bytes={fields['quota']}",  # 0 is unlimited
+        EXTRA="userdb_uid userdb_gid userdb_quota_rule",
+    )
+    if lookup:
+        environment["AUTHORIZED"] = "2"
+    return environment
+
+
+def complain(error: BaseException) -> None:
+    """Tell Dovecot's log; of an exception of ours only what cannot hold user text."""
+    ours = isinstance(error, fd3.ProtocolError | TryLater)
+    text = str(error) if ours else getattr(error, "strerror", None) or ""
+    os.write(2, f"checkpassword: {type(error).__name__}: {text}\n".encode(errors="replace"))
+
+
+def _answered(options: dict[str, str], program: list[str], raw: bytes, request: bytes) -> int:
+    """Ask authd until it answers, or check without it when it is our turn."""
+    deadline = time.monotonic() + KNOCK_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            status, fields = _ask(options["--socket"], request)
+        except Away:
+            code = _direct(options, program, raw)
+            if code is not None:
+                return code
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return conclude(status, fields, program, lookup=is_lookup())
+    raise TryLater("authd is away, and others wait already to check without it")
+
+
+def _form(name: bytes, password: bytes, *, lookup: bool) -> bytes:
+    """Return the HTTP request; every byte of a value is escaped, so none can end it."""
+    service, remote = (os.fsencode(part) for part in origin())
+    values = {"user": name, "service": service}
+    if not lookup:
+        values |= {"password": password, "remote": remote}
+    body = "&".join(
+        f"{key}=" + "".join(f"%{byte:02X}" for byte in value) for key, value in values.items()
+    )
+    path = "/user" if lookup else "/verify"
+    return (
+        f"POST {path} HTTP/1.0\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}"
+    ).encode("ascii")
+
+
+def _ask(path: str, request: bytes) -> tuple[int, dict[str, str]]:
+    channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    raw = b""
+    try:
+        channel.connect(path)
+        channel.sendall(request)
+        while len(raw) <= MAX_ANSWER and (chunk := channel.recv(MAX_ANSWER)):
+            raw += chunk
+    except PermissionError:
+        raise  # not away: locked out, and so it will stay
+    except OSError:
+        raise Away from None
+    finally:
+        channel.close()
+    return _parsed(raw)
+
+
+def _parsed(raw: bytes) -> tuple[int, dict[str, str]]:
+    head, _, body = raw.partition(b"\r\n\r\n")
+    words = head.split(b" ", 2)
+    # authd ends every body with an empty line: without it, the answer was cut off.
+    if len(words) < 2 or not words[1].isdigit() or not body.endswith(b"\n\n"):  # noqa: PLR2004 - HTTP/1.0 200
+        raise Away
+    lines = body.decode("utf-8", "surrogateescape").split("\n")
+    return int(words[1]), dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def _direct(options: dict[str, str], program: list[str], raw: bytes) -> int | None:
+    """Have `dovecot_auth.direct` check; ``None`` while another process does.
+
+    The lock is on the configuration, which must be readable here anyway. A child, as
+    its exit code 1 may come from anything (no such module, no memory); only a code
+    that nothing else uses is its "no".
+    """
+    lock = os.open(options["--config"], os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    child = os.fork()
+    if child == 0:
+        _run_direct(options, program, raw)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code == DIRECT_REJECTED:
+        return REJECTED
+    # Of checkpassword-reply: 0 after a login, 2 after a lookup.
+    return code if code in {0, MISUSED, UNKNOWN} else TRY_LATER
+
+
+def _run_direct(options: dict[str, str], program: list[str], raw: bytes) -> None:
+    try:
+        readable, writable = os.pipe()
+        os.write(writable, raw)  # at most 512 bytes: a pipe holds them
+        os.close(writable)
+        os.dup2(readable, fd3.DESCRIPTOR)
+        python = options["--python"]
+        command = [python, "-I", "-m", "dovecot_auth.direct", "--config", options["--config"]]
+        os.execve(python, [*command, *program], os.environ)  # noqa: S606 - no shell is intended
+    except BaseException as error:  # noqa: BLE001 - the child must not go on as its parent
+        complain(error)
+    finally:
+        os._exit(TRY_LATER)

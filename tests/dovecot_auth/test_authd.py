@@ -1,0 +1,260 @@
+"""authd as a process, over its real sockets."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from dovecot_auth.authd import MAX_CONNECTIONS
+from store import accounts, passwords
+from tests.dovecot_auth.place import CHANGE, Place, connected, place
+
+pytestmark = pytest.mark.integration  # processes, one each test: seconds
+
+ALICE = {"user": "alice", "password": "alice's password", "service": "imap", "remote": "192.0.2.7"}
+
+
+def until(condition: Callable[[], object], *, seconds: float = 10) -> bool:
+    """Wait for *condition*() to come true."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_the_right_password_brings_the_fields(house: Place) -> None:
+    status, fields = house.ask("/verify", **ALICE)
+    assert status == 200
+    assert fields == {
+        "user": "alice",
+        "home": f"{house.root}/mail/alice",
+        "uid": "5000",
+        "gid": "5000",
+        "quota": str(500 * 1024 * 1024),
+    }
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "service"),
+    [
+        ("alice", "wrong", "imap"),
+        ("nobody", "wrong", "imap"),
+        ("erin", "wrong", "imap"),
+        ("carol", "carol's password", "imap"),
+        ("dave", "dave's password", "smtp"),
+    ],
+)
+def test_every_refusal_is_the_same_answer(
+    house: Place, user: str, password: str, service: str
+) -> None:
+    asked = {"user": user, "password": password, "service": service}
+    assert house.ask("/verify", **asked) == (401, {"reason": "refused"})
+
+
+def test_a_lookup_finds_ours_and_nobody_else(house: Place) -> None:
+    status, fields = house.ask("/user", user="alice@mail.example.edu")
+    assert (status, fields["user"]) == (200, "alice")
+    assert house.ask("/user", user="nobody")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [("/verify", {"user": "alice"}), ("/user", {"service": "x"}), ("/other", {"user": "alice"})],
+)
+def test_a_question_that_makes_no_sense_is_400(
+    house: Place, path: str, values: dict[str, str]
+) -> None:
+    assert house.ask(path, **values)[0] == 400
+
+
+def test_many_questions_share_a_connection_and_keep_their_order(house: Place) -> None:
+    with connected(house.socket) as channel:
+        one = b"POST /user HTTP/1.1\r\nContent-Length: %d\r\n\r\nuser=%s"
+        wire = b"".join(one % (5 + len(name), name) for name in (b"alice", b"nobody", b"bob"))
+        channel.sendall(wire)
+        raw = b""
+        while raw.count(b"HTTP/1.1") < 3 or not raw.endswith(b"\n\n"):
+            raw += channel.recv(65536)
+    statuses = [line.split()[1] for line in raw.splitlines() if line.startswith(b"HTTP/1.1")]
+    assert statuses == [b"200", b"404", b"200"]
+
+
+def test_nonsense_is_answered_400_and_the_connection_ends(house: Place) -> None:
+    with connected(house.socket) as channel:
+        channel.sendall(b"EHLO there\r\n\r\n")
+        raw = b""
+        while chunk := channel.recv(65536):
+            raw += chunk
+    assert raw.startswith(b"HTTP/1.1 400")
+
+
+def test_the_unix_socket_is_for_its_group(house: Place) -> None:
+    assert house.socket.stat().st_mode & 0o777 == 0o660
+
+
+def test_no_password_reaches_the_log(house: Place) -> None:
+    canary = "canary-5d1f"
+    for user in ("alice", "nobody", "x\r\nINFO authd: allowed user=root"):
+        house.ask("/verify", user=user, password=canary)
+    log = (house.root / "authd.log").read_text()
+    assert canary not in log
+    assert "\nINFO authd: allowed user=root" not in log
+
+
+def test_an_old_hash_is_upgraded_by_the_first_login(empty_house: Place) -> None:
+    with empty_house.running():
+        assert empty_house.ask("/verify", **ALICE)[0] == 200
+        assert until(lambda: empty_house.stored("alice").startswith("{ARGON2ID}"))
+        assert empty_house.ask("/verify", **ALICE)[0] == 200
+
+
+def test_a_refusal_takes_as_long_for_a_nobody_as_for_a_slow_old_hash(empty_house: Place) -> None:
+    def seconds(user: str) -> float:
+        began = time.perf_counter()
+        assert empty_house.ask("/verify", user=user, password="wrong")[0] == 401
+        return time.perf_counter() - began
+
+    with empty_house.running():
+        for user in ("alice", "nobody", "carol", "erin"):
+            assert 0.29 < min(seconds(user) for _ in range(3)) < 0.45
+
+
+def test_store_away_is_503_and_heals_without_a_restart(empty_house: Place) -> None:
+    database, hidden = empty_house.root / "gatepost.db", empty_house.root / "gone"
+    with empty_house.running():
+        database.rename(hidden)
+        database.mkdir()  # opening it fails whoever we are; root ignores permissions
+        assert empty_house.ask("/verify", **ALICE)[0] == 503
+        assert empty_house.ask("/user", user="alice")[0] == 503
+        database.rmdir()
+        hidden.rename(database)
+        assert until(lambda: empty_house.ask("/verify", **ALICE)[0] == 200)
+
+
+def test_a_hash_nobody_can_check_is_503(empty_house: Place) -> None:
+    accounts.set_password(
+        empty_house.store, empty_house.settings, "bob", "{OTP}x", how="reset", change=CHANGE
+    )
+    with empty_house.running():
+        assert empty_house.ask("/verify", user="bob", password="x")[0] == 503
+    assert "ERROR authd: unusable hash" in (empty_house.root / "authd.log").read_text()
+
+
+def test_sigterm_answers_what_is_in_progress_and_exits_0(empty_house: Place) -> None:
+    slow = passwords.hash_password("slow")
+    accounts.set_password(
+        empty_house.store, empty_house.settings, "bob", slow, how="reset", change=CHANGE
+    )
+    with empty_house.running() as authd, ThreadPoolExecutor(20) as pool:
+        idle = connected(empty_house.socket)
+        asked = [
+            pool.submit(empty_house.ask, "/verify", user="bob", password="slow") for _ in range(20)
+        ]
+        until(lambda: "allowed" in (empty_house.root / "authd.log").read_text())
+        authd.signal(signal.SIGTERM)
+        answers = [each.result()[0] for each in asked if not each.exception()]
+        assert answers.count(200) == len(answers) > 0
+        assert authd.stop() == 0
+        assert idle.recv(1) == b""
+        idle.close()
+
+
+def test_sighup_reads_the_settings_again_and_keeps_the_old_when_they_are_bad(
+    empty_house: Place,
+) -> None:
+    log = empty_house.root / "authd.log"
+    with empty_house.running() as authd:
+        good = empty_house.config.read_text()
+        empty_house.config.write_text(good + "[nonsense]\n")
+        authd.signal(signal.SIGHUP)
+        assert until(lambda: "old ones stay" in log.read_text())
+        assert empty_house.ask("/verify", **ALICE)[0] == 200
+        empty_house.config.write_text(good + '[roles.student]\nmailbox = "7M"\n')
+        authd.signal(signal.SIGHUP)
+        assert until(
+            lambda: empty_house.ask("/user", user="alice")[1]["quota"] == str(7 * 1024 * 1024)
+        )
+
+
+def test_a_stale_socket_makes_room_and_bad_settings_exit_78(empty_house: Place) -> None:
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(empty_house.socket))
+    with empty_house.running():
+        assert empty_house.ask("/user", user="alice")[0] == 200
+    bad = empty_house.root / "bad.toml"
+    bad.write_text("[site]\n")
+    done = subprocess.run(
+        [sys.executable, "-I", "-m", "dovecot_auth", "--config", str(bad)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 78
+    assert "site.domains" in done.stderr
+
+
+def test_a_request_that_does_not_end_is_cut_and_harms_nobody(empty_house: Place) -> None:
+    with empty_house.running():
+        slow = [connected(empty_house.socket) for _ in range(50)]
+        for each in slow:
+            each.sendall(b"POST /verify HTTP/1.1\r\n")
+        assert empty_house.ask("/verify", **ALICE)[0] == 200
+        began = time.monotonic()
+        assert slow[-1].recv(1) == b""
+        assert time.monotonic() - began < 8
+        for each in slow:
+            each.close()
+
+
+def test_connections_beyond_the_cap_are_closed_at_once(empty_house: Place) -> None:
+    with empty_house.running():
+        with ExitStack() as held:
+            for _ in range(MAX_CONNECTIONS):
+                held.enter_context(connected(empty_house.socket))
+            assert held.enter_context(connected(empty_house.socket)).recv(1) == b""
+        assert until(lambda: _answers(empty_house))
+
+
+def _answers(house: Place) -> bool:
+    try:
+        return house.ask("/user", user="alice")[0] == 200
+    except OSError:
+        return False
+
+
+def test_systemd_s_sockets_are_used(empty_house: Place) -> None:
+    path = Path(f"{empty_house.root}/activated.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        command = (
+            f'import os; os.dup2({listener.fileno()}, 3); os.environ["LISTEN_PID"] = '
+            f'str(os.getpid()); os.environ["LISTEN_FDS"] = "1"; os.execv({sys.executable!r}, '
+            f'[{sys.executable!r}, "-I", "-m", "dovecot_auth", "--config", '
+            f"{str(empty_house.config)!r}])"
+        )
+        authd = subprocess.Popen(
+            [sys.executable, "-c", command],
+            pass_fds=(listener.fileno(),),
+            stderr=subprocess.DEVNULL,
+        )
+    with connected(path) as channel:
+        channel.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+        assert channel.recv(65536).startswith(b"HTTP/1.1 200")
+    authd.terminate()
+    assert authd.wait(20) == 0
+
+
+def test_the_place_itself_is_empty_of_accounts() -> None:
+    with place() as where, where.running():
+        assert where.ask("/user", user="alice")[0] == 404
