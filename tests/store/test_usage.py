@@ -4,52 +4,22 @@ import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
 
 import pytest
 
-from store import models, schema
 from store.engine import Store
 from store.errors import StoreUnavailable
 from store.usage import Usage, open_usage
 from store.window import Charge, Limit, Verdict
-from tests.stack import mariadb, postgres
 
 ALICE = Limit("account alice", 3600, 100)
 CLIENT = Limit("client 192.0.2.7", 3600, 100)
 
 
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    with postgres.running() as server:
-        yield server.url
-
-
-@pytest.fixture(scope="module")
-def mariadb_url() -> Iterator[str]:
-    with mariadb.running() as server:
-        yield server.url
-
-
-@pytest.fixture(
-    params=[
-        "sqlite",
-        pytest.param("postgres", marks=pytest.mark.integration),
-        pytest.param("mariadb", marks=pytest.mark.integration),
-    ]
-)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        found = f"sqlite:///{tmp_path}/gatepost.db"
-    else:
-        found = str(request.getfixturevalue(f"{request.param}_url"))
-    store = Store(found)
-    schema.upgrade(store)
-    with store.changing() as session:
-        session.query(models.Usage).delete()
-        session.query(models.Answer).delete()
-    store.close()
-    return found
+@pytest.fixture(autouse=True)
+def _tables(store: Store) -> None:
+    """Have the tables made at `url` (tests/store/conftest.py: each kind of database)."""
+    del store
 
 
 @contextmanager

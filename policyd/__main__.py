@@ -1,0 +1,31 @@
+"""``python -I -m policyd --config FILE``: the policy daemon in the foreground."""
+
+import argparse
+import sys
+
+from config import logs
+from config.loader import ConfigError, find, load
+from policyd.server import run
+
+EX_CONFIG = 78  # sysexits(3)
+
+
+def main() -> int:
+    """Read the settings and serve; return the exit code."""
+    parser = argparse.ArgumentParser(prog="policyd", description=__doc__)
+    parser.add_argument("--config", help="gatepost.toml (default: GATEPOST_CONFIG, /etc/gatepost)")
+    parser.add_argument("--verbose", action="store_true", help="log more")
+    options = parser.parse_args()
+    path = find(options.config)
+    try:
+        settings = load(path)
+    except ConfigError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - before there is a log
+        return EX_CONFIG
+    logs.setup("policyd", verbose=options.verbose)
+    run(path, settings)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""One connection of one smtpd: bytes to requests, answers back in the order asked.
+
+In doubt it closes without an answer: Postfix asks again after a second, then
+defers (451). Trusts nobody: a request that does not come to its end, or an answer
+that does not come in time, ends the connection; an idle one is kept, since
+Postfix keeps it for 300 s and a lost one costs it a second.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, cast
+
+from config.logs import fields
+from policyd.facts import Answer
+from policyd.protocol import Decoder, ProtocolError, encode
+from policyd.request import Request, parse
+from store.window import Charge, Verdict
+
+if TYPE_CHECKING:
+    from policyd.service import Service
+
+log = logging.getLogger("policyd")
+# Half of the 10 s that our main.cf gives Postfix: it must hear from us, or of our silence.
+DEADLINE = 5.0
+# Postfix has one question in flight; more than this many is a peer that does not read.
+MAX_PIPELINED = 1000
+
+
+class Question:
+    """A request that waits, for the store or for its turn (a `committer.Ticket`)."""
+
+    __slots__ = ("born", "charge", "connection", "reply", "request")
+
+    def __init__(
+        self, connection: "Connection", request: Request, charge: Charge, *, born: float
+    ) -> None:
+        self.connection = connection
+        self.request = request
+        self.charge = charge
+        self.born = born
+        self.reply: bytes | None = None
+
+    def settled(self, verdict: Verdict) -> None:
+        """Answer with *verdict*."""
+        connection = self.connection
+        self.reply = encode(connection.service.said(self.request, verdict))
+        connection.flush()
+
+    def failed(self) -> None:
+        """Close without an answer."""
+        self.connection.abort()
+
+
+_NOTHING = Charge(None, 0, ())
+
+
+class Connection(asyncio.Protocol):
+    """The protocol object that the loop calls."""
+
+    def __init__(self, service: "Service") -> None:
+        self.service = service
+        self._transport: asyncio.Transport | None = None
+        self._decoder = Decoder()
+        self._began = 0.0  # when the request in the decoder did
+        self._questions: deque[Question] = deque()
+        self._paused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport, unless there are too many of us."""
+        self._transport = cast("asyncio.Transport", transport)  # a stream server's
+        if not self.service.admit(self):
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it; verdicts that still come have nobody to tell."""
+        del exc
+        self._transport = None
+        self._questions.clear()
+        self.service.connections.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Decide what *data* completes. This is the edge: nothing leaves but a close."""
+        try:
+            for raw in self._decoder.feed(data):
+                self._ask(parse(raw))
+        except ProtocolError as error:
+            log.warning(fields(event="protocol", reason=error))
+            self.abort()
+        except Exception:  # the edge: our bug is one connection closed
+            log.exception("deciding failed")
+            self.abort()
+        if self._decoder.pending:
+            self._began = self._began or self.service.loop.time()
+        else:
+            self._began = 0.0
+
+    def pause_writing(self) -> None:
+        """Read no more questions of someone who does not read answers."""
+        self._pause()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._resume()
+
+    def overdue(self, now: float) -> bool:
+        """Return whether a request or an answer has taken longer than `DEADLINE`."""
+        if self._questions and now - self._questions[0].born > DEADLINE:
+            return True
+        return self._began > 0 and now - self._began > DEADLINE
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a question has no answer yet."""
+        return bool(self._questions)
+
+    def abort(self) -> None:
+        """Close at once, without an answer."""
+        self._questions.clear()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Close once what was written has gone out."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def flush(self) -> None:
+        """Write the answers that are next in turn."""
+        questions = self._questions
+        replies = []
+        while questions and (reply := questions[0].reply) is not None:
+            questions.popleft()
+            replies.append(reply)
+        if replies:
+            self._write(replies[0] if len(replies) == 1 else b"".join(replies))
+            if self._paused and len(questions) < MAX_PIPELINED:
+                self._resume()
+
+    def _ask(self, request: Request) -> None:
+        found = self.service.decided(request)
+        if isinstance(found, Answer):
+            reply = encode(found.action)
+            if not self._questions:
+                self._write(reply)
+                return
+            question = Question(self, request, _NOTHING, born=self.service.loop.time())
+            question.reply = reply
+            self._questions.append(question)
+        else:
+            question = Question(self, request, found, born=self.service.loop.time())
+            self._questions.append(question)
+            self.service.committer.submit(question)
+        if len(self._questions) >= MAX_PIPELINED:
+            self._pause()
+
+    def _write(self, data: bytes) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return  # uvloop raises on a write to a gone peer
+        transport.write(data)
+
+    def _pause(self) -> None:
+        if self._transport is not None and not self._paused and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._transport is not None and self._paused and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()

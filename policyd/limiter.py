@@ -1,0 +1,87 @@
+"""Rule 4: which sending limits a message is charged to, and with how much. Pure.
+
+Two subjects at once: the client address and the account that signed in. A
+registered computer is freed of the first only (`whitelist.lifts`), so a hacked
+account stays limited wherever it sends from. What the windows hold is the
+business of `store.usage`; how they are judged, of `store.window`.
+"""
+
+from hashlib import blake2b
+
+from policyd.facts import Scene, client_subject
+from policyd.request import Request
+from store import subjects
+from store.directory import generous
+from store.names import canonical
+from store.window import Charge, Limit
+
+# The longest name of a subject that the store's key holds (store.models.Usage).
+MAX_SUBJECT = 160
+
+
+def charge_of(scene: Scene) -> Charge | None:
+    """Return what the request is charged, ``None`` when no sending limit concerns it."""
+    request = scene.request
+    if not scene.submission or request.state != scene.facts.settings.limits.charge_at:
+        return None
+    amount = 1 if request.state == "RCPT" else request.recipient_count
+    if not amount or _is_bounce(request, amount):
+        return None
+    limits = (*_client_limits(scene), *_account_limits(scene))
+    if not limits:
+        return None
+    return Charge(message_id(request), amount, limits)
+
+
+def _is_bounce(request: Request, amount: int) -> bool:
+    """Return whether a server reports about mail, which is not sending.
+
+    A report has a null sender and one recipient (RFC 5321 4.5.5); whoever signs in,
+    or writes to many at once, is sending.
+    """
+    return not request.sender and not request.sasl_username and amount == 1
+
+
+def _client_limits(scene: Scene) -> tuple[Limit, ...]:
+    settings = scene.facts.settings
+    address = scene.request.client_address
+    subject = client_subject(address, subjects.IPV6_PREFIX)
+    if subject is None or not settings.limits.client or _lifted("client", scene):
+        return ()
+    return tuple([Limit(subject, rate.window, rate.limit) for rate in settings.limits.client])
+
+
+def _account_limits(scene: Scene) -> tuple[Limit, ...]:
+    user = scene.request.sasl_username
+    if not user or _lifted("account", scene):
+        return ()
+    settings = scene.facts.settings
+    if scene.sender is not None:
+        name, rates = scene.sender.name, scene.sender.send(scene.now)
+    else:
+        # Signed in, but not (yet) in our copy: never refuse on ignorance, still count.
+        name, rates = canonical(user, settings.site.domains), generous(settings).send
+    if not name.isascii():
+        name = name.encode("utf-8", "backslashreplace").decode()
+    subject = subjects.account(name)[:MAX_SUBJECT]
+    return tuple([Limit(subject, rate.window, rate.limit) for rate in rates])
+
+
+def _lifted(kind: str, scene: Scene) -> bool:
+    facts = scene.facts
+    if kind not in facts.settings.whitelist.lifts:
+        return False
+    return facts.directory.whitelisted(scene.request.client_address, scene.now) is not None
+
+
+def message_id(request: Request) -> int | None:
+    """Return 63 bits that name this question about this message; ``None`` without instance.
+
+    Postfix repeats a question whose answer was lost with the same `instance`
+    (attr_clnt.c, after 1 s); each recipient of a message asks its own.
+    """
+    if not request.instance:
+        return None
+    name = f"{request.instance}\n{request.state}\n{request.recipient}"
+    digest = blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1

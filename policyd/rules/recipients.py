@@ -1,0 +1,16 @@
+"""Rule 3: recipients per message, for mail that our people send."""
+
+from policyd import action
+from policyd.facts import Answer, Scene
+
+# Postfix knows the number from DATA on; before, `recipient_count` is 0.
+_COUNTED = frozenset({"DATA", "END-OF-MESSAGE"})
+
+
+def check(scene: Scene) -> Answer | None:
+    """Refuse a message to more recipients than any message may have."""
+    request = scene.request
+    most = scene.facts.settings.limits.recipients_per_message
+    if not scene.submission or request.recipient_count <= most or request.state not in _COUNTED:
+        return None
+    return Answer(action.too_many(request.recipient_count, most), "recipients")

@@ -1,0 +1,173 @@
+"""The process: sockets, signals, the memory copy's refresh, a clean start and end.
+
+SIGTERM drains: no new connections, every complete question answered, exit 0
+within `DRAIN_SECONDS`. SIGHUP reads the settings again; a broken file changes
+nothing and says so in one line.
+"""
+
+import asyncio
+import logging
+import resource
+import signal
+import threading
+from pathlib import Path
+
+import uvloop
+
+from config.loader import ConfigError, load
+from config.logs import fields
+from config.settings import Settings
+from config.systemd import notify
+from policyd.facts import Facts
+from policyd.listen import BACKLOG, listening
+from policyd.service import MAX_CONNECTIONS, Service
+from store.directory import Directory
+from store.engine import Store
+from store.errors import StoreUnavailable
+from store.usage import open_usage
+
+log = logging.getLogger("policyd")
+# R18: what another process registers holds within 2 s.
+REFRESH_SECONDS = 1.0
+# Below the 5 s after which we call an answer overdue, and systemd's TimeoutStopSec.
+DRAIN_SECONDS = 4.0
+# What was on its way when we stopped listening arrives within this.
+LINGER_SECONDS = 0.1
+# Sockets, database, log: descriptors that are not connections.
+SPARE_FDS = 56
+
+
+class Refresher(threading.Thread):
+    """Keeps the memory copy of people and exemptions fresh."""
+
+    def __init__(self, directory: Directory) -> None:
+        super().__init__(name="refresher", daemon=True)
+        self.directory = directory
+        self._stopped = threading.Event()
+        self._lost = False
+
+    def run(self) -> None:
+        """Refresh until stopped."""
+        while not self._stopped.wait(REFRESH_SECONDS):
+            self.refresh(self.directory)
+
+    def refresh(self, directory: Directory) -> None:
+        """Refresh once; a store that is away is told of once, and once when it is back."""
+        try:
+            directory.refresh()
+        except StoreUnavailable as error:
+            if not self._lost:
+                log.warning(fields(event="directory-lost", reason=error))
+            self._lost = True
+        except Exception:  # a bug in one refresh must not end the refreshing
+            log.exception("refreshing failed")
+        else:
+            if self._lost:
+                log.warning(fields(event="directory-back"))
+            self._lost = False
+
+    def stop(self) -> None:
+        """End the thread soon."""
+        self._stopped.set()
+
+
+class Server:
+    """One policyd process."""
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        self._path = path
+        self._settings = settings
+        self._store = Store(settings.store.url)
+        directory = Directory(self._store, settings)
+        self._refresher = Refresher(directory)
+        self._facts = Facts(settings, directory)
+        self._stopping = asyncio.Event()
+        self._reloading: asyncio.Task[None] | None = None
+        self._service: Service | None = None
+
+    async def run(self) -> None:
+        """Serve until SIGTERM."""
+        loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self._refresher.refresh, self._facts.directory)
+        self._refresher.start()
+        service = Service(
+            self._facts,
+            open_usage(self._store),
+            loop=loop,
+            max_connections=min(MAX_CONNECTIONS, descriptors() - SPARE_FDS),
+        )
+        self._service = service
+        service.start()
+        loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
+        loop.add_signal_handler(signal.SIGINT, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        servers = [
+            await loop.create_server(service.connection, sock=each, backlog=BACKLOG)
+            for each in listening(self._settings.policyd.listen)
+        ]
+        log.info(fields(event="ready", listen=" ".join(map(str, self._settings.policyd.listen))))
+        notify("READY=1")
+        await self._stopping.wait()
+        await self._drain(servers, service)
+
+    async def _drain(self, servers: list[asyncio.Server], service: Service) -> None:
+        notify("STOPPING=1")
+        for each in servers:
+            each.close()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + DRAIN_SECONDS
+        await asyncio.sleep(LINGER_SECONDS)
+        while service.busy and loop.time() < end:  # noqa: ASYNC110 - once in a process's life
+            await asyncio.sleep(0.01)
+        for connection in tuple(service.connections):
+            connection.close()
+        await asyncio.sleep(0)
+        self._refresher.stop()
+        await asyncio.to_thread(service.stop)
+        await asyncio.to_thread(self._store.close)
+        log.info(fields(event="stopped"))
+
+    def _reload(self) -> None:
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.get_running_loop().create_task(self._load_again())
+
+    async def _load_again(self) -> None:
+        try:
+            settings = await asyncio.to_thread(load, self._path)
+        except ConfigError as error:
+            reason = str(error).replace("\n", "; ")
+            log.error(fields(event="reload-failed", reason=reason))  # noqa: TRY400 - no trace
+            return
+        fixed = ("store", "policyd")
+        if any(getattr(settings, key) != getattr(self._settings, key) for key in fixed):
+            log.warning(fields(event="restart-needed", reason="[store] or [policyd] changed"))
+        directory = Directory(self._store, settings)
+        await asyncio.to_thread(self._refresher.refresh, directory)
+        if not directory.loaded and self._facts.directory.loaded:
+            log.error(fields(event="reload-failed", reason="the store is away; try again later"))
+            return
+        self._refresher.directory = directory
+        self._facts = Facts(settings, directory)
+        if self._service is not None:
+            self._service.facts = self._facts
+        log.info(fields(event="reloaded"))
+
+
+def descriptors() -> int:
+    """Raise our limit of open files as far as we may; return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + SPARE_FDS
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
+
+
+def run(path: Path, settings: Settings) -> None:
+    """Serve *settings* (read from *path*) until SIGTERM."""
+
+    async def serve() -> None:
+        await Server(path, settings).run()
+
+    uvloop.run(serve())

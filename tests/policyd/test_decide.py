@@ -1,0 +1,218 @@
+"""Who is refused what, and who is charged where."""
+
+from typing import Any
+
+import pytest
+
+from policyd.action import DUNNO
+from policyd.decide import decide
+from policyd.facts import Answer, Facts
+from policyd.request import parse
+from store import accounts
+from store.engine import Store
+from store.window import Charge
+from tests.conftest import CHANGE
+from tests.policyd.conftest import NOW, MakeFacts, wire
+
+MIB = 1 << 20
+HOUR, DAY = 3600, 86400
+
+
+def asked(facts: Facts, *, now: float = NOW, **attributes: Any) -> Answer | Charge:
+    return decide(parse(wire(**attributes)[:-2]), facts, now)
+
+
+def text(facts: Facts, *, now: float = NOW, **attributes: Any) -> str:
+    found = asked(facts, now=now, **attributes)
+    assert isinstance(found, Answer)
+    return found.action
+
+
+def subjects(facts: Facts, *, now: float = NOW, **attributes: Any) -> list[tuple[str, int, int]]:
+    found = asked(facts, now=now, **attributes)
+    return [(*limit,) for limit in found.limits] if isinstance(found, Charge) else []
+
+
+def test_a_suspended_account_sends_nothing_until_its_date(make_facts: MakeFacts) -> None:
+    facts = make_facts()
+    refusal = text(facts, protocol_state="RCPT", sasl_username="Carol@mail.example.edu")
+    assert refusal == (
+        "550 5.7.1 Sending is stopped for carol until 09:00: a test. "
+        "Questions: postmaster@mail.example.edu"
+    )
+    assert subjects(facts, now=NOW + HOUR, sasl_username="carol")
+
+
+@pytest.mark.parametrize(
+    ("recipient", "size", "refused"),
+    [
+        ("bob@mail.example.edu", 50 * 1.37 * MIB, False),
+        ("bob@mail.example.edu", 50 * 1.37 * MIB + 1, True),
+        ("Bob+lists@mail.example.edu", 100 * MIB, True),
+        ("a.lovelace@mail.example.edu", 100 * MIB, False),
+        ("a.lovelace@mail.example.edu", 700 * MIB, True),
+        ("nobody@mail.example.edu", 700 * MIB, False),
+        ("bob@elsewhere.example", 700 * MIB, False),
+        ("bob@mail.example.edu", 0, False),
+    ],
+)
+def test_a_declared_size_is_judged_by_the_role_of_the_recipient(
+    make_facts: MakeFacts, recipient: str, size: float, *, refused: bool
+) -> None:
+    said = text(
+        make_facts(),
+        protocol_state="RCPT",
+        recipient=recipient,
+        size=int(size),
+        client_address="198.51.100.1",
+    )
+    assert said.startswith("552 5.3.4 ") is refused
+    assert refused or said == DUNNO
+
+
+def test_a_refused_size_says_the_limit_and_the_advice(make_facts: MakeFacts) -> None:
+    said = text(
+        make_facts(), protocol_state="RCPT", recipient="bob@mail.example.edu", size=96 * MIB
+    )
+    assert said == (
+        "552 5.3.4 Attachments for bob may have 50 MiB at most; this message is 96 MiB. "
+        "Send a cloud link instead."
+    )
+
+
+@pytest.mark.parametrize(("applies_to", "refused"), [("recipient", False), ("both", True)])
+def test_the_sizes_of_the_sender_count_when_configured(
+    make_facts: MakeFacts, applies_to: str, *, refused: bool
+) -> None:
+    facts = make_facts(attachments={"applies_to": applies_to})
+    said = text(
+        facts,
+        protocol_state="RCPT",
+        recipient="alice@mail.example.edu",
+        sasl_username="bob",
+        size=96 * MIB,
+    )
+    assert said.startswith("552") is refused
+
+
+def test_too_many_recipients_of_one_message_are_refused_for_good(make_facts: MakeFacts) -> None:
+    facts = make_facts()
+    assert text(facts, recipient_count=101).startswith("550 5.5.3 This message has 101 recipients")
+    assert subjects(facts, recipient_count=100)
+    assert text(facts, recipient_count=101, policy_context="inbound") == DUNNO
+
+
+def test_client_and_account_are_both_charged(make_facts: MakeFacts) -> None:
+    assert subjects(make_facts(), sasl_username="bob") == [
+        ("client 192.0.2.7", HOUR, 200),
+        ("account bob", HOUR, 200),
+        ("account bob", DAY, 500),
+    ]
+
+
+@pytest.mark.parametrize("name", ["alice", "Alice@mail.example.edu", "alice+x@mail.example.edu"])
+def test_all_spellings_of_an_account_are_one_counter(make_facts: MakeFacts, name: str) -> None:
+    assert ("account alice", HOUR, 1000) in subjects(make_facts(), sasl_username=name)
+
+
+def test_an_ipv6_network_is_one_client(make_facts: MakeFacts) -> None:
+    facts = make_facts()
+    for address in ("2001:db8::1", "2001:db8::ffff:1"):
+        assert subjects(facts, client_address=address) == [("client 2001:db8::/64", HOUR, 200)]
+    assert subjects(facts, client_address="::ffff:192.0.2.7") == [("client 192.0.2.7", HOUR, 200)]
+
+
+def test_the_whitelist_lifts_the_client_limit_only_and_until_its_second(
+    make_facts: MakeFacts,
+) -> None:
+    facts = make_facts()
+    listed: dict[str, Any] = {"client_address": "192.0.2.99", "sasl_username": "bob"}
+    assert [s for s, _, _ in subjects(facts, **listed)] == ["account bob", "account bob"]
+    assert text(facts, client_address="192.0.2.99") == DUNNO
+    assert "client 192.0.2.99" in [s for s, _, _ in subjects(facts, now=NOW + 600, **listed)]
+
+
+def test_the_whitelist_lifts_account_limits_where_the_site_says_so(make_facts: MakeFacts) -> None:
+    facts = make_facts(whitelist={"lifts": ["client", "account"]})
+    assert text(facts, client_address="192.0.2.99", sasl_username="bob") == DUNNO
+
+
+@pytest.mark.parametrize(
+    ("attributes", "charged"),
+    [
+        ({"client_address": "198.51.100.1"}, False),
+        ({"client_address": "198.51.100.1", "sasl_username": "bob"}, True),
+        ({"client_address": "198.51.100.1", "policy_context": "submission"}, True),
+        ({"policy_context": "inbound"}, False),
+        ({"policy_context": "inbound", "sasl_username": "bob"}, False),
+        ({"client_address": "unknown"}, False),
+        ({"sender": ""}, False),
+        ({"sender": "", "recipient_count": 2}, True),
+        ({"sender": "", "sasl_username": "bob"}, True),
+        ({"protocol_state": "RCPT", "recipient_count": 0}, False),
+        ({"protocol_state": "END-OF-MESSAGE"}, False),
+        ({"recipient_count": 0}, False),
+    ],
+)
+def test_only_what_our_people_send_is_charged(
+    make_facts: MakeFacts, attributes: dict[str, Any], *, charged: bool
+) -> None:
+    assert bool(subjects(make_facts(), **attributes)) is charged
+
+
+@pytest.mark.parametrize(
+    ("charge_at", "amounts"),
+    [
+        ("RCPT", {"RCPT": 1, "DATA": None, "END-OF-MESSAGE": None}),
+        ("DATA", {"RCPT": None, "DATA": 5, "END-OF-MESSAGE": None}),
+        ("END-OF-MESSAGE", {"RCPT": None, "DATA": None, "END-OF-MESSAGE": 5}),
+    ],
+)
+def test_the_site_chooses_when_to_charge(
+    make_facts: MakeFacts, charge_at: str, amounts: dict[str, int | None]
+) -> None:
+    facts = make_facts(limits={"charge_at": charge_at})
+    for state, amount in amounts.items():
+        found = asked(facts, protocol_state=state, recipient_count=5, size=0)
+        assert (found.amount if isinstance(found, Charge) else None) == amount
+
+
+def test_an_override_holds_until_its_date(make_facts: MakeFacts, store: Store) -> None:
+    facts = make_facts()
+    accounts.set_fields(
+        store,
+        facts.settings,
+        "bob",
+        fields={"send": "7/1h", "send_until": NOW + 60},
+        change=CHANGE,
+    )
+    facts.directory.refresh()
+    assert ("account bob", HOUR, 7) in subjects(facts, sasl_username="bob")
+    assert ("account bob", HOUR, 200) in subjects(facts, sasl_username="bob", now=NOW + 60)
+
+
+def test_an_account_that_is_not_known_is_limited_generously(make_facts: MakeFacts) -> None:
+    found = subjects(make_facts(), sasl_username="new@mail.example.edu")
+    assert ("account new", HOUR, 1000) in found
+
+
+def test_a_login_that_is_not_utf8_is_a_subject_the_store_can_hold(make_facts: MakeFacts) -> None:
+    raw = wire(sasl_username="X").replace(b"sasl_username=X", b"sasl_username=\xe9\xf0")
+    found = decide(parse(raw[:-2]), make_facts(), NOW)
+    assert isinstance(found, Charge)
+    assert found.limits[1].subject == "account \\udce9\\udcf0"
+
+
+def test_a_repeat_has_the_id_of_its_message_and_nobody_elses(make_facts: MakeFacts) -> None:
+    facts = make_facts()
+
+    def identity(**attributes: Any) -> int | None:
+        found = asked(facts, **attributes)
+        assert isinstance(found, Charge)
+        return found.id
+
+    assert identity(queue_id="other") == identity()
+    assert identity(instance="1a2b.65f0c0de.7a120.1") != identity()
+    assert identity(recipient="a@example.org") != identity()
+    assert identity(instance="") is None
+    assert 0 <= (identity() or 0) < 1 << 63

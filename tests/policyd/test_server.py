@@ -1,0 +1,216 @@
+"""The daemon as Postfix meets it: a real process, real sockets, a real store."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from config.units import Address
+from policyd.listen import listening
+from store import whitelist
+from store.engine import Store
+from tests.conftest import CHANGE
+from tests.policyd.conftest import wire
+from tests.policyd.daemon import Client, Daemon, configure, prepared, running
+from tests.stack.ports import free_port
+
+pytestmark = pytest.mark.integration  # seconds each: every test starts a process
+# What systemd does before it starts a service with a socket (sd_listen_fds(3)).
+AS_SYSTEMD = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execv(sys.executable, [sys.executable, "-I", "-m", "policyd", "--config", sys.argv[2]])
+"""
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return prepared(f"sqlite:///{tmp_path}/gatepost.db")
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, url: str) -> Iterator[Daemon]:
+    with running(configure(tmp_path, url, '[limits]\nclient = ["10/1h"]\n')) as started:
+        yield started
+
+
+def test_the_limit_is_reached_told_and_logged(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        assert client.ask(instance="a", recipient_count=10) == "DUNNO"
+        refusal = client.ask(instance="b")
+    assert refusal.startswith(
+        "450 4.7.1 Limit of 10 recipients per hour for 192.0.2.7 reached (10 used). Try again at "
+    )
+    daemon.wait_for_log("cause=over-limit")
+    assert (
+        "INFO policyd: 4ABCDEF123 state=DATA client=192.0.2.7 recipients=10 verdict=DUNNO "
+        'count=10/10 limit="client 192.0.2.7" cause=limit\n' in daemon.log
+    )
+
+
+def test_fifty_clients_at_once_get_exactly_the_limit(daemon: Daemon) -> None:
+    def five(number: int) -> int:
+        with daemon.client() as client:
+            return sum(client.ask(instance=f"{number}.{n}") == "DUNNO" for n in range(5))
+
+    with ThreadPoolExecutor(50) as pool:
+        assert sum(pool.map(five, range(50))) == 10
+
+
+def test_pipelined_questions_are_answered_in_their_order(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        client.send(
+            b"".join(
+                wire(instance=n) if n % 2 else wire(protocol_state="RCPT", size=0)
+                for n in range(1000)
+            )
+        )
+        answers = [client.answer() for _ in range(1000)]
+    assert {answers[n] for n in range(0, 1000, 2)} == {"DUNNO"}
+    assert [answer == "DUNNO" for answer in answers[1::2]] == [n < 10 for n in range(500)]
+
+
+def test_a_repeat_after_a_restart_is_charged_once(daemon: Daemon, tmp_path: Path) -> None:
+    assert daemon.ask(instance="a", recipient_count=10) == "DUNNO"
+    daemon.process.kill()
+    daemon.process.wait()
+    with running(tmp_path / "gatepost.toml") as second:
+        assert second.ask(instance="a", recipient_count=10) == "DUNNO"
+        assert second.ask(instance="b").startswith("450 ")
+
+
+@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n\n\n", b"x\0\n\n", b"\n\n", b"x" * 20000])
+def test_nonsense_is_closed_without_an_answer_and_others_go_on(daemon: Daemon, data: bytes) -> None:
+    with daemon.client() as good, daemon.client() as bad:
+        bad.send(data)
+        assert bad.answer() == ""
+        assert good.ask(protocol_state="RCPT") == "DUNNO"
+
+
+def test_a_request_that_does_not_end_is_cut_and_an_idle_connection_kept(daemon: Daemon) -> None:
+    with daemon.client() as idle, daemon.client() as slow:
+        start = time.monotonic()
+        slow.send(b"request=smtpd")
+        assert slow.answer() == ""
+        assert 4.5 < time.monotonic() - start < 7
+        assert idle.ask() == "DUNNO"
+    assert "event=deadline" in daemon.log
+
+
+def test_an_exemption_of_another_process_holds_within_two_seconds_and_ends_in_its_second(
+    daemon: Daemon, url: str
+) -> None:
+    assert daemon.ask(instance="a", recipient_count=10) == "DUNNO"
+    assert daemon.ask(instance="b").startswith("450 ")
+    store = Store(url)
+    entry = whitelist.add(store, "192.0.2.7", seconds=4, change=CHANGE)
+    store.close()
+    added = time.time()
+    while daemon.ask(instance=f"c{time.monotonic_ns()}") != "DUNNO":
+        assert time.time() - added < 2
+        time.sleep(0.05)
+    assert entry.expires_at is not None
+    time.sleep(max(0.0, entry.expires_at - time.time()))
+    assert daemon.ask(instance="d").startswith("450 ")
+
+
+def test_sigterm_answers_what_was_asked_and_exits_0(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        client.send(b"".join(wire(instance=n) for n in range(200)))
+        start = time.monotonic()
+        assert daemon.stop() == 0
+        assert time.monotonic() - start < 5
+        assert all(client.answer() for _ in range(200))
+        assert client.answer() == ""
+
+
+def test_sighup_takes_new_limits_and_keeps_the_old_ones_of_a_broken_file(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        assert client.ask(instance="a", recipient_count=10) == "DUNNO"
+        good = daemon.config.read_text()
+        daemon.config.write_text(good.replace("10/1h", "a lot"))
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for_log("event=reload-failed")
+        assert client.ask(instance="b").startswith("450 ")
+        assert daemon.log.count("ERROR") == 1
+        daemon.config.write_text(good.replace("10/1h", "20/1h"))
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for_log("event=reloaded")
+        assert client.ask(instance="c", recipient_count=10) == "DUNNO"
+
+
+def test_observing_refuses_nobody_and_says_whom_it_would(daemon: Daemon) -> None:
+    text = daemon.config.read_text()
+    daemon.config.write_text(text.replace("[limits]", '[limits]\nmode = "observe"'))
+    daemon.signal(signal.SIGHUP)
+    daemon.wait_for_log("event=reloaded")
+    assert daemon.ask(instance="a", recipient_count=10) == "DUNNO"
+    assert daemon.ask(instance="b") == "DUNNO"
+    daemon.wait_for_log("cause=would-refuse")
+
+
+def test_the_unix_socket_is_for_its_group_only(daemon: Daemon) -> None:
+    assert stat.S_IMODE(daemon.socket.stat().st_mode) == 0o660
+
+
+def test_the_socket_of_a_dead_process_is_replaced_and_a_live_one_left(tmp_path: Path) -> None:
+    address = Address("unix", path=str(tmp_path / "policy.sock"))
+    (live,) = listening([address])
+    with pytest.raises(OSError, match="in use"):
+        listening([address])
+    live.close()
+    (again,) = listening([address])
+    again.close()
+
+
+def test_tcp_is_served_too(tmp_path: Path, url: str) -> None:
+    port = free_port()
+    config = configure(tmp_path, url)
+    text = config.read_text().replace(f"unix:{tmp_path}/policy.sock", f"inet:127.0.0.1:{port}")
+    config.write_text(text)
+    with running(config), Client(port) as client:
+        assert client.ask() == "DUNNO"
+
+
+def test_systemd_may_hold_the_socket_and_learns_that_we_are_ready(tmp_path: Path, url: str) -> None:
+    config = configure(tmp_path, url)
+    with (
+        socket.socket(socket.AF_UNIX) as held,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+    ):
+        held.bind(str(tmp_path / "held.sock"))
+        held.listen()
+        manager.bind(str(tmp_path / "notify.sock"))
+        manager.settimeout(20)
+        process = subprocess.Popen(
+            [sys.executable, "-c", AS_SYSTEMD, str(held.fileno()), config],
+            pass_fds=[held.fileno()],
+            env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify.sock")},
+        )
+        try:
+            assert manager.recv(100) == b"READY=1"
+            with Client(str(tmp_path / "held.sock")) as client:
+                assert client.ask() == "DUNNO"
+        finally:
+            process.terminate()
+            assert process.wait(10) == 0
+
+
+def test_a_bad_configuration_is_exit_78(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("[site]\n")
+    done = subprocess.run(
+        [sys.executable, "-I", "-m", "policyd", "--config", tmp_path / "bad.toml"],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 78
+    assert b"site.domains" in done.stderr
