@@ -201,6 +201,14 @@ class Auth(_Section):
         min_length=1,
         strict=False,
     )
+    # Old hashes become ARGON2ID at the next login. Off where another program that
+    # cannot read ARGON2ID shares the table.
+    upgrade_hashes: bool = True
+    # How long authd remembers a password it verified (a keyed hash, in memory only):
+    # a phone that polls every minute need not cost an Argon2 each. 0 turns it off.
+    cache_seconds: int = Field(default=300, ge=0, le=3600)
+    # Whether an account still on its initial password (R3), which others may know, may send.
+    initial_may_send: bool = True
 
 
 class Portal(_Section):

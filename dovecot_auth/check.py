@@ -102,7 +102,7 @@ class Checker:
             return Verdict(Refused("wrong password"))
         if stop := self._stopped(found, login.service):
             return Verdict(Refused(stop))
-        return Verdict(self._allowed(found), _upgrade(found.account, stored, login.password))
+        return Verdict(self._allowed(found), self._upgrade(found.account, stored, login.password))
 
     def lookup(self, user: str, *, now: int | None = None) -> Allowed | None:
         """Return what Dovecot needs to deliver to *user*; ``None`` for nobody of ours.
@@ -130,8 +130,12 @@ class Checker:
     def _stopped(self, found: Credentials, service: str) -> str | None:
         if found.stopped("everything"):
             return "suspended"
-        if service in SENDING_SERVICES and found.stopped("sending"):
+        if service not in SENDING_SERVICES:
+            return None
+        if found.stopped("sending"):
             return "suspended from sending"
+        if found.initial and not self._settings.auth.initial_may_send:
+            return "still on the initial password"
         return None
 
     def _allowed(self, found: Credentials) -> Allowed:
@@ -144,6 +148,7 @@ class Checker:
             quota=found.mailbox,
         )
 
-
-def _upgrade(account: int, stored: str, password: str) -> Upgrade | None:
-    return Upgrade(account, stored, password) if passwords.needs_upgrade(stored) else None
+    def _upgrade(self, account: int, stored: str, password: str) -> Upgrade | None:
+        if not self._settings.auth.upgrade_hashes or not passwords.needs_upgrade(stored):
+            return None
+        return Upgrade(account, stored, password)
