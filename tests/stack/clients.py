@@ -80,9 +80,7 @@ class Clients:
         declare_size: bool = True,
     ) -> Answer:
         """Send *message* as a signed-in person does, from the address *computer*."""
-        with self._smtp(self.ports.submission, computer) as session:
-            session.starttls(context=self.tls)
-            session.ehlo()
+        with self.open_submission(computer) as session:
             refusal = _sign_in(session, login)
             if refusal:
                 return refusal
@@ -104,9 +102,7 @@ class Clients:
 
     def sign_in(self, login: Login) -> Answer:
         """Sign in for sending, and send nothing."""
-        with self._smtp(self.ports.submission, HOST) as session:
-            session.starttls(context=self.tls)
-            session.ehlo()
+        with self.open_submission() as session:
             return _sign_in(session, login) or Answer("AUTH", 235, "Authentication successful")
 
     def imap(self, login: Login) -> "Mailbox":
@@ -131,6 +127,13 @@ class Clients:
             raise LoginRefused(error.args[0].decode("utf-8", "replace")) from None
         finally:
             session.quit()
+
+    def open_submission(self, computer: str = HOST) -> smtplib.SMTP:
+        """Open a session inside TLS; nobody is signed in yet."""
+        session = self._smtp(self.ports.submission, computer)
+        session.starttls(context=self.tls)
+        session.ehlo()
+        return session
 
     def _smtp(self, port: int, computer: str) -> smtplib.SMTP:
         session = smtplib.SMTP(
@@ -179,6 +182,19 @@ class Mailbox:
         wait_until(arrived, f"a mail with {words!r} in its subject")
         return self._fetch(found[-1], "BODY.PEEK[]")
 
+    def wait_for_text(self, words: str) -> EmailMessage:
+        """Return a mail with *words* anywhere in it, once it is there."""
+        found: list[bytes] = []
+
+        def arrived() -> bool:
+            self._session.noop()
+            _, data = self._session.search(None, "TEXT", f'"{words}"')
+            found[:] = (data[0] or b"").split()
+            return bool(found)
+
+        wait_until(arrived, f"a mail with {words!r} in it")
+        return self._fetch(found[-1], "BODY.PEEK[]")
+
     def delete_all(self) -> int:
         """Delete every mail; return how many there were."""
         numbers = self._numbers()
@@ -215,6 +231,22 @@ def wait_until(true: Callable[[], bool], what: str, seconds: float = ARRIVAL_SEC
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {seconds:g} s")
         time.sleep(POLL_SECONDS)
+
+
+def until(accepted: bool, send: Callable[[], Answer], seconds: float) -> Answer:
+    """Call *send* until its answer is what it should be; return the answer."""
+    answers: list[Answer] = []
+
+    def settled() -> bool:
+        answers.append(send())
+        return answers[-1].accepted is accepted
+
+    try:
+        wait_until(settled, "", seconds)
+    except TimeoutError:
+        wanted = "accepted" if accepted else "refused"
+        raise TimeoutError(f"not {wanted} within {seconds:g} s: {answers[-1]}") from None
+    return answers[-1]
 
 
 def _sign_in(session: smtplib.SMTP, login: Login) -> Answer | None:

@@ -2,6 +2,7 @@
 
 from email.message import EmailMessage
 from email.policy import SMTP
+from email.utils import localtime, make_msgid
 
 # SpamAssassin's test pattern: 1000 points whatever the rest says.
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
@@ -31,6 +32,8 @@ def _message(subject: str, body: str) -> EmailMessage:
     message = EmailMessage(policy=SMTP)
     message["From"] = "Sender <sender@elsewhere.example>"
     message["To"] = "undisclosed-recipients:;"
+    message["Date"] = localtime()
+    message["Message-ID"] = make_msgid(domain="elsewhere.example")
     message["Subject"] = subject
     message.set_content(body)
     return message

@@ -4,13 +4,14 @@ import itertools
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 from tests.stack import programs, spamd, tls
-from tests.stack.clients import Clients, Login
+from tests.stack.clients import Answer, Clients, Login, until
 from tests.stack.dovecot import Dovecot
 from tests.stack.layout import Layout
 from tests.stack.postfix import Postfix
@@ -18,6 +19,10 @@ from tests.stack.process import Process
 from tests.stack.services import Services
 
 DOMAIN = "mail.example.edu"  # site.domains of the shipped sample
+# R18: a change takes effect within 2 seconds.
+KNOWN_SECONDS = 2.0
+# The same on a machine that runs four other test suites.
+PATIENCE_SECONDS = 10.0
 # Every address of 127.0.0.0/8 is this machine: each stands for a computer of its own,
 # with its own sending limit.
 _COMPUTERS = 250 * 250
@@ -107,6 +112,21 @@ class Stack:
         """Return a client address nobody has used yet."""
         number = next(self._computers) % _COMPUTERS
         return f"127.1.{number // 250}.{number % 250 + 1}"
+
+    @staticmethod
+    def settle() -> None:
+        """Wait until every service knows of a change of the store."""
+        time.sleep(KNOWN_SECONDS)
+
+    @staticmethod
+    def until_accepted(send: Callable[[], Answer]) -> Answer:
+        """Repeat *send* until its mail is taken; raise when a change has had its time."""
+        return until(accepted=True, send=send, seconds=PATIENCE_SECONDS)
+
+    @staticmethod
+    def until_refused(send: Callable[[], Answer]) -> Answer:
+        """Repeat *send* until its mail is refused; raise when a change has had its time."""
+        return until(accepted=False, send=send, seconds=PATIENCE_SECONDS)
 
     def gatepost(self, *words: str, given: str = "") -> "subprocess.CompletedProcess[str]":
         """Run the command line with *words*."""

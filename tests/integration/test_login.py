@@ -1,0 +1,72 @@
+"""The same name and password serve IMAP, POP3 and SMTP (R4)."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.integration.conftest import People
+from tests.stack.clients import Clients, Login, LoginRefused
+from tests.stack.stack import DOMAIN, Stack
+
+DOORS: dict[str, Callable[[Clients, Login], object]] = {
+    "imap": lambda clients, login: clients.imap(login),
+    "pop3": lambda clients, login: clients.pop3(login),
+}
+
+
+def test_imap_opens_the_mailbox_of_the_role(stack: Stack, people: People) -> None:
+    with stack.clients.imap(people.alumni.login) as mailbox:
+        _used, allowed = mailbox.quota()
+    assert allowed == 50 * 1024  # KiB: 50 MB of R8
+
+
+def test_pop3_opens_the_mailbox(stack: Stack, people: People) -> None:
+    assert stack.clients.pop3(people.student.login) >= 0
+
+
+def test_submission_accepts_the_password(stack: Stack, people: People) -> None:
+    assert stack.clients.sign_in(people.staff.login).code == 235
+
+
+@pytest.mark.parametrize("written", ["{name}", "{name}@" + DOMAIN, "{NAME}@" + DOMAIN.upper()])
+def test_one_person_may_write_the_name_in_many_ways(
+    stack: Stack, people: People, written: str
+) -> None:
+    person = people.student
+    name = written.format(name=person.name, NAME=person.name.upper())
+    assert stack.clients.sign_in(Login(name, person.login.password)).code == 235
+    with stack.clients.imap(Login(name, person.login.password)) as mailbox:
+        assert mailbox.quota()[1] == 500 * 1024
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_wrong_password_is_refused_as_an_unknown_name_is(
+    stack: Stack, people: People, door: str
+) -> None:
+    said = []
+    for login in (Login(people.staff.name, "wrong horse"), Login("nobody", "wrong horse")):
+        with pytest.raises(LoginRefused) as refusal:
+            DOORS[door](stack.clients, login)
+        said.append(str(refusal.value))
+    assert said[0] == said[1]
+    assert "AUTH" in said[0]  # [AUTHENTICATIONFAILED] and [AUTH]: not "try later"
+
+
+def test_submission_refuses_a_wrong_password(stack: Stack, people: People) -> None:
+    answer = stack.clients.sign_in(Login(people.staff.name, "wrong horse"))
+    assert (answer.stage, answer.code) == ("AUTH", 535)
+
+
+def test_submission_takes_no_mail_from_who_did_not_sign_in(stack: Stack, people: People) -> None:
+    with stack.clients.open_submission() as session:
+        session.mail("anybody@elsewhere.example")
+        code, _text = session.rcpt(people.student.address)
+    assert code == 554
+
+
+def test_a_new_password_holds_at_once_and_the_old_one_no_longer(stack: Stack) -> None:
+    person = stack.add_account("student")
+    words = ("account", "passwd", person.name, "--password-stdin")
+    stack.gatepost(*words, given="a new staple battery\n").check_returncode()
+    assert stack.clients.sign_in(Login(person.name, "a new staple battery")).code == 235
+    assert stack.clients.sign_in(person.login).code == 535
