@@ -221,6 +221,7 @@ class Connections:
                     self._busy.discard(task)
                 if not keep:
                     return
+            writer.write(decoder.go_ahead())
 
 
 def _needed(asked: dict[str, str], name: str) -> str:

@@ -36,6 +36,18 @@ def test_the_connection_stays_as_the_peer_wishes(head: bytes, *, keep: bool) -> 
     assert request.keep == keep
 
 
+def test_a_peer_that_waits_for_the_word_is_told_to_go_ahead_once() -> None:
+    decoder = Decoder()
+    head = b"POST /user HTTP/1.1\r\nExpect: 100-Continue\r\nContent-Length: 6\r\n\r\n"
+    assert decoder.feed(head) == []
+    assert decoder.go_ahead() == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert decoder.go_ahead() == b""
+    assert not decoder.is_idle
+    assert decoder.feed(b"user=a") == [Request("POST", "/user", b"user=a", keep=True)]
+    assert decoder.feed(head + b"user=b") == [Request("POST", "/user", b"user=b", keep=True)]
+    assert decoder.go_ahead() == b""
+
+
 @pytest.mark.parametrize(
     "wire",
     [
