@@ -1,6 +1,7 @@
 """docs/cli.md, made from the commands themselves: ``python -m tests.cli.reference``."""
 
 import sys
+from typing import Any
 
 import click
 
@@ -21,7 +22,8 @@ WIDTH = 100
 def reference() -> str:
     """Return the whole document."""
     parts = [HEAD]
-    top = click.Context(gatepost, info_name="gatepost", terminal_width=WIDTH)
+    settings: dict[str, Any] = {**gatepost.context_settings, "terminal_width": WIDTH}
+    top = click.Context(gatepost, info_name="gatepost", **settings)
     for name in gatepost.list_commands(top):
         command = gatepost.get_command(top, name)
         if isinstance(command, click.Group):

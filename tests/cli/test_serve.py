@@ -1,0 +1,100 @@
+"""`gatepost serve`: real services under the real supervisor."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import TOML, Run
+from tests.stack.ports import free_port
+
+pytestmark = pytest.mark.integration
+GATEPOST = str(Path(sys.executable).with_name("gatepost"))
+SECONDS = 20
+
+
+@pytest.fixture
+def port(folder: Path) -> int:
+    """Return the port of policyd in a configuration whose services are all private."""
+    made = free_port()
+    (folder / "gatepost.toml").write_text(
+        TOML.format(folder=folder)
+        + f'[policyd]\nlisten = ["inet:127.0.0.1:{made}"]\n'
+        + f'[auth]\nlisten = ["unix:{folder}/auth.sock"]\n'
+        + f'[milter]\nlisten = "unix:{folder}/milter.sock"\n[spam]\nspamd = ""\n'
+    )
+    return made
+
+
+@contextmanager
+def serving(folder: Path, *services: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run ``gatepost serve``, its log in *folder*; kill what is left at the end."""
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen(
+            [GATEPOST, "--config", str(folder / "gatepost.toml"), "serve", *services],
+            stdin=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        subprocess.run(["pkill", "-KILL", "-s", str(process.pid)], check=False)
+        process.wait(SECONDS)
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.05)
+
+
+def says_dunno(port: int) -> bool:
+    request = b"request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient=a@b.test\n\n"
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1) as client:
+            client.sendall(request)
+            return client.recv(100) == b"action=DUNNO\n\n"
+    except OSError:
+        return False
+
+
+def child(process: "subprocess.Popen[bytes]", module: str) -> str:
+    found = subprocess.run(
+        ["pgrep", "-P", str(process.pid), "-f", "--", f"-m {module} "],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    return found.stdout.strip()
+
+
+def test_all_services_serve_and_end_with_the_supervisor(run: Run, folder: Path, port: int) -> None:
+    assert run("config", "check").code == 0
+    with serving(folder) as process:
+        until(lambda: says_dunno(port))
+        until(lambda: (folder / "auth.sock").exists() and (folder / "milter.sock").exists())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECONDS) == 0
+    assert not says_dunno(port)
+
+
+def test_a_service_that_dies_is_started_again(run: Run, folder: Path, port: int) -> None:
+    assert run("config", "check").code == 0
+    with serving(folder, "policyd") as process:
+        until(lambda: says_dunno(port))
+        first = child(process, "policyd")
+        subprocess.run(["kill", "-KILL", first], check=True)
+        until(lambda: child(process, "policyd") not in {"", first} and says_dunno(port))
+        assert "event=ended service=policyd code=-9" in (folder / "log").read_text()
+
+
+def test_a_broken_configuration_serves_nothing(folder: Path) -> None:
+    (folder / "gatepost.toml").write_text("[site]\n")
+    with serving(folder) as process:
+        assert process.wait(SECONDS) == 78
