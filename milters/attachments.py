@@ -1,0 +1,91 @@
+"""Who may receive how much (R9). Pure: limits and sizes come in, a judgement goes out.
+
+What counts is the decoded size of all attachments of a message. Decoding never
+makes anything longer, so a message that is no longer on the wire than every limit
+needs no measuring at all.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from config.units import format_size
+
+# Counting goes on beyond every limit so that the refusal can say the true size:
+# a quarter of a second of CPU. Past it nobody needs to know exactly.
+EXACT_UP_TO = 256 << 20
+MAX_NAMED = 5  # recipients a refusal lists; an SMTP reply line has 512 bytes
+
+
+class Measure(Enum):
+    """How much of a body has to be looked at."""
+
+    NOTHING = "nothing"  # no limit applies
+    LENGTH = "length"  # fits as declared; should it be longer, its length counts
+    CONTENT = "content"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What *address*, a recipient as Postfix wrote it or the sender, may have."""
+
+    address: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The size that counts. *exact* is False when there may be more."""
+
+    size: int
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Which limits the message is over, and whether there are recipients it fits."""
+
+    over: tuple[Limit, ...]
+    some_fit: bool
+
+
+def measure(limits: Iterable[Limit], *, declared: int | None) -> Measure:
+    """Return what to look at, given the SIZE that the client *declared* (RFC 1870)."""
+    smallest = min((limit.size for limit in limits), default=None)
+    if smallest is None:
+        return Measure.NOTHING
+    return Measure.LENGTH if declared is not None and declared <= smallest else Measure.CONTENT
+
+
+def settled(limits: Iterable[Limit], size: int) -> bool:
+    """Return whether the verdict is fixed however much more comes."""
+    largest = max((limit.size for limit in limits), default=None)
+    return largest is not None and size > max(largest, EXACT_UP_TO)
+
+
+def judge(limits: Sequence[Limit], size: int, *, recipients: int) -> Judgement:
+    """Compare; *recipients* is how many the message has, limited or not."""
+    over = tuple(limit for limit in limits if size > limit.size)
+    return Judgement(over, some_fit=len(over) < recipients)
+
+
+def refusal(over: Sequence[Limit], measured: Measured, advice: str) -> str:
+    """Return the text of the 552: what was measured, who may have how much, what to do."""
+    size = format_size(measured.size)
+    if size in {_rounded(limit.size) for limit in over}:
+        size = f"{measured.size} bytes"  # "10.0 MiB are over the limit of 10 MiB" explains nothing
+    if not measured.exact:
+        size = f"more than {size}"
+    return f"Attachments of {size} are over the limit of {_limits(over)}. {advice}".rstrip()
+
+
+def _rounded(limit: int) -> str:
+    """Return what `format_size` makes of one byte more than *limit*."""
+    return format_size(limit + 1)
+
+
+def _limits(over: Sequence[Limit]) -> str:
+    named = [f"{format_size(limit.size)} for {limit.address}" for limit in over[:MAX_NAMED]]
+    if len(over) > MAX_NAMED:
+        named.append(f"and {len(over) - MAX_NAMED} others")
+    return ", ".join(named)

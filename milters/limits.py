@@ -1,0 +1,67 @@
+"""Who may receive how much, from the memory copy of the store.
+
+A thread asks the store every second what changed. While the store is away the
+copy stays as it is; before it was ever read, everybody of ours has the largest
+limit there is: nobody is refused because we know nothing.
+"""
+
+import logging
+import threading
+import time
+
+from config.logs import fields
+from config.settings import Settings
+from store.directory import Directory
+from store.engine import Store
+from store.errors import StoreUnavailable
+from store.names import canonical, is_local
+
+log = logging.getLogger("milter")
+REFRESH_SECONDS = 1.0  # changes hold within two seconds everywhere (R18)
+
+
+class RoleLimits:
+    """Attachment limits by role. Thread-safe: the copy changes by whole rows."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._directory = Directory(store, settings)
+        self._domains = frozenset(settings.site.domains)
+        self._largest = max(role.attachments for role in settings.roles.values())
+        self._stopping = threading.Event()
+        self._away = False
+        self._thread = threading.Thread(target=self._run, name="directory", daemon=True)
+
+    def start(self) -> None:
+        """Read once, as far as the store lets us, then keep reading."""
+        self._refresh()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopping.set()
+        self._thread.join()
+
+    def of(self, address: str) -> int | None:
+        """Return the limit of *address*; ``None`` when it is none of ours."""
+        bare = address.strip("<>")
+        if not self._directory.loaded:
+            return self._largest if is_local(canonical(bare, self._domains)) else None
+        person = self._directory.person(bare)
+        return None if person is None else person.attachments(time.time())
+
+    def _run(self) -> None:
+        while not self._stopping.wait(REFRESH_SECONDS):
+            self._refresh()
+
+    def _refresh(self) -> None:
+        try:
+            self._directory.refresh()
+        except StoreUnavailable as error:
+            if not self._away:
+                text = fields(event="store-away", error=error, roles="as last known")
+                log.error(text)  # noqa: TRY400 - no bug of ours, and the text is all
+            self._away = True
+        else:
+            if self._away:
+                log.warning(fields(event="store-back"))
+            self._away = False

@@ -1,0 +1,81 @@
+"""What the connections share: the settings, the limits, spamd, and the count of messages."""
+
+import logging
+import threading
+import time
+
+from config.settings import Settings
+from milters.limits import RoleLimits
+from milters.message import Envelope, Message, Tools
+from milters.spam import Report
+from milters.spamd import Spamd, SpamdUnavailable
+from store.engine import Store
+
+log = logging.getLogger("milter")
+# Postfix has at most 100 smtpd by default, one message each; a message may hold
+# half a MiB for spamd. Each busy one has a thread of libmilter's.
+MAX_MESSAGES = 200
+_POLL_SECONDS = 0.05
+
+
+class Service:
+    """Thread-safe. Messages under way keep the settings they began with."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._lock = threading.Lock()
+        self._under_way = 0
+        self._draining = False
+        self._use(settings)
+
+    def admit(self) -> bool:
+        """Count a message in, unless there are too many or we are about to stop."""
+        with self._lock:
+            if self._draining or self._under_way >= MAX_MESSAGES:
+                return False
+            self._under_way += 1
+            return True
+
+    def release(self) -> None:
+        """Count a message out."""
+        with self._lock:
+            self._under_way -= 1
+
+    def begin(self, envelope: Envelope) -> Message:
+        """Return a new message with the settings of this moment."""
+        return Message(envelope, self._tools)
+
+    def reload(self, settings: Settings) -> None:
+        """Use *settings* for every message that begins from now on."""
+        limits, spamd = self._limits, self._spamd
+        self._use(settings)
+        limits.stop()
+        if spamd is not None:
+            spamd.close()
+
+    def drain(self, seconds: float) -> bool:
+        """Take no more messages and wait for those under way; return whether all ended."""
+        self._draining = True
+        deadline = time.monotonic() + seconds
+        while self._under_way and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        return not self._under_way
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._limits.stop()
+        if self._spamd is not None:
+            self._spamd.close()
+
+    def _use(self, settings: Settings) -> None:
+        limits = RoleLimits(Store(settings.store.url), settings)
+        limits.start()
+        self._limits = limits
+        self._spamd = Spamd(settings.spam.spamd) if settings.spam.spamd else None
+        scan = self._scan if self._spamd else None
+        self._tools = Tools(settings, limits, scan)
+
+    def _scan(self, message: bytes) -> Report:
+        spamd = self._spamd  # the present one, also for messages older than a reload
+        if spamd is None:
+            raise SpamdUnavailable("off")
+        return spamd.scan(message)

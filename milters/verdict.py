@@ -1,0 +1,43 @@
+"""What becomes of a message, as the milter tells it to Postfix. Pure."""
+
+from dataclasses import dataclass
+
+from milters.spam import Edit
+
+# Replies are ASCII (RFC 5321 4.2) of at most 512 bytes with code and line end.
+MAX_REPLY_LINE = 480
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Deliver, with these edits, to all but the *dropped* recipients."""
+
+    edits: tuple[Edit, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Answer ``552 5.3.4 …`` or ``451 4.3.0 …``: the client keeps the message."""
+
+    code: str
+    enhanced: str
+    text: str
+
+    @property
+    def is_permanent(self) -> bool:
+        """Whether trying again is of no use."""
+        return self.code.startswith("5")
+
+    def line(self) -> str:
+        """Return the text as a reply may carry it: one line of printable ASCII."""
+        text = self.text.encode("ascii", "replace").decode("ascii")
+        return "".join(c if c.isprintable() else " " for c in text)[:MAX_REPLY_LINE]
+
+
+Verdict = Accept | Refuse
+
+TOO_BIG = ("552", "5.3.4")  # RFC 3463 X.3.4: message too big for system
+FAILED = Refuse("451", "4.3.0", "The mail filter failed; please try again later")
+BUSY = Refuse("451", "4.3.2", "The mail filter is busy; please try again later")
+NO_SPAMD = Refuse("451", "4.3.0", "The spam filter cannot answer now; please try again later")

@@ -1,0 +1,1 @@
+# What gatepost uses of aiospamc 1.2, which ships no py.typed.

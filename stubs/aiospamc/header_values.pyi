@@ -1,0 +1,4 @@
+class SpamValue:
+    value: bool
+    score: float
+    threshold: float

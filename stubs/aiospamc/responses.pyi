@@ -1,0 +1,7 @@
+from collections.abc import Mapping
+
+class Response:
+    headers: Mapping[str, object]
+    body: bytes
+
+class ResponseException(Exception): ...

@@ -1,0 +1,78 @@
+"""Limits by recipient, and what a refusal says."""
+
+import pytest
+
+from milters import attachments
+from milters.attachments import EXACT_UP_TO, Limit, Measure, Measured
+
+MIB = 1 << 20
+ALUMNI = Limit("anna@mail.example.edu", 10 * MIB)
+STUDENT = Limit("sam@mail.example.edu", 50 * MIB)
+ADVICE = "Send a cloud link instead."
+
+
+@pytest.mark.parametrize(
+    ("limits", "declared", "wanted"),
+    [
+        ([], None, Measure.NOTHING),
+        ([], 10**12, Measure.NOTHING),
+        ([ALUMNI], None, Measure.CONTENT),
+        ([ALUMNI], 10 * MIB, Measure.LENGTH),
+        ([ALUMNI], 10 * MIB + 1, Measure.CONTENT),
+        ([STUDENT, ALUMNI], 11 * MIB, Measure.CONTENT),
+    ],
+)
+def test_mail_that_fits_everybody_as_declared_is_not_measured(
+    limits: list[Limit], declared: int | None, wanted: Measure
+) -> None:
+    assert attachments.measure(limits, declared=declared) is wanted
+
+
+def test_the_limit_itself_may_be_reached() -> None:
+    assert not attachments.judge([ALUMNI], 10 * MIB, recipients=1).over
+    assert attachments.judge([ALUMNI], 10 * MIB + 1, recipients=1).over == (ALUMNI,)
+
+
+def test_only_those_over_their_limit_are_named() -> None:
+    judged = attachments.judge([STUDENT, ALUMNI], 20 * MIB, recipients=2)
+    assert judged.over == (ALUMNI,)
+    assert judged.some_fit
+
+
+def test_a_recipient_without_a_limit_always_fits() -> None:
+    assert attachments.judge([ALUMNI], 20 * MIB, recipients=2).some_fit
+    assert not attachments.judge([ALUMNI], 20 * MIB, recipients=1).some_fit
+
+
+def test_measuring_goes_on_until_nobody_could_want_to_know() -> None:
+    assert not attachments.settled([], 10**15)
+    assert not attachments.settled([ALUMNI], EXACT_UP_TO)
+    assert attachments.settled([ALUMNI], EXACT_UP_TO + 1)
+    assert not attachments.settled([ALUMNI, Limit("s", 500 * MIB)], 500 * MIB)
+
+
+def test_a_refusal_names_size_limit_recipient_and_advice() -> None:
+    assert attachments.refusal([ALUMNI], Measured(12 * MIB), ADVICE) == (
+        "Attachments of 12 MiB are over the limit of 10 MiB for anna@mail.example.edu. "
+        "Send a cloud link instead."
+    )
+
+
+def test_a_size_that_rounds_to_the_limit_is_told_exactly() -> None:
+    text = attachments.refusal([ALUMNI], Measured(10 * MIB + 1), ADVICE)
+    assert text.startswith("Attachments of 10485761 bytes are over the limit of 10 MiB for")
+
+
+def test_a_size_nobody_counted_to_the_end_is_a_lower_bound() -> None:
+    text = attachments.refusal([ALUMNI], Measured(300 * MIB, exact=False), "")
+    assert text == (
+        "Attachments of more than 300 MiB are over the limit of 10 MiB for anna@mail.example.edu."
+    )
+
+
+def test_many_recipients_are_counted_instead_of_named() -> None:
+    over = [Limit(f"a{n}@mail.example.edu", 10 * MIB) for n in range(8)]
+    text = attachments.refusal(over, Measured(12 * MIB), ADVICE)
+    assert "a4@mail.example.edu" in text
+    assert "a5@mail.example.edu" not in text
+    assert "and 3 others" in text

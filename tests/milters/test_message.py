@@ -1,0 +1,162 @@
+"""A message from envelope to verdict, without libmilter."""
+
+from typing import Any
+
+import pytest
+
+from milters.message import Envelope, Message, Scan, Tools
+from milters.spam import Edit, Report
+from milters.spamd import SpamdUnavailable
+from milters.verdict import NO_SPAMD, Accept, Refuse
+from tests.conftest import settings_for
+
+KIB = 1 << 10
+SPAM = Report(is_spam=True, score=1000.0, threshold=5.0)
+
+
+class Table:
+    """Limits from a dictionary: in memory, not a mock."""
+
+    def __init__(self, **sizes: int) -> None:
+        self._sizes = sizes
+
+    def of(self, address: str) -> int | None:
+        return self._sizes.get(address.strip("<>").partition("@")[0])
+
+
+LIMITS = Table(small=10 * KIB, big=500 * KIB)
+
+
+def message(
+    *recipients: str,
+    user: str = "",
+    declared: int | None = None,
+    scan: Scan | None = None,
+    **tables: Any,
+) -> Message:
+    tools = Tools(settings_for("sqlite:////nowhere", **tables), LIMITS, scan)
+    envelope = Envelope("192.0.2.1", "client", "<a@b>", user, declared, "now")
+    made = Message(envelope, tools)
+    for each in recipients:
+        made.recipient(f"<{each}@mail.example.edu>")
+    return made
+
+
+def fill(made: Message, size: int, kind: bytes = b"application/pdf") -> Message:
+    made.header("Content-Type", kind)
+    for _ in range(size // KIB):
+        if not made.body(b"x" * KIB):
+            break
+    return made
+
+
+def test_an_attachment_over_the_limit_is_refused_with_limit_size_and_advice() -> None:
+    assert fill(message("small"), 12 * KIB).verdict() == Refuse(
+        "552",
+        "5.3.4",
+        "Attachments of 12 KiB are over the limit of 10 KiB for small@mail.example.edu. "
+        "Send a cloud link instead.",
+    )
+
+
+@pytest.mark.parametrize("recipient", ["big", "foreign"])
+def test_an_attachment_within_the_limit_is_accepted(recipient: str) -> None:
+    assert fill(message(recipient), 12 * KIB).verdict() == Accept()
+
+
+def test_text_is_no_attachment() -> None:
+    assert fill(message("small"), 12 * KIB, b"text/plain").verdict() == Accept()
+
+
+def test_a_message_without_a_body_is_judged_too() -> None:
+    assert message("small").verdict() == Accept()
+
+
+def test_mail_that_is_longer_than_declared_counts_by_its_length() -> None:
+    assert fill(message("small", declared=9 * KIB), 10 * KIB, b"text/plain").verdict() == Accept()
+    refused = fill(message("small", declared=9 * KIB), 11 * KIB, b"text/plain").verdict()
+    assert isinstance(refused, Refuse)
+
+
+@pytest.mark.parametrize(
+    ("applies_to", "recipient", "user", "accepted"),
+    [
+        ("recipient", "big", "small", True),
+        ("recipient", "small", "big", False),
+        ("sender", "small", "big", True),
+        ("sender", "big", "small", False),
+        ("sender", "small", "", True),
+        ("both", "big", "small", False),
+        ("both", "small", "big", False),
+        ("both", "big", "big", True),
+    ],
+)
+def test_the_limit_of_recipient_sender_or_both_applies(
+    applies_to: str, recipient: str, user: str, accepted: bool
+) -> None:
+    made = message(recipient, user=user, attachments={"applies_to": applies_to})
+    assert isinstance(fill(made, 12 * KIB).verdict(), Accept) is accepted
+
+
+def test_no_more_body_is_asked_for_when_nothing_needs_it() -> None:
+    assert not message("foreign").body(b"x")
+
+
+def test_no_more_body_is_asked_for_when_the_verdict_is_fixed() -> None:
+    made = message("small")
+    made.header("Content-Type", b"application/pdf")
+    piece = b"x" * (1 << 20)
+    asked = 1
+    while made.body(piece):
+        asked += 1
+    assert asked == 257
+    verdict = made.verdict()
+    assert isinstance(verdict, Refuse)
+    assert "more than 257" in verdict.text or "more than 256" in verdict.text
+
+
+def test_spamd_gets_the_header_and_the_first_part_of_the_body() -> None:
+    seen: list[bytes] = []
+
+    def scan(raw: bytes) -> Report:
+        seen.append(raw)
+        return SPAM
+
+    made = message("foreign", scan=scan, spam={"scan": 2048})
+    made.header("Subject", b"hello\n folded")
+    assert made.body(b"1" * 2000)
+    assert not made.body(b"2" * 2000)
+    verdict = made.verdict()
+    assert isinstance(verdict, Accept)
+    assert Edit("Subject", 1, "***SPAM*** hello\n folded") in verdict.edits
+    received, _, rest = seen[0].partition(b"now\r\n")
+    assert received.startswith(b"Received: from client (client [192.0.2.1])")
+    assert rest == b"Subject: hello\r\n folded\r\n\r\n" + b"1" * 2000 + b"2" * 48
+
+
+def test_refused_mail_is_not_scanned() -> None:
+    def scan(_: bytes) -> Report:
+        raise AssertionError
+
+    assert isinstance(fill(message("small", scan=scan), 12 * KIB).verdict(), Refuse)
+
+
+@pytest.mark.parametrize(
+    ("mode", "wanted"),
+    [
+        ("deliver", Accept((Edit("X-Spam-Status", 0, "Unknown, spamd timeout"),))),
+        ("tempfail", NO_SPAMD),
+    ],
+)
+def test_without_spamd_the_site_chooses(mode: str, wanted: Accept | Refuse) -> None:
+    def scan(_: bytes) -> Report:
+        raise SpamdUnavailable("timeout")
+
+    assert message("big", scan=scan, spam={"on_spamd_loss": mode}).verdict() == wanted
+
+
+def test_a_strangers_forged_verdict_goes_and_a_colleagues_stays() -> None:
+    for user, edits in (("", (Edit("X-Spam-Flag", 1, None),)), ("big", ())):
+        made = message("big", user=user)
+        made.header("X-Spam-Flag", b"NO")
+        assert made.verdict() == Accept(edits)

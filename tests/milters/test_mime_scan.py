@@ -1,0 +1,125 @@
+"""The scanner and the `email` package agree, however a message is cut."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from milters import mime_scan
+from milters.mime_scan import Attachment, Scanner
+from tests.milters import oracle, strategies
+
+CORPUS = sorted((Path(__file__).parent.parent / "corpus").glob("*.eml"))
+thorough = settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def agrees(raw: bytes, cuts: tuple[int, ...]) -> None:
+    try:
+        wanted = oracle.sizes(raw)
+    except oracle.Differs:
+        assume(False)
+    assert oracle.scanned(raw, cuts) == wanted
+
+
+@thorough
+@given(strategies.cut(strategies.trees))
+def test_trees_of_parts_measure_as_the_email_package_does(
+    case: tuple[bytes, tuple[int, ...]],
+) -> None:
+    agrees(*case)
+
+
+@thorough
+@given(strategies.cut(strategies.soups))
+def test_soups_of_lines_measure_as_the_email_package_does(
+    case: tuple[bytes, tuple[int, ...]],
+) -> None:
+    agrees(*case)
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
+def test_the_corpus_measures_as_the_email_package_does(path: Path) -> None:
+    raw = path.read_bytes()
+    assert oracle.scanned(raw) == oracle.sizes(raw)
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
+def test_the_size_of_the_pieces_changes_nothing(path: Path, size: int) -> None:
+    raw = path.read_bytes()
+    assert oracle.scanned(raw, tuple(range(0, len(raw), size))) == oracle.scanned(raw)
+
+
+@given(st.binary(max_size=2000))
+def test_hostile_bytes_never_raise(raw: bytes) -> None:
+    oracle.scanned(raw)
+
+
+def test_an_attachment_has_its_name_type_and_decoded_size() -> None:
+    scanner = Scanner()
+    scanner.feed(
+        b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n"
+        b"Content-Type: Application/PDF; name=ignored.pdf\r\n"
+        b"Content-Disposition: attachment; filename*=utf-8''%C3%BCben.pdf\r\n"
+        b"Content-Transfer-Encoding: base64\r\n\r\nQUJD\r\n--x--\r\n"
+    )
+    scanner.close()
+    assert scanner.attachments == [Attachment("üben.pdf", "application/pdf", 3)]
+    assert scanner.exact
+
+
+@given(strategies.cut(strategies.trees))
+def test_the_running_total_never_exceeds_the_final_one(
+    case: tuple[bytes, tuple[int, ...]],
+) -> None:
+    raw, cuts = case
+    scanner, start, seen = Scanner(), 0, 0
+    for end in (*cuts, len(raw)):
+        scanner.feed(raw[start:end])
+        seen, start = max(seen, scanner.total), end
+    scanner.close()
+    assert seen <= scanner.total
+
+
+def test_more_parts_than_anybody_sends_count_as_they_stand() -> None:
+    part = b"--x\r\nContent-Type: text/plain\r\n\r\nhello\r\n"
+    bomb = b"Content-Type: multipart/mixed; boundary=x\r\n\r\n" + part * (2 * mime_scan.MAX_PARTS)
+    scanner = Scanner()
+    scanner.feed(bomb)
+    scanner.close()
+    assert not scanner.exact
+    # What came before the limit was text; all after it is counted, headers and all.
+    assert len(part) * mime_scan.MAX_PARTS - 200 < scanner.total < len(bomb)
+
+
+def test_deeper_nesting_than_anybody_sends_counts_as_it_stands() -> None:
+    bomb = b"".join(
+        b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n)
+        for n in range(10_000)
+    )
+    scanner = Scanner()
+    scanner.feed(bomb)
+    scanner.close()
+    assert not scanner.exact
+    assert scanner.total > len(bomb) * 0.99
+
+
+def test_headers_without_end_count_as_they_stand() -> None:
+    scanner = Scanner()
+    scanner.feed(b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n")
+    for _ in range(8):
+        scanner.feed(b"X: y\r\n" * (1 << 17))
+    scanner.close()
+    assert not scanner.exact
+    assert scanner.total > 8 * 6 * (1 << 17) - mime_scan.MAX_HEADERS - (1 << 16)
+
+
+@pytest.mark.parametrize("line", [b"X: ", b" ", b"x" * 999 + b": "])
+def test_a_header_line_without_end_is_not_kept(line: bytes) -> None:
+    scanner = Scanner()
+    scanner.feed(line + b"a" * (1 << 20))
+    assert len(scanner._held) <= mime_scan.MAX_HEADER_LINE
+    scanner.feed(b"\r\nContent-Type: application/pdf\r\n\r\n1234")
+    scanner.close()
+    assert [each.size for each in scanner.attachments] == [4]

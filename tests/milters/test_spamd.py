@@ -1,0 +1,240 @@
+"""A real spamd, and servers with every fault one could have."""
+
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from config.units import Address
+from milters.spamd import MAX_REPLY, Spamd, SpamdUnavailable
+from tests.stack import messages
+from tests.stack.ports import HOST, free_ports
+
+GTUBE = messages.spam("offer")
+HAM = messages.plain("lecture")
+OK = b"SPAMD/1.1 0 EX_OK\r\nContent-length: 5\r\nSpam: True ; 7.5 / 5.0\r\n\r\nA_B,C"
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+    program = shutil.which("spamd")
+    assert program, "spamd is missing: apt-get install spamd spamassassin"
+    [port] = free_ports(1)
+    home = tmp_path_factory.mktemp("spamd")
+    server = subprocess.Popen(
+        [program, "-L", "-x", "-i", HOST, "-p", str(port), "-m", "2", "--min-children=1"],
+        env={**os.environ, "HOME": str(home)},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait(port)
+        yield Address("inet", host=HOST, port=port)
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _wait(port: int) -> None:
+    for _ in range(600):
+        try:
+            socket.create_connection((HOST, port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise TimeoutError("spamd does not start")
+
+
+@contextmanager
+def client(address: Address, **options: float) -> Iterator[Spamd]:
+    made = Spamd(address, **options)  # type: ignore[arg-type]
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@contextmanager
+def server(behave: Callable[[socket.socket], None]) -> Iterator[Address]:
+    """Listen, and let *behave* treat each connection in a thread."""
+    listener = socket.create_server((HOST, 0), backlog=200)
+
+    def loop() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=treat, args=(connection,), daemon=True).start()
+
+    def treat(connection: socket.socket) -> None:
+        with connection:
+            try:
+                behave(connection)
+            except OSError:
+                return  # the client has gone, which is what some tests want
+
+    threading.Thread(target=loop, daemon=True).start()
+    try:
+        yield Address("inet", host=HOST, port=listener.getsockname()[1])
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def read_all(connection: socket.socket) -> bytes:
+    data = b""
+    while piece := connection.recv(65536):
+        data += piece
+    return data
+
+
+def answering(reply: bytes) -> Callable[[socket.socket], None]:
+    def behave(connection: socket.socket) -> None:
+        read_all(connection)
+        connection.sendall(reply)
+
+    return behave
+
+
+def silent(connection: socket.socket) -> None:
+    read_all(connection)
+    time.sleep(30)
+
+
+def dripping(connection: socket.socket) -> None:
+    for byte in OK:
+        connection.sendall(bytes([byte]))
+        time.sleep(0.2)
+
+
+def endless(connection: socket.socket) -> None:
+    while True:
+        connection.sendall(b"x" * 65536)
+
+
+def resetting(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+
+@pytest.mark.integration
+def test_a_real_spamd_knows_spam_from_ham(real: Address) -> None:
+    with client(real) as spamd:
+        report = spamd.scan(GTUBE)
+        assert report.is_spam
+        assert report.score > 900
+        assert report.threshold == 5
+        assert "GTUBE" in report.tests
+        assert not spamd.scan(HAM).is_spam
+
+
+@pytest.mark.integration
+def test_a_real_spamd_takes_what_no_mail_should_hold(real: Address) -> None:
+    with client(real) as spamd:
+        for raw in (b"", b"\0\xff\r\n", b"Subject: \xe9\r\n\r\n" + bytes(range(256))):
+            assert spamd.scan(raw).threshold == 5
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(120)
+def test_a_real_spamd_scans_half_a_megabyte(real: Address) -> None:
+    with client(real, deadline=90) as spamd:
+        assert spamd.scan(GTUBE + b"word " * 100_000).is_spam
+
+
+def test_the_answer_of_spamd_is_read() -> None:
+    with server(answering(OK)) as address, client(address) as spamd:
+        report = spamd.scan(HAM)
+    assert (report.is_spam, report.score, report.threshold) == (True, 7.5, 5.0)
+    assert report.tests == ("A_B", "C")
+
+
+def test_a_unix_socket_works_too(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            answering(OK)(connection)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with client(Address("unix", path=str(path))) as spamd:
+        assert spamd.scan(HAM).is_spam
+    thread.join()
+    listener.close()
+
+
+@pytest.mark.parametrize(
+    ("behave", "why"),
+    [
+        pytest.param(silent, "timeout", id="silent"),
+        pytest.param(dripping, "timeout", id="a byte at a time"),
+        pytest.param(resetting, "unreachable", id="reset"),
+        pytest.param(endless, "error", id="endless"),
+        pytest.param(answering(b""), "error", id="empty"),
+        pytest.param(answering(b"junk"), "error", id="junk"),
+        pytest.param(answering(b"\xff\xfe\r\n\r\n"), "error", id="binary"),
+        pytest.param(answering(b"SPAMD/1.1 75 EX_TEMPFAIL\r\n\r\n"), "error", id="tempfail"),
+        pytest.param(answering(b"SPAMD/1.1 76 EX_PROTOCOL\r\n\r\n"), "error", id="protocol"),
+        pytest.param(answering(OK[:20]), "error", id="half a header"),
+        pytest.param(answering(OK[:-3]), "error", id="half a body"),
+        pytest.param(answering(b"SPAMD/1.1 0 EX_OK\r\n\r\n"), "error", id="no verdict"),
+        pytest.param(answering(OK.replace(b"True", b"maybe")), "error", id="nonsense"),
+        pytest.param(answering(OK + b"x" * 2 * MAX_REPLY), "error", id="too much"),
+    ],
+)
+def test_a_fault_of_spamd_is_no_verdict_and_keeps_the_deadline(
+    behave: Callable[[socket.socket], None], why: str
+) -> None:
+    with server(behave) as address, client(address, deadline=1.0) as spamd:
+        start = time.monotonic()
+        with pytest.raises(SpamdUnavailable, match=f"^{why}$"):
+            spamd.scan(GTUBE)
+        assert time.monotonic() - start < 2
+
+
+def test_nobody_listening_is_no_verdict() -> None:
+    [port] = free_ports(1)
+    nobody = Address("inet", host=HOST, port=port)
+    with client(nobody) as spamd, pytest.raises(SpamdUnavailable, match="unreachable"):
+        spamd.scan(HAM)
+
+
+def test_fifty_at_once_keep_one_deadline_and_one_thread() -> None:
+    with server(silent) as address, client(address, deadline=1.0, max_scans=4) as spamd:
+        results: list[float] = []
+
+        def scan() -> None:
+            start = time.monotonic()
+            with pytest.raises(SpamdUnavailable):
+                spamd.scan(HAM)
+            results.append(time.monotonic() - start)
+
+        before = threading.active_count()
+        threads = [threading.Thread(target=scan) for _ in range(50)]
+        for thread in threads:
+            thread.start()
+        assert threading.active_count() <= before + 50 + 50  # ours, and the server's
+        for thread in threads:
+            thread.join()
+    assert len(results) == 50
+    assert max(results) < 2.5
+
+
+def test_aiospamc_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
+    # By default it prints every mail's bytes to stderr.
+    with server(answering(OK)) as address, client(address) as spamd:
+        spamd.scan(b"secret")
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
