@@ -97,7 +97,7 @@ class Clients:
         declare_size: bool = True,
     ) -> Answer:
         """Send *message* as another mail server does: port 25, nobody signed in."""
-        with self._smtp(self.ports.smtp, computer) as session:
+        with self.open_smtp(computer) as session:
             return _transaction(session, sender, to, message, declare_size=declare_size)
 
     def sign_in(self, login: Login) -> Answer:
@@ -134,6 +134,10 @@ class Clients:
         session.starttls(context=self.tls)
         session.ehlo()
         return session
+
+    def open_smtp(self, computer: str = HOST) -> smtplib.SMTP:
+        """Open a session as another mail server does."""
+        return self._smtp(self.ports.smtp, computer)
 
     def _smtp(self, port: int, computer: str) -> smtplib.SMTP:
         session = smtplib.SMTP(

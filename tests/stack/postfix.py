@@ -16,6 +16,10 @@ DAEMONS = Path("/usr/lib/postfix/sbin")
 # Mail to this domain is taken and thrown away: the stack's outside world.
 OUTSIDE = "elsewhere.example"
 
+# master takes on another user for a moment, and the kernel then forgets that it should end
+# with us (prctl(2), PR_SET_PDEATHSIG). A shell in between remembers.
+_GUARD = '"$@" & trap "kill $!" TERM; wait $!; wait $!'
+
 # What every site has already, in the least form: no DNS, nothing in /etc, no waiting.
 BASE = """\
 compatibility_level = 3.6
@@ -97,7 +101,7 @@ class Postfix:
         self.process = Process(
             name="postfix",
             # In the foreground: no -w, which would detach.
-            command=[str(DAEMONS / "master"), "-c", str(self._conf)],
+            command=["sh", "-c", _GUARD, "guard", str(DAEMONS / "master"), "-c", str(self._conf)],
             log=layout.log / "postfix.start.log",
             ready=lambda: greets(layout.ports.smtp, b"220 "),
         )
