@@ -8,7 +8,17 @@ last change, so that a refresh reads only what changed (see `store.directory`).
 
 from typing import Annotated
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Text
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -158,6 +168,51 @@ class Answer(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
     at: Mapped[Seconds] = mapped_column(index=True)
     action: Mapped[str] = mapped_column(String(1024))
+
+
+class Guess(Base):
+    """Failed logins of one subject, as the time when none of them counts any more."""
+
+    __tablename__ = "guess"
+    subject: Mapped[str] = mapped_column(_exact(160), primary_key=True)  # see store.guesses
+    full_at: Mapped[Seconds] = mapped_column(index=True)
+
+
+class Origin(Base):
+    """A network from which an account has logged in."""
+
+    __tablename__ = "origin"
+    id: Mapped[Key]
+    account_id: Mapped[int] = mapped_column(BigId, ForeignKey("account.id"))
+    network: Mapped[str] = mapped_column(_exact(49))
+    at: Mapped[Seconds] = mapped_column(index=True)
+
+    __table_args__ = (UniqueConstraint("account_id", "network"),)
+
+
+class Graduation(Base):
+    """What an account was before it graduated, so that it can be undone (R7)."""
+
+    __tablename__ = "graduation"
+    id: Mapped[Key]
+    account_id: Mapped[int] = mapped_column(BigId, ForeignKey("account.id"), index=True)
+    at: Mapped[Seconds] = mapped_column(index=True)
+    role: Mapped[Word]
+    mailbox: Mapped[Bytes | None]
+    mailbox_until: Mapped[Seconds | None]
+    undone_at: Mapped[Seconds | None]
+
+
+class Notice(Base):
+    """A mail to a person that waits to be sent, or was."""
+
+    __tablename__ = "notice"
+    id: Mapped[Key]
+    recipient: Mapped[Mail]
+    subject: Mapped[str] = mapped_column(String(255))
+    text: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[Seconds]
+    sent_at: Mapped[Seconds | None] = mapped_column(index=True)
 
 
 class Audit(Base):

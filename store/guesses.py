@@ -1,0 +1,186 @@
+"""Guessed passwords, counted so that guessing gets nowhere and owners still get in.
+
+Three kinds of subject have a budget of failures that refills with time: an account,
+a network (an IPv4 address, an IPv6 /64), and a known pair of both. Where an account
+has logged in before, only the pair counts: whoever guesses from elsewhere cannot
+lock the owner out, and one infected computer in a lab cannot lock out the others
+that are used there. Everywhere else account and network count. Names that do not
+exist have a budget as well, so that nothing tells them apart.
+
+The budget is kept as one number, the time at which it will be full again (GCRA):
+one row, one statement, exact for every process and machine that shares the store.
+"""
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import case, delete, select, update
+from sqlalchemy.orm import Session
+
+from store.engine import Store
+from store.errors import Refused
+from store.models import Guess, Origin
+from store.subjects import client
+
+# NIST SP 800-63B-4 3.2.2 wants at most 100 failures in a row: 50 at once, and then one in
+# ten minutes, is 194 in the first day from everywhere else together.
+ACCOUNT_BUDGET = 50
+ACCOUNT_REFILL = 600  # seconds for one more
+# A lecture hall behind one address mistypes more than one person does.
+NETWORK_BUDGET = 200
+NETWORK_REFILL = 60
+# One's own devices; a wrong password that is only repeated is not counted at all.
+PAIR_BUDGET = 50
+PAIR_REFILL = 600
+# A place counts as known for a semester's break after the last login there.
+KNOWN_SECONDS = 120 * 86400
+# Seen again within a day, a place is not written again: one write a day and place.
+SEEN_AGAIN_SECONDS = 86400
+BATCH = 200  # rows a transaction while forgetting, as in store.aging
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A subject that a failure is charged to."""
+
+    subject: str
+    size: int
+    refill: int
+
+    def is_spent(self, full_at: int, *, now: int, pending: int = 0) -> bool:
+        """Return whether no failure is left; *pending* are checks not decided yet."""
+        spent = -(-max(0, full_at - now) // self.refill)  # rounded up
+        return spent + pending >= self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a login is up against."""
+
+    budgets: tuple[Budget, ...]
+    is_blocked: bool
+    seen_lately: bool  # this place of this account needs no new mark
+
+
+def standing(
+    session: Session,
+    *,
+    name: str,
+    account: int | None,
+    remote: str,
+    now: int,
+    pending: Collection[str] = (),
+) -> Standing:
+    """Return the budgets that count for *name* from *remote*, and whether one is spent.
+
+    *pending* names the subjects of checks in progress, each time it is in one.
+    """
+    network = _network(remote)
+    seen_at = _seen_at(session, account, network)
+    known = seen_at is not None and seen_at > now - KNOWN_SECONDS
+    budgets = _budgets(name, network, known=known)
+    rows = session.execute(
+        select(Guess.subject, Guess.full_at).where(
+            Guess.subject.in_([budget.subject for budget in budgets])
+        )
+    ).all()
+    full_at = {row.subject: row.full_at for row in rows}
+    return Standing(
+        budgets=budgets,
+        is_blocked=any(
+            budget.is_spent(
+                full_at.get(budget.subject, 0),
+                now=now,
+                pending=sum(subject == budget.subject for subject in pending),
+            )
+            for budget in budgets
+        ),
+        seen_lately=seen_at is not None and seen_at > now - SEEN_AGAIN_SECONDS,
+    )
+
+
+def charge(store: Store, budgets: Collection[Budget], *, now: int) -> None:
+    """Count one failure against each of *budgets*. Raises `StoreUnavailable`."""
+    for budget in budgets:
+        try:
+            _charge(store, budget, now)
+        except Refused:  # somebody inserted the row first: now it is there
+            _charge(store, budget, now)
+
+
+def remember(store: Store, account: int, remote: str, *, now: int) -> None:
+    """Mark that *account* logged in from *remote*. Raises `StoreUnavailable`."""
+    network = _network(remote)
+    if network is None:
+        return
+    mark = (Origin.account_id == account, Origin.network == network)
+    try:
+        with store.changing() as session:
+            if (
+                not session.connection()
+                .execute(update(Origin).where(*mark).values(at=now))
+                .rowcount
+            ):
+                session.add(Origin(account_id=account, network=network, at=now))
+    except Refused:
+        return  # another process marked it in this moment
+
+
+def forgive(store: Store, name: str) -> bool:
+    """Give *name* its whole budget back (an operator reset the password)."""
+    with store.changing() as session:
+        gone = session.connection().execute(delete(Guess).where(Guess.subject == _account(name)))
+        return bool(gone.rowcount)
+
+
+def forget(store: Store, *, now: int) -> int:
+    """Forget at most `BATCH` full budgets and `BATCH` old places; return how many."""
+    with store.changing() as session:
+        full = session.scalars(select(Guess.subject).where(Guess.full_at <= now).limit(BATCH)).all()
+        old = session.scalars(
+            select(Origin.id).where(Origin.at <= now - KNOWN_SECONDS).limit(BATCH)
+        ).all()
+        if full:
+            session.execute(delete(Guess).where(Guess.subject.in_(full), Guess.full_at <= now))
+        if old:
+            session.execute(delete(Origin).where(Origin.id.in_(old)))
+        return len(full) + len(old)
+
+
+def _charge(store: Store, budget: Budget, now: int) -> None:
+    start = case((Guess.full_at > now, Guess.full_at), else_=now)
+    counted = update(Guess).where(Guess.subject == budget.subject)
+    with store.changing() as session:
+        if not session.connection().execute(counted.values(full_at=start + budget.refill)).rowcount:
+            session.add(Guess(subject=budget.subject, full_at=now + budget.refill))
+
+
+def _budgets(name: str, network: str | None, *, known: bool) -> tuple[Budget, ...]:
+    account = _account(name)
+    if network is None:  # no address came with the question: a local program asks
+        return (Budget(account, ACCOUNT_BUDGET, ACCOUNT_REFILL),)
+    if known:
+        return (Budget(f"{account} {network}", PAIR_BUDGET, PAIR_REFILL),)
+    return (
+        Budget(account, ACCOUNT_BUDGET, ACCOUNT_REFILL),
+        Budget(f"network {network}", NETWORK_BUDGET, NETWORK_REFILL),
+    )
+
+
+def _account(name: str) -> str:
+    """A name may be anything a stranger typed; its hash has a length and no secrets of his."""
+    return "guess " + hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _network(remote: str) -> str | None:
+    try:
+        return client(remote).removeprefix("client ")
+    except ValueError:
+        return None
+
+
+def _seen_at(session: Session, account: int | None, network: str | None) -> int | None:
+    # An account that does not exist asks as well: same statements, same time.
+    mark = (Origin.account_id == (account or 0), Origin.network == (network or ""))
+    return session.scalar(select(Origin.at).where(*mark))
