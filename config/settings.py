@@ -9,7 +9,15 @@ import re
 from ipaddress import ip_network
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from config.units import Address, Rate, parse_size
 
@@ -97,6 +105,15 @@ class Site(_Section):
     # The key of the keyed hashes (identity data). Apart from the store, so that
     # a stolen database alone tells nothing.
     key_file: str = "/etc/gatepost/secret.key"
+    # Where our own mail, such as a delivery status notice, is handed to Postfix.
+    smtp: Listen = Address("inet", host="127.0.0.1", port=25)
+
+    @field_validator("smtp")
+    @classmethod
+    def _smtp_is_inet(cls, value: Address) -> Address:
+        if value.kind != "inet":
+            raise ValueError('Postfix takes mail at "inet:HOST:PORT"')
+        return value
 
     @field_validator("mail_home")
     @classmethod
@@ -141,6 +158,8 @@ class Limits(_Section):
 
     client: tuple[RateT, ...] = Field(default=(Rate(200, 3600),), strict=False)
     recipients_per_message: int = Field(default=100, ge=1)
+    # How much of an IPv6 address is one client: a household or lab gets a /64 (RFC 6177).
+    ipv6_prefix: int = Field(default=64, ge=16, le=128)
     charge_at: Literal["RCPT", "DATA", "END-OF-MESSAGE"] = "DATA"
     mode: Literal["enforce", "observe"] = "enforce"
     on_store_loss: Literal["local", "defer"] = "local"
@@ -158,6 +177,8 @@ class Attachments(_Section):
 
     applies_to: Literal["recipient", "sender", "both"] = "recipient"
     advice: str = "Send a cloud link instead."
+    # Mail that fits some recipients only, from a sender who signed in.
+    mixed: Literal["deliver", "refuse"] = "deliver"
 
 
 class Spam(_Section):
@@ -167,6 +188,8 @@ class Spam(_Section):
     subject_tag: str = Field(default="***SPAM*** ", min_length=1, max_length=64)
     scan: Size = Field(default=512 * 1024, ge=1024)
     on_spamd_loss: Literal["deliver", "tempfail"] = "deliver"
+    scan_authenticated: bool = True
+    trusted: tuple[Network, ...] = Field(default=(), strict=False)
 
     @field_validator("subject_tag")
     @classmethod
@@ -182,6 +205,8 @@ class Policyd(_Section):
     listen: tuple[Listen, ...] = Field(
         default=(Address("inet", host="127.0.0.1", port=10040),), min_length=1, strict=False
     )
+    # Processes that share the work; the store makes them exact together.
+    workers: int = Field(default=1, ge=1, le=64)
 
 
 class Milter(_Section):
@@ -278,6 +303,17 @@ class Settings(_Section):
             if isinstance(table, dict):
                 merged[name] = {**SHIPPED_ROLES.get(name, {}), **table}
         return {**value, "roles": merged}
+
+    @field_validator("policyd")
+    @classmethod
+    def _one_writer_on_sqlite(cls, value: Policyd, info: ValidationInfo) -> Policyd:
+        store = info.data.get("store")
+        if value.workers > 1 and store is not None and store.url.startswith("sqlite:"):
+            raise ValueError(
+                "workers: more than one needs PostgreSQL or MariaDB; on SQLite a second "
+                "writer only makes the first one wait"
+            )
+        return value
 
     @field_validator("roles")
     @classmethod

@@ -5,7 +5,7 @@ import sys
 
 from config import logs
 from config.loader import ConfigError, find, load
-from policyd.server import run
+from policyd.workers import run
 
 EX_CONFIG = 78  # sysexits(3)
 
@@ -23,8 +23,7 @@ def main() -> int:
         print(error, file=sys.stderr)  # noqa: T201 - before there is a log
         return EX_CONFIG
     logs.setup("policyd", verbose=options.verbose)
-    run(path, settings)
-    return 0
+    return run(path, settings)
 
 
 if __name__ == "__main__":

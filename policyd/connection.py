@@ -41,6 +41,11 @@ class Question:
         self.born = born
         self.reply: bytes | None = None
 
+    @property
+    def wanted(self) -> bool:
+        """Whether the connection still waits."""
+        return self.connection.open
+
     def settled(self, verdict: Verdict) -> None:
         """Answer with *verdict*."""
         connection = self.connection
@@ -110,6 +115,11 @@ class Connection(asyncio.Protocol):
         return self._began > 0 and now - self._began > DEADLINE
 
     @property
+    def open(self) -> bool:
+        """Whether an answer would reach anybody."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
     def waiting(self) -> bool:
         """Whether a question has no answer yet."""
         return bool(self._questions)
@@ -155,17 +165,15 @@ class Connection(asyncio.Protocol):
             self._pause()
 
     def _write(self, data: bytes) -> None:
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return  # uvloop raises on a write to a gone peer
-        transport.write(data)
+        if self._transport is not None and self.open:  # uvloop raises on a gone peer
+            self._transport.write(data)
 
     def _pause(self) -> None:
-        if self._transport is not None and not self._paused and not self._transport.is_closing():
+        if self._transport is not None and not self._paused and self.open:
             self._paused = True
             self._transport.pause_reading()
 
     def _resume(self) -> None:
-        if self._transport is not None and self._paused and not self._transport.is_closing():
+        if self._transport is not None and self._paused and self.open:
             self._paused = False
             self._transport.resume_reading()

@@ -8,6 +8,7 @@ from policyd.rules import recipients, size, suspended
 from store.window import Charge
 
 _PASS = Answer(action.DUNNO, "")
+_PASS_OURS = Answer(action.DUNNO, "", ours=True)
 RULES = (suspended.check, size.check, recipients.check)
 
 
@@ -18,4 +19,4 @@ def decide(request: Request, facts: Facts, now: float) -> Answer | Charge:
         answer = rule(scene)
         if answer is not None:
             return answer
-    return charge_of(scene) or _PASS
+    return charge_of(scene) or (_PASS_OURS if scene.submission else _PASS)

@@ -27,6 +27,7 @@ class Answer(NamedTuple):
 
     action: str
     cause: str
+    ours: bool = False  # a question about what somebody of ours sends, and nothing against it
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def _is_bounce(request: Request, amount: int) -> bool:
 def _client_limits(scene: Scene) -> tuple[Limit, ...]:
     settings = scene.facts.settings
     address = scene.request.client_address
-    subject = client_subject(address, subjects.IPV6_PREFIX)
+    subject = client_subject(address, settings.limits.ipv6_prefix)
     if subject is None or not settings.limits.client or _lifted("client", scene):
         return ()
     return tuple([Limit(subject, rate.window, rate.limit) for rate in settings.limits.client])

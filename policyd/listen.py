@@ -15,20 +15,32 @@ BACKLOG = 1024
 _UMASK = 0o117
 
 
-def listening(addresses: Sequence[Address]) -> list[socket.socket]:
-    """Return the sockets systemd holds for us, else sockets on *addresses*."""
-    sockets = inherited_sockets() or [_open(address) for address in addresses]
-    for each in sockets:
-        each.setblocking(False)
-    return sockets
+def listening(addresses: Sequence[Address], *, workers: int = 1) -> list[list[socket.socket]]:
+    """Return for each of *workers* the sockets systemd holds for us, else those on *addresses*.
+
+    A TCP port is opened once for each worker (SO_REUSEPORT), so that the kernel
+    spreads the connections; workers share what can be opened once only.
+    """
+    if inherited := inherited_sockets():
+        sets = [inherited] * workers
+    else:
+        unix = {a: _open_unix(Path(a.path)) for a in addresses if a.kind == "unix"}
+        sets = [
+            [unix[a] if a in unix else _open_inet(a, share=workers > 1) for a in addresses]
+            for _ in range(workers)
+        ]
+    for each in sets:
+        for opened in each:
+            opened.setblocking(False)
+    return sets
 
 
-def _open(address: Address) -> socket.socket:
-    if address.kind == "unix":
-        return _open_unix(Path(address.path))
+def _open_inet(address: Address, *, share: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     opened = socket.socket(family, socket.SOCK_STREAM)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if share:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     return _bound(opened, (address.host, address.port))
 
 

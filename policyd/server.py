@@ -9,17 +9,19 @@ import asyncio
 import logging
 import resource
 import signal
+import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import uvloop
 
 from config.loader import ConfigError, load
 from config.logs import fields
 from config.settings import Settings
-from config.systemd import notify
 from policyd.facts import Facts
-from policyd.listen import BACKLOG, listening
+from policyd.listen import BACKLOG
 from policyd.service import MAX_CONNECTIONS, Service
 from store.directory import Directory
 from store.engine import Store
@@ -27,6 +29,7 @@ from store.errors import StoreUnavailable
 from store.usage import open_usage
 
 log = logging.getLogger("policyd")
+Ready: TypeAlias = Callable[[], None]
 # R18: what another process registers holds within 2 s.
 REFRESH_SECONDS = 1.0
 # Below the 5 s after which we call an answer overdue, and systemd's TimeoutStopSec.
@@ -44,7 +47,6 @@ class Refresher(threading.Thread):
         super().__init__(name="refresher", daemon=True)
         self.directory = directory
         self._stopped = threading.Event()
-        self._lost = False
 
     def run(self) -> None:
         """Refresh until stopped."""
@@ -52,19 +54,13 @@ class Refresher(threading.Thread):
             self.refresh(self.directory)
 
     def refresh(self, directory: Directory) -> None:
-        """Refresh once; a store that is away is told of once, and once when it is back."""
+        """Refresh once. While the store is away the copy stays; the committer tells the log."""
         try:
             directory.refresh()
         except StoreUnavailable as error:
-            if not self._lost:
-                log.warning(fields(event="directory-lost", reason=error))
-            self._lost = True
+            log.debug(fields(event="refresh-failed", reason=error))
         except Exception:  # a bug in one refresh must not end the refreshing
             log.exception("refreshing failed")
-        else:
-            if self._lost:
-                log.warning(fields(event="directory-back"))
-            self._lost = False
 
     def stop(self) -> None:
         """End the thread soon."""
@@ -74,8 +70,12 @@ class Refresher(threading.Thread):
 class Server:
     """One policyd process."""
 
-    def __init__(self, path: Path, settings: Settings) -> None:
+    def __init__(
+        self, path: Path, settings: Settings, sockets: list[socket.socket], ready: Ready
+    ) -> None:
         self._path = path
+        self._sockets = sockets
+        self._ready = ready
         self._settings = settings
         self._store = Store(settings.store.url)
         directory = Directory(self._store, settings)
@@ -89,6 +89,10 @@ class Server:
         """Serve until SIGTERM."""
         loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._refresher.refresh, self._facts.directory)
+        if not self._facts.directory.loaded:
+            log.warning(
+                fields(event="no-people", reason="store away: largest limits, no exemptions")
+            )
         self._refresher.start()
         service = Service(
             self._facts,
@@ -103,15 +107,13 @@ class Server:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         servers = [
             await loop.create_server(service.connection, sock=each, backlog=BACKLOG)
-            for each in listening(self._settings.policyd.listen)
+            for each in self._sockets
         ]
-        log.info(fields(event="ready", listen=" ".join(map(str, self._settings.policyd.listen))))
-        notify("READY=1")
+        self._ready()
         await self._stopping.wait()
         await self._drain(servers, service)
 
     async def _drain(self, servers: list[asyncio.Server], service: Service) -> None:
-        notify("STOPPING=1")
         for each in servers:
             each.close()
         loop = asyncio.get_running_loop()
@@ -164,10 +166,10 @@ def descriptors() -> int:
     return most
 
 
-def run(path: Path, settings: Settings) -> None:
-    """Serve *settings* (read from *path*) until SIGTERM."""
+def serve(path: Path, settings: Settings, sockets: list[socket.socket], ready: Ready) -> None:
+    """Serve *settings* (read from *path*) on *sockets* until SIGTERM; call *ready* once it does."""
 
-    async def serve() -> None:
-        await Server(path, settings).run()
+    async def run() -> None:
+        await Server(path, settings, sockets, ready).run()
 
-    uvloop.run(serve())
+    uvloop.run(run())

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from typing import Final
+from typing import Any, Final, Literal
 
 from config.logs import fields
 from policyd import action
@@ -13,6 +13,7 @@ from policyd.decide import decide
 from policyd.facts import Answer, Facts
 from policyd.journal import Journal
 from policyd.request import Request
+from policyd.tally import TALLY_SECONDS, Tally
 from store.usage import Usage
 from store.window import Charge, Verdict
 
@@ -29,7 +30,7 @@ class Service:
     def __init__(
         self,
         facts: Facts,
-        usage: Usage,
+        usage: Usage[Any],
         *,
         loop: asyncio.AbstractEventLoop,
         max_connections: int = MAX_CONNECTIONS,
@@ -37,10 +38,12 @@ class Service:
         self.facts = facts
         self.loop = loop
         self.connections: set[Connection] = set()
-        self.committer = Committer(usage, self._word, loop)
+        self.committer = Committer(usage, self._word, loop, on_loss=self._on_loss)
         self.journal = Journal(loop)
+        self.tally = Tally()
         self._max_connections = max_connections
         self._sweeper: asyncio.TimerHandle | None = None
+        self._tell_at = loop.time() + TALLY_SECONDS
 
     def start(self) -> None:
         """Start to charge, and to watch deadlines."""
@@ -53,6 +56,7 @@ class Service:
             self._sweeper.cancel()
         self.committer.stop()
         self.journal.flush()
+        self._tell()
 
     def connection(self) -> Connection:
         """Make the protocol object of a new connection."""
@@ -69,23 +73,34 @@ class Service:
     def decided(self, request: Request) -> Answer | Charge:
         """Decide *request*; a charge still needs its verdict."""
         found = decide(request, self.facts, time.time())
-        if isinstance(found, Answer):
+        if isinstance(found, Charge):
+            self.tally.states[request.state] += 1
+            return found
+        if found.ours:
+            self.tally.states[request.state] += 1
+        if found.cause:
             self.journal.answered(request, found)
+        self.tally.causes[found.cause or "pass"] += 1
         return found
 
     def said(self, request: Request, verdict: Verdict) -> str:
         """Return the action that *verdict* means, and log it."""
-        observed = self.facts.settings.limits.mode == "observe"
         refused = bool(verdict.action)
-        text = action.DUNNO if not refused or observed else verdict.action
-        cause = "limit" if not refused else "would-refuse" if observed else "over-limit"
-        self.journal.charged(request, verdict, cause=cause, action=text)
+        observed = refused and self.facts.settings.limits.mode == "observe"
+        text = verdict.action if refused and not observed else action.DUNNO
+        cause = "would-refuse" if observed else "over-limit" if refused else "limit"
+        self.tally.causes[cause] += 1
+        where = " counted=locally" if self.committer.lost else ""
+        self.journal.charged(request, verdict, cause=cause + where, action=text)
         return text
 
     @property
     def busy(self) -> bool:
         """Whether any question has no answer yet."""
-        return not self.committer.idle or any(connection.waiting for connection in self.connections)
+        return not self.committer.idle or any(each.waiting for each in self.connections)
+
+    def _on_loss(self) -> Literal["local", "defer"]:
+        return self.facts.settings.limits.on_store_loss
 
     def _word(self, charge: Charge, verdict: Verdict, now: float) -> str:
         facts = self.facts
@@ -97,4 +112,13 @@ class Service:
             if connection.overdue(now):
                 log.warning(fields(event="deadline", waiting=connection.waiting))
                 connection.abort()
+        if warning := self.tally.misuse(self.facts.settings.limits.charge_at):
+            log.warning(warning)
+        if now >= self._tell_at:
+            self._tell_at = now + TALLY_SECONDS
+            self._tell()
         self._sweeper = self.loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _tell(self) -> None:
+        if line := self.tally.summary():
+            log.info(line)

@@ -7,46 +7,42 @@ that one is run again.
 "Now" is the database's, taken once all rows are locked: machines need not agree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar, cast
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from store.engine import Store, translated
-from store.usage import Usage
-from store.window import Charge, Key, Verdict, Window, Word, keys_of, refusals, settle_all, slot_of
+from store.usage import ANSWER_SECONDS, FORGET_ROWS, Usage
+from store.window import Key, Window, slot_of
 
+T = TypeVar("T")
 # A deadlock's victim is undone at once; more than a few in a row is another trouble.
 MAX_TRIES = 5
 _DEADLOCK = 1213  # ER_LOCK_DEADLOCK
 # Not unix_timestamp(sysdate()): it is an hour off while summer time ends.
 _NOW = "SELECT timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6)) / 1e6"
-_REFUSED = "UPDATE answer SET action = %s WHERE id = %s"
 _SAVE = (
     "INSERT INTO `usage` (subject, span, slot, used, past, refused, until)"
     " VALUES (%s, %s, %s, %s, %s, %s, %s)"
     " ON DUPLICATE KEY UPDATE slot = VALUES(slot), used = VALUES(used), past = VALUES(past),"
     " refused = VALUES(refused), until = VALUES(until)"
 )
+_REWORD = "UPDATE answer SET action = %s WHERE id = %s"
+_FORGET_ANSWERS = "DELETE FROM answer WHERE at <= %s ORDER BY at LIMIT %s"
+_EMPTY = "SELECT subject, span FROM `usage` WHERE until BETWEEN 1 AND %s ORDER BY until LIMIT %s"
+_FORGET_WINDOW = "DELETE FROM `usage` WHERE subject = %s AND span = %s AND until <= %s"
 
 
-class MariaUsage(Usage):
+class MariaUsage(Usage[Connection]):
     """`store.usage.Usage` on a shared MariaDB."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        super().__init__(store)
         self._kept: Connection | None = None
-
-    def charge(self, batch: Sequence[Charge], word: Word) -> list[Verdict]:
-        """Settle *batch* in one transaction, again if InnoDB chose it as a victim."""
-        with translated():
-            for _ in range(MAX_TRIES - 1):
-                try:
-                    return self._once(batch, word)
-                except OperationalError as error:
-                    if error.orig is None or error.orig.args[:1] != (_DEADLOCK,):
-                        raise
-            return self._once(batch, word)
+        self._locked: dict[Key, Window] = {}
+        self._at = 0.0
 
     def close(self) -> None:
         """Give the connection back."""
@@ -54,88 +50,105 @@ class MariaUsage(Usage):
             self._kept.close()
             self._kept = None
 
-    def _once(self, batch: Sequence[Charge], word: Word) -> list[Verdict]:
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        with translated():
+            for _ in range(MAX_TRIES - 1):
+                try:
+                    return self._once(work)
+                except OperationalError as error:
+                    if error.orig is None or error.orig.args[:1] != (_DEADLOCK,):
+                        raise
+            return self._once(work)
+
+    def _once(self, work: Callable[[Connection], T]) -> T:
         if self._kept is None:
             # Locks on what is there, none on what is not.
             self._kept = self._store.engine.connect().execution_options(
                 isolation_level="READ COMMITTED"
             )
         connection = self._kept
+        self._locked = {}
         try:
-            verdicts = _settle(connection, batch, word)
+            result = work(connection)
             connection.commit()
         except BaseException:
             self._kept = None
             connection.invalidate()
             connection.close()
             raise
-        return verdicts
+        if self._locked:
+            self._saw(self._locked, self._at)
+        return result
+
+    def _now(self, tx: Connection) -> float:
+        return float(tx.exec_driver_sql(_NOW).scalar_one())
+
+    def _claim(self, tx: Connection, ids: Sequence[int], at: int) -> dict[int, str]:
+        if not ids:
+            return {}
+        rows = ",".join(["(%s, %s, '')"] * len(ids))
+        taken = tx.exec_driver_sql(
+            f"INSERT IGNORE INTO answer (id, at, action) VALUES {rows} RETURNING id",  # noqa: S608
+            tuple(value for each in ids for value in (each, at)),
+        ).scalars()
+        others = sorted(set(ids).difference(taken))
+        if not others:
+            return {}
+        marks = ",".join(["%s"] * len(others))
+        found = tx.exec_driver_sql(
+            f"SELECT id, action FROM answer WHERE id IN ({marks})",  # noqa: S608 - only marks
+            tuple(others),
+        )
+        return {row[0]: row[1] for row in found}
+
+    def _lock(self, tx: Connection, keys: Sequence[Key], now: float) -> dict[Key, Window]:
+        if not keys:
+            return {}
+        windows = _locked(tx, keys)
+        missing = [key for key in keys if key not in windows]
+        if missing:
+            rows = ",".join(["(%s, %s, %s, 0, '', 0, 0)"] * len(missing))
+            tx.exec_driver_sql(
+                "INSERT IGNORE INTO `usage` (subject, span, slot, used, past, refused, until)"  # noqa: S608
+                f" VALUES {rows}",
+                tuple(part for key in missing for part in (*key, slot_of(now, key[1]))),
+            )
+            windows = _locked(tx, keys)
+        self._at = self._now(tx)
+        for window in windows.values():
+            window.advance(self._at)
+        self._locked = windows
+        return windows
+
+    def _save(self, tx: Connection, windows: Mapping[Key, Window]) -> None:
+        if windows:
+            tx.exec_driver_sql(
+                _SAVE,
+                [(*key, w.slot, w.used, w.past, w.refused, w.until) for key, w in windows.items()],
+            )
+
+    def _reword(self, tx: Connection, said: Sequence[tuple[int, str]]) -> None:
+        tx.exec_driver_sql(_REWORD, [(action, each) for each, action in said])
+
+    def _forget(self, tx: Connection, now: int) -> int:
+        gone = tx.exec_driver_sql(_FORGET_ANSWERS, (now - ANSWER_SECONDS, FORGET_ROWS)).rowcount
+        empty = sorted(tuple(row) for row in tx.exec_driver_sql(_EMPTY, (now, FORGET_ROWS)))
+        if empty:
+            # In the order of locking; the time again, for one may have been used meanwhile.
+            tx.exec_driver_sql(_FORGET_WINDOW, [(*key, now) for key in empty])
+        return gone + len(empty)
 
 
-def _settle(connection: Connection, batch: Sequence[Charge], word: Word) -> list[Verdict]:
-    now = _now(connection)
-    told = _claim(connection, batch, int(now))
-    keys = keys_of(batch)
-    windows = _lock(connection, keys, now)
-    now = _now(connection)
-    for window in windows.values():
-        window.advance(now)
-    verdicts = settle_all(batch, windows, told=told, now=now, word=word)
-    connection.exec_driver_sql(
-        _SAVE,
-        [(*key, w.slot, w.used, w.past, w.refused, w.until) for key, w in windows.items()],
-    )
-    refused = refusals(batch, verdicts)
-    if refused:
-        connection.exec_driver_sql(_REFUSED, [(said, each) for each, said in refused])
-    return verdicts
-
-
-def _now(connection: Connection) -> float:
-    return float(connection.exec_driver_sql(_NOW).scalar_one())
-
-
-def _claim(connection: Connection, batch: Sequence[Charge], at: int) -> dict[int, str]:
-    """Take the ids of *batch*; return what those that were taken before have been told."""
-    ids = sorted({charge.id for charge in batch if charge.id is not None})
-    if not ids:
-        return {}
-    rows = ",".join(["(%s, %s, '')"] * len(ids))
-    taken = connection.exec_driver_sql(
-        f"INSERT IGNORE INTO answer (id, at, action) VALUES {rows} RETURNING id",  # noqa: S608
-        tuple(value for each in ids for value in (each, at)),
-    ).scalars()
-    others = sorted(set(ids).difference(taken))
-    if not others:
-        return {}
-    marks = ",".join(["%s"] * len(others))
-    found = connection.exec_driver_sql(
-        f"SELECT id, action FROM answer WHERE id IN ({marks})",  # noqa: S608 - only marks
-        tuple(others),
-    )
-    return {row[0]: row[1] for row in found}
-
-
-def _lock(connection: Connection, keys: Sequence[Key], now: float) -> dict[Key, Window]:
+def _locked(connection: Connection, keys: Sequence[Key]) -> dict[Key, Window]:
     marks = ",".join(["(%s, %s)"] * len(keys))
-    named = tuple(part for key in keys for part in key)
     query = (
         "SELECT subject, span, slot, used, past, refused FROM `usage`"  # noqa: S608 - only marks
         f" WHERE (subject, span) IN ({marks}) ORDER BY subject, span FOR UPDATE"
     )
-    windows = {(r[0], r[1]): _window(r) for r in connection.exec_driver_sql(query, named)}
-    missing = [key for key in keys if key not in windows]
-    if missing:
-        rows = ",".join(["(%s, %s, %s, 0, '', 0, 0)"] * len(missing))
-        connection.exec_driver_sql(
-            "INSERT IGNORE INTO `usage` (subject, span, slot, used, past, refused, until)"  # noqa: S608
-            f" VALUES {rows}",
-            tuple(part for key in missing for part in (*key, slot_of(now, key[1]))),
-        )
-        windows = {(r[0], r[1]): _window(r) for r in connection.exec_driver_sql(query, named)}
-    return windows
+    rows = connection.exec_driver_sql(query, tuple(part for key in keys for part in key))
+    return {cast("Key", (row[0], row[1])): _window(row) for row in rows}
 
 
 def _window(row: Sequence[object]) -> Window:
-    _, span, slot, used, past, refused = row
-    return Window(span, slot, used=used, past=bytes(past), refused=refused)  # type: ignore[arg-type,call-overload]
+    _, span, slot, used, past, refused = cast("tuple[str, int, int, int, bytes, int]", tuple(row))
+    return Window(span, slot, used=used, past=past, refused=refused)

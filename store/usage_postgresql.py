@@ -10,13 +10,13 @@ of their keys everywhere, so processes wait for each other but never in a circle
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
 from store.engine import Store, translated
-from store.usage import Usage
+from store.usage import ANSWER_SECONDS, FORGET_ROWS, Usage
 from store.window import (
     JITTER_SECONDS,
     PAST_BYTES,
@@ -32,6 +32,7 @@ from store.window import (
     settle_all,
 )
 
+T = TypeVar("T")
 _NOW = "extract(epoch FROM statement_timestamp())::float8"
 _CHARGE = f"""
 WITH claimed AS (
@@ -70,35 +71,56 @@ FROM unnest(%s::text[], %s::int[], %s::int[], %s::int[]) AS wrong(subject, span,
 WHERE usage.subject = wrong.subject AND usage.span = wrong.span
 """
 _TOLD = "SELECT id, action FROM answer WHERE id = ANY(%s::bigint[])"
-_REFUSED = """
+_REWORD = """
 UPDATE answer SET action = said.action
 FROM unnest(%s::bigint[], %s::text[]) AS said(id, action) WHERE answer.id = said.id
 """
+_CLAIM = """
+INSERT INTO answer (id, at, action)
+SELECT id, %s, '' FROM unnest(%s::bigint[]) AS ids(id) ORDER BY id
+ON CONFLICT DO NOTHING RETURNING id
+"""
+_MAKE = f"""
+INSERT INTO usage (subject, span, slot, used, past, refused, until)
+SELECT subject, span, floor(%s * {SLOTS} / span)::bigint, 0, ''::bytea, 0, 0
+FROM unnest(%s::text[], %s::int[]) AS asked(subject, span) ORDER BY subject COLLATE "C", span
+ON CONFLICT DO NOTHING
+"""  # noqa: S608 - constants of ours
+_LOCK = """
+SELECT usage.subject, usage.span, slot, used, past, refused
+FROM usage JOIN unnest(%s::text[], %s::int[]) AS asked(subject, span)
+ON usage.subject = asked.subject AND usage.span = asked.span
+ORDER BY usage.subject COLLATE "C", usage.span FOR UPDATE OF usage
+"""
+_SAVE = """
+UPDATE usage SET slot = now.slot, used = now.used, past = now.past, refused = now.refused,
+  until = now.until
+FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::int[], %s::bytea[], %s::int[], %s::bigint[])
+  AS now(subject, span, slot, used, past, refused, until)
+WHERE usage.subject = now.subject AND usage.span = now.span
+"""
+_FORGET_ANSWERS = """
+WITH old AS MATERIALIZED (
+  SELECT id FROM answer WHERE at <= %s ORDER BY at LIMIT %s FOR UPDATE SKIP LOCKED)
+DELETE FROM answer USING old WHERE answer.id = old.id
+"""
+# A row in use is locked: passing over it waits for nobody, in whatever order.
+_FORGET_WINDOWS = """
+WITH empty AS MATERIALIZED (
+  SELECT subject, span FROM usage WHERE until BETWEEN 1 AND %s ORDER BY until
+  LIMIT %s FOR UPDATE SKIP LOCKED)
+DELETE FROM usage USING empty WHERE usage.subject = empty.subject AND usage.span = empty.span
+"""
 
 
-class PostgresUsage(Usage):
+class PostgresUsage(Usage[Connection]):
     """`store.usage.Usage` on a shared PostgreSQL."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        super().__init__(store)
         self._kept: Connection | None = None
-
-    def charge(self, batch: Sequence[Charge], word: Word) -> list[Verdict]:
-        """Settle *batch* in one transaction."""
-        with translated():
-            if self._kept is None:
-                self._kept = self._store.engine.connect()
-            connection = self._kept
-            try:
-                verdicts = _settle(connection, batch, word)
-                connection.commit()
-            except BaseException:
-                # Whatever state it is in: closing rolls back, the pool looks before reuse.
-                self._kept = None
-                connection.invalidate()
-                connection.close()
-                raise
-        return verdicts
+        self._locked: dict[Key, Window] = {}
+        self._at = 0.0
 
     def close(self) -> None:
         """Give the connection back."""
@@ -106,23 +128,77 @@ class PostgresUsage(Usage):
             self._kept.close()
             self._kept = None
 
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        with translated():
+            if self._kept is None:
+                self._kept = self._store.engine.connect()
+            connection = self._kept
+            self._locked = {}
+            try:
+                result = work(connection)
+                connection.commit()
+            except BaseException:
+                # Whatever state it is in: closing rolls back, the pool looks before reuse.
+                self._kept = None
+                connection.invalidate()
+                connection.close()
+                raise
+        if self._locked:
+            self._saw(self._locked, self._at)
+        return result
 
-def _settle(connection: Connection, batch: Sequence[Charge], word: Word) -> list[Verdict]:
-    ids = sorted({charge.id for charge in batch if charge.id is not None})
-    totals = _totals(batch)
-    keys = keys_of(batch)
-    asked = (ids, [k[0] for k in keys], [k[1] for k in keys], [totals[k] for k in keys])
-    rows = connection.exec_driver_sql(_CHARGE, asked).fetchall()
-    windows = {(row[0], row[1]): _window(row, totals) for row in rows}
-    now, claimed = rows[0][6], rows[0][7] or []
-    told = _told(connection, set(ids).difference(claimed)) if len(claimed) < len(ids) else {}
-    verdicts = settle_all(batch, windows, told=told, now=now, word=word)
-    _correct(connection, rows, windows)
-    refused = refusals(batch, verdicts)
-    if refused:
-        said = ([r[0] for r in refused], [r[1] for r in refused])
-        connection.exec_driver_sql(_REFUSED, said)
-    return verdicts
+    def _settle(self, tx: Connection, batch: Sequence[Charge], word: Word) -> list[Verdict]:
+        ids = sorted({charge.id for charge in batch if charge.id is not None})
+        totals = _totals(batch)
+        keys = keys_of(batch)
+        asked = (ids, [k[0] for k in keys], [k[1] for k in keys], [totals[k] for k in keys])
+        rows = tx.exec_driver_sql(_CHARGE, asked).fetchall()
+        windows = {(row[0], row[1]): _before(row, totals) for row in rows}
+        now, claimed = rows[0][6], rows[0][7] or []
+        told = _told(tx, set(ids).difference(claimed)) if len(claimed) < len(ids) else {}
+        verdicts = settle_all(batch, windows, told=told, now=now, word=word)
+        _correct(tx, rows, windows)
+        if refused := refusals(batch, verdicts):
+            self._reword(tx, refused)
+        self._locked, self._at = windows, now
+        return verdicts
+
+    def _now(self, tx: Connection) -> float:
+        return float(tx.exec_driver_sql(f"SELECT {_NOW}").scalar_one())
+
+    def _claim(self, tx: Connection, ids: Sequence[int], at: int) -> dict[int, str]:
+        if not ids:
+            return {}
+        taken = tx.exec_driver_sql(_CLAIM, (at, list(ids))).scalars()
+        others = set(ids).difference(taken)
+        return _told(tx, others) if others else {}
+
+    def _lock(self, tx: Connection, keys: Sequence[Key], now: float) -> dict[Key, Window]:
+        if not keys:
+            return {}
+        named = ([k[0] for k in keys], [k[1] for k in keys])
+        tx.exec_driver_sql(_MAKE, (now, *named))
+        rows = tx.exec_driver_sql(_LOCK, named).fetchall()
+        self._at = self._now(tx)
+        for row in rows:
+            window = Window(row[1], row[2], used=row[3], past=row[4], refused=row[5])
+            window.advance(self._at)
+            self._locked[row[0], row[1]] = window
+        return self._locked
+
+    def _save(self, tx: Connection, windows: Mapping[Key, Window]) -> None:
+        if windows:
+            columns = [
+                (*key, w.slot, w.used, w.past, w.refused, w.until) for key, w in windows.items()
+            ]
+            tx.exec_driver_sql(_SAVE, _transposed(columns))
+
+    def _reword(self, tx: Connection, said: Sequence[tuple[int, str]]) -> None:
+        tx.exec_driver_sql(_REWORD, _transposed(said))
+
+    def _forget(self, tx: Connection, now: int) -> int:
+        gone = tx.exec_driver_sql(_FORGET_ANSWERS, (now - ANSWER_SECONDS, FORGET_ROWS)).rowcount
+        return gone + tx.exec_driver_sql(_FORGET_WINDOWS, (now, FORGET_ROWS)).rowcount
 
 
 def _totals(batch: Sequence[Charge]) -> Counter[Key]:
@@ -133,18 +209,17 @@ def _totals(batch: Sequence[Charge]) -> Counter[Key]:
     return totals
 
 
-def _window(row: Any, totals: Counter[Key]) -> Window:
+def _before(row: Any, totals: Counter[Key]) -> Window:
     """Return the window as it was before the batch's totals."""
     subject, span, slot, used, past, refused = row[:6]
     return Window(span, slot, used=used - totals[subject, span], past=past, refused=refused)
 
 
-def _told(connection: Connection, ids: set[int]) -> dict[int, str]:
-    rows = connection.exec_driver_sql(_TOLD, (list(ids),))
-    return {row[0]: row[1] for row in rows}
+def _told(tx: Connection, ids: set[int]) -> dict[int, str]:
+    return {row[0]: row[1] for row in tx.exec_driver_sql(_TOLD, (list(ids),))}
 
 
-def _correct(connection: Connection, rows: Sequence[Any], windows: dict[Key, Window]) -> None:
+def _correct(tx: Connection, rows: Sequence[Any], windows: dict[Key, Window]) -> None:
     """Take off what the totals charged too much, and count the refusals."""
     wrong = []
     for subject, span, _, used, _, refused, *_ in rows:
@@ -152,4 +227,9 @@ def _correct(connection: Connection, rows: Sequence[Any], windows: dict[Key, Win
         if window.used != used or window.refused != refused:
             wrong.append((subject, span, used - window.used, window.refused - refused))
     if wrong:
-        connection.exec_driver_sql(_CORRECT, tuple(list(c) for c in zip(*wrong, strict=True)))
+        tx.exec_driver_sql(_CORRECT, _transposed(wrong))
+
+
+def _transposed(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Any], ...]:
+    """Return *rows* as the columns that ``unnest`` takes."""
+    return tuple(list(column) for column in zip(*rows, strict=True))

@@ -47,6 +47,13 @@ class Charge(NamedTuple):
     limits: tuple[Limit, ...]
 
 
+class Counted(NamedTuple):
+    """A *charge* that was accepted at a time *at* when the store was away."""
+
+    charge: Charge
+    at: float
+
+
 class Verdict(NamedTuple):
     """What became of a charge.
 
@@ -132,6 +139,22 @@ class Window:
         self.used = 0
         if not self.older:
             self.refused = 0
+
+    def add_at(self, when: float, amount: int) -> None:
+        """Count *amount* where it belongs: in the slot of *when*, if that is not over yet."""
+        age = self.slot - slot_of(when, self.span)
+        if age <= 0:
+            self.used += amount
+        elif age <= SLOTS:
+            slots = list(_PAST.unpack(self._past.ljust(PAST_BYTES, b"\0")))
+            slots[age - 1] += amount
+            self._past = _trimmed(_PAST.pack(*slots))
+            self.older += amount
+            self.moved = True
+
+    def copy(self) -> "Window":
+        """Return another with the same counts."""
+        return Window(self.span, self.slot, used=self.used, past=self._past, refused=self.refused)
 
     def free_at(self, amount: int, limit: int) -> float | None:
         """Return the earliest time at which *amount* fits *limit* if nothing is added."""

@@ -119,6 +119,8 @@ def test_an_ipv6_network_is_one_client(make_facts: MakeFacts) -> None:
     facts = make_facts()
     for address in ("2001:db8::1", "2001:db8::ffff:1"):
         assert subjects(facts, client_address=address) == [("client 2001:db8::/64", HOUR, 200)]
+    wider = make_facts(limits={"ipv6_prefix": 48})
+    assert subjects(wider, client_address="2001:db8::1") == [("client 2001:db8::/48", HOUR, 200)]
     assert subjects(facts, client_address="::ffff:192.0.2.7") == [("client 192.0.2.7", HOUR, 200)]
 
 

@@ -1,16 +1,19 @@
 """The counters on every database: durable, exact between processes, once per message."""
 
 import multiprocessing
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.synchronize import Barrier
+from typing import Any
 
 import pytest
 
+from store import models
 from store.engine import Store
 from store.errors import StoreUnavailable
 from store.usage import Usage, open_usage
-from store.window import Charge, Limit, Verdict
+from store.window import Charge, Counted, Limit, Verdict
 
 ALICE = Limit("account alice", 3600, 100)
 CLIENT = Limit("client 192.0.2.7", 3600, 100)
@@ -23,7 +26,7 @@ def _tables(store: Store) -> None:
 
 
 @contextmanager
-def opened(url: str) -> Iterator[Usage]:
+def opened(url: str) -> Iterator[Usage[Any]]:
     store = Store(url)
     usage = open_usage(store)
     try:
@@ -37,6 +40,10 @@ def word(charge: Charge, verdict: Verdict, now: float) -> str:
     del charge, now
     assert verdict.limit is not None
     return f"450 {verdict.limit.subject} {verdict.used}"
+
+
+def _broken(*_: object) -> str:
+    raise StoreUnavailable
 
 
 def test_a_batch_is_charged_until_the_limit(url: str) -> None:
@@ -69,15 +76,69 @@ def test_a_repeat_is_told_the_same_once_by_whoever_it_asks(url: str, limit: int,
 
 
 def test_a_failed_batch_charges_nothing(url: str) -> None:
-    def broken(*_: object) -> str:
-        raise StoreUnavailable
-
     batch = [Charge(1, 60, (ALICE,)), Charge(2, 60, (ALICE,))]
     with opened(url) as usage:
         with pytest.raises(StoreUnavailable):
-            usage.charge(batch, broken)
+            usage.charge(batch, _broken)
         verdicts = usage.charge(batch, word)
     assert [(v.accepted, v.used) for v in verdicts] == [(True, 60), (False, 60)]
+
+
+def test_what_was_accepted_without_the_store_is_added_once(url: str) -> None:
+    now = time.time()
+    entries = [Counted(Charge(n, 10, (ALICE, CLIENT)), now) for n in (1, 2, 3)]
+    with opened(url) as usage:
+        usage.charge([entries[0].charge], word)  # committed, but its answer never came
+        for _ in range(2):
+            usage.restore(entries)
+        usage.restore([Counted(Charge(None, 5, (ALICE,)), now)])
+        assert usage.charge([Charge(4, 0, (ALICE,))], word)[0].used == 35
+        assert usage.charge([Charge(2, 10, (ALICE,))], word)[0].repeated
+
+
+def test_what_was_accepted_locally_and_refused_by_the_store_counts(url: str) -> None:
+    rate = Limit("account alice", 3600, 5)
+    charge = Charge(1, 10, (rate,))
+    with opened(url) as usage:
+        assert not usage.charge([charge], word)[0].accepted
+        for _ in range(2):
+            usage.restore([Counted(charge, time.time())])
+        assert usage.charge([Charge(2, 1, (rate,))], word)[0].used == 10
+        assert usage.charge([charge], word)[0].action == ""
+
+
+def test_what_was_accepted_a_while_ago_counts_from_then(url: str) -> None:
+    minute = Limit("account alice", 60, 10)
+    with opened(url) as usage:
+        ago = time.time() - 58
+        usage.restore([Counted(Charge(1, 10, (minute, ALICE)), ago)])
+        assert not usage.charge([Charge(2, 1, (minute,))], word)[0].accepted
+        usage.restore([Counted(Charge(3, 1, (minute, ALICE)), ago - 60)])
+        wait = ago + 61.1 - time.time()
+        time.sleep(max(0.0, wait))
+        verdicts = usage.charge([Charge(4, 10, (minute,)), Charge(5, 0, (ALICE,))], word)
+    assert [(v.accepted, v.used) for v in verdicts] == [(True, 10), (True, 11)]
+
+
+def test_what_is_over_is_forgotten_and_nothing_else(url: str, store: Store) -> None:
+    minute = Limit("account bob", 60, 10)
+    with opened(url) as usage:
+        usage.charge([Charge(1, 1, (minute,)), Charge(2, 1, (ALICE,))], word)
+        with store.changing() as session:
+            session.query(models.Usage).filter_by(subject="account bob").update({"until": 1})
+            session.query(models.Answer).filter_by(id=1).update({"at": 1})
+        assert usage.forget() == 2
+        assert usage.forget() == 0
+        assert usage.charge([Charge(2, 1, (ALICE,))], word)[0].repeated
+        assert usage.charge([Charge(1, 1, (minute,))], word)[0].used == 1
+
+
+def test_the_windows_seen_last_outlive_a_failure(url: str) -> None:
+    with opened(url) as usage:
+        usage.charge([Charge(1, 60, (ALICE,))], word)
+        with pytest.raises(StoreUnavailable):
+            usage.charge([Charge(2, 30, (ALICE,)), Charge(3, 30, (ALICE,))], _broken)
+        assert usage.seen["account alice", 3600].total == 60
 
 
 def _race(url: str, start: Barrier, first: int, sums: "multiprocessing.Queue[int]") -> None:

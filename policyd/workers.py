@@ -1,0 +1,106 @@
+"""One process, or a parent that keeps several alive and passes signals on.
+
+The parent opens the sockets, forks, and then only waits: it has no thread and no
+connection to the store when it forks. A worker that dies is replaced; the
+questions it had are asked again by Postfix.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from config.logs import fields
+from config.settings import Settings
+from config.systemd import notify
+from policyd.listen import listening
+from policyd.server import serve
+
+log = logging.getLogger("policyd")
+# A worker that dies at once must not become a fork bomb.
+REST_SECONDS = 0.5
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def run(path: Path, settings: Settings) -> int:
+    """Serve *settings* (read from *path*) until SIGTERM; return the exit code."""
+    sets = listening(settings.policyd.listen, workers=settings.policyd.workers)
+
+    def ready() -> None:
+        listen = " ".join(map(str, settings.policyd.listen))
+        log.info(fields(event="ready", listen=listen, workers=len(sets)))
+        notify("READY=1")
+
+    if len(sets) == 1:
+        serve(path, settings, sets[0], ready)
+        notify("STOPPING=1")
+        return 0
+    return _Parent(path, settings, sets).run(ready)
+
+
+def _say_nothing() -> None:
+    """Leave it to the parent to say that we are ready."""
+
+
+class _Parent:
+    """Forks a worker for each set of sockets and looks after them."""
+
+    def __init__(self, path: Path, settings: Settings, sets: list[list[socket.socket]]) -> None:
+        self._path = path
+        self._settings = settings
+        self._sets = sets
+        self._workers: dict[int, int] = {}  # process id → which set of sockets
+        self._stopping = False
+
+    def run(self, ready: Callable[[], None]) -> int:
+        """Keep the workers until SIGTERM; return the worst of their exit codes."""
+        for number in _PASSED_ON:
+            signal.signal(number, self._pass_on)
+        for which in range(len(self._sets)):
+            self._fork(which)
+        ready()  # the sockets listen: the kernel holds who comes before a worker asks for them
+        code = 0
+        while self._workers:
+            code = max(code, self._wait())
+        return code
+
+    def _fork(self, which: int) -> None:
+        process = os.fork()
+        if process:
+            self._workers[process] = which
+            return
+        code = 1
+        try:
+            for number in _PASSED_ON:
+                signal.signal(number, signal.SIG_DFL)
+            serve(self._path, self._settings, self._sets[which], _say_nothing)
+            code = 0
+        except Exception:  # the edge of a process: what is not caught here is lost
+            log.exception("worker failed")
+        finally:
+            sys.stderr.flush()
+            os._exit(code)  # the parent's exit handlers are not ours
+
+    def _wait(self) -> int:
+        """Wait for a worker to end; replace it unless all shall end."""
+        process, status = os.wait()
+        which = self._workers.pop(process, None)
+        code = os.waitstatus_to_exitcode(status)
+        if self._stopping or which is None:
+            return 1 if code else 0
+        log.error(fields(event="worker-died", process=process, code=code))
+        time.sleep(REST_SECONDS)
+        if not self._stopping:
+            self._fork(which)
+        return 0
+
+    def _pass_on(self, number: int, _frame: object) -> None:
+        if number != signal.SIGHUP:
+            self._stopping = True
+            notify("STOPPING=1")
+        for process in self._workers:
+            os.kill(process, number)

@@ -1,0 +1,148 @@
+"""The store goes away under a running daemon, and comes back."""
+
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from store.engine import Store
+from store.usage_report import report
+from tests.policyd.daemon import Daemon, configure, prepared, running
+from tests.stack import postgres
+
+pytestmark = pytest.mark.integration
+LIMIT = '[limits]\nclient = ["10/1h"]\n'
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold SQLite's write lock, as a stuck process would."""
+    holder = sqlite3.connect(path, isolation_level=None)
+    try:
+        holder.execute("BEGIN IMMEDIATE")
+        yield
+        holder.execute("ROLLBACK")
+    finally:
+        holder.close()
+
+
+def charged(url: str) -> list[int]:
+    store = Store(url)
+    try:
+        return [used.used for used in report(store)]
+    finally:
+        store.close()
+
+
+def eventually(claim: Callable[[], bool], seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while not claim():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def lines(daemon: Daemon, event: str) -> int:
+    return daemon.log.count(f"event={event}")
+
+
+def test_a_store_that_hangs_is_replaced_by_local_counters_and_learns_of_them(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "gatepost.db"
+    url = prepared(f"sqlite:///{path}")
+    with running(configure(tmp_path, url, LIMIT)) as daemon, daemon.client() as client:
+        assert client.ask(instance="before", recipient_count=4) == "DUNNO"
+        with locked(path):
+            start = time.monotonic()
+            assert client.ask(instance="a", recipient_count=5) == "DUNNO"
+            assert 0.15 < time.monotonic() - start < 0.6
+            start = time.monotonic()
+            assert client.ask(instance="b") == "DUNNO"
+            assert client.ask(instance="b") == "DUNNO"
+            refusal = client.ask(instance="c")
+            assert time.monotonic() - start < 0.15
+            assert refusal.startswith("450 4.7.1 Limit of 10 recipients per hour")
+        daemon.wait_for_log("event=store-back")
+        assert charged(url) == [10]
+        assert client.ask(instance="d").startswith("450 ")
+        assert (lines(daemon, "store-lost"), lines(daemon, "store-back")) == (1, 1)
+        assert daemon.stop() == 0
+
+
+def test_with_defer_a_hanging_store_means_no_answer_and_no_charge(tmp_path: Path) -> None:
+    path = tmp_path / "gatepost.db"
+    url = prepared(f"sqlite:///{path}")
+    extra = LIMIT + 'on_store_loss = "defer"\n'
+    with running(configure(tmp_path, url, extra)) as daemon:
+        with locked(path):
+            start = time.monotonic()
+            assert daemon.ask(instance="a", recipient_count=10) == ""
+            assert 3.5 < time.monotonic() - start < 6
+        assert eventually(lambda: daemon.ask(instance="b", recipient_count=10) == "DUNNO", 2)
+        assert charged(url) == [10]
+
+
+@pytest.fixture
+def server() -> Iterator[postgres.Postgres]:
+    with postgres.running() as started:
+        yield started
+
+
+def test_postgresql_may_be_restarted_in_the_middle_of_the_day(
+    tmp_path: Path, server: postgres.Postgres
+) -> None:
+    url = prepared(server.url)
+    with running(configure(tmp_path, url, LIMIT)) as daemon, daemon.client() as client:
+        assert client.ask(instance="before", recipient_count=4) == "DUNNO"
+        server.control("stop", "-m", "immediate")
+        assert client.ask(instance="a", recipient_count=6) == "DUNNO"
+        assert client.ask(instance="b").startswith("450 ")
+        options = f"-c listen_addresses=127.0.0.1 -c port={server.port} -k {server.folder}"
+        server.control("-l", str(server.folder / "log"), "-o", options, "start")
+        daemon.wait_for_log("event=store-back")
+        assert charged(url) == [10]
+        assert client.ask(instance="c").startswith("450 ")
+        assert (lines(daemon, "store-lost"), lines(daemon, "store-back")) == (1, 1)
+
+
+@pytest.mark.parametrize("mode", ["local", "defer"])
+def test_a_stopped_postgresql_costs_the_deadline_at_most_and_nothing_leaks(
+    tmp_path: Path, server: postgres.Postgres, mode: str
+) -> None:
+    url = prepared(server.url)
+    extra = f'{LIMIT}on_store_loss = "{mode}"\n'
+    with running(configure(tmp_path, url, extra)) as daemon:
+        assert daemon.ask(instance="before") == "DUNNO"
+        descriptors = _descriptors(daemon)
+        _signal_all(server, signal.SIGSTOP)
+        start = time.monotonic()
+        try:
+            answers = [daemon.ask(instance="a"), daemon.ask(instance="a")]
+        finally:
+            _signal_all(server, signal.SIGCONT)
+        assert answers == (["DUNNO"] * 2 if mode == "local" else [""] * 2)
+        assert time.monotonic() - start < (1 if mode == "local" else 11)
+        assert eventually(lambda: daemon.ask(instance=f"b{time.time()}") == "DUNNO", 2)
+        if mode == "local":
+            daemon.wait_for_log("event=store-back", 2)
+        # The pool may keep two connections that it did not have before.
+        assert eventually(lambda: _descriptors(daemon) <= descriptors + 2, 2)
+
+
+def _descriptors(daemon: Daemon) -> int:
+    return len(os.listdir(f"/proc/{daemon.process.pid}/fd"))  # noqa: PTH208 - numbers, not paths
+
+
+def _signal_all(server: postgres.Postgres, number: signal.Signals) -> None:
+    """Signal the postmaster and all its children."""
+    leader = int((server.folder / "data" / "postmaster.pid").read_text().split()[0])
+    children = Path(f"/proc/{leader}/task/{leader}/children").read_text().split()
+    for process in (leader, *map(int, children)):
+        os.kill(process, number)
