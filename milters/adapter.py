@@ -39,6 +39,9 @@ class Service(Protocol):
     def release(self) -> None:
         """Count a message out."""
 
+    def trusts(self, client: str) -> bool:
+        """Return whether mail from the address *client* is believed."""
+
     def begin(self, envelope: Envelope) -> Message:
         """Return a new message, made with the settings of this moment."""
 
@@ -106,6 +109,7 @@ class Connection(Milter.Base):
                 client_name=name,
                 sender=sender,
                 user=self.getsymval("{auth_authen}") or "",
+                trusted=self._service.trusts(address),
                 declared=_declared(parameters),
                 date=email.utils.formatdate(),
             )
@@ -143,7 +147,7 @@ class Connection(Milter.Base):
         try:
             verdict: Verdict = self._refusal or FAILED
             if self._refusal is None and self._message is not None:
-                verdict = self._message.verdict()
+                verdict = self._message.verdict(self.queue_id() or "")
             self._log(verdict)
             return self._say(verdict)
         finally:

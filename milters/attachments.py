@@ -27,10 +27,11 @@ class Measure(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What *address*, a recipient as Postfix wrote it or the sender, may have."""
+    """What *address*, of a recipient or of who signed in, may have in one message."""
 
     address: str
     size: int
+    is_recipient: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +40,6 @@ class Measured:
 
     size: int
     exact: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """Which limits the message is over, and whether there are recipients it fits."""
-
-    over: tuple[Limit, ...]
-    some_fit: bool
 
 
 def measure(limits: Iterable[Limit], *, declared: int | None) -> Measure:
@@ -63,20 +56,19 @@ def settled(limits: Iterable[Limit], size: int) -> bool:
     return largest is not None and size > max(largest, EXACT_UP_TO)
 
 
-def judge(limits: Sequence[Limit], size: int, *, recipients: int) -> Judgement:
-    """Compare; *recipients* is how many the message has, limited or not."""
-    over = tuple(limit for limit in limits if size > limit.size)
-    return Judgement(over, some_fit=len(over) < recipients)
+def over(limits: Iterable[Limit], size: int) -> tuple[Limit, ...]:
+    """Return the limits that *size* is over; the limit itself may be reached."""
+    return tuple(limit for limit in limits if size > limit.size)
 
 
-def refusal(over: Sequence[Limit], measured: Measured, advice: str) -> str:
+def refusal(exceeded: Sequence[Limit], measured: Measured, advice: str) -> str:
     """Return the text of the 552: what was measured, who may have how much, what to do."""
     size = format_size(measured.size)
-    if size in {_rounded(limit.size) for limit in over}:
+    if size in {_rounded(limit.size) for limit in exceeded}:
         size = f"{measured.size} bytes"  # "10.0 MiB are over the limit of 10 MiB" explains nothing
     if not measured.exact:
         size = f"more than {size}"
-    return f"Attachments of {size} are over the limit of {_limits(over)}. {advice}".rstrip()
+    return f"Attachments of {size} are over the limit of {_limits(exceeded)}. {advice}".rstrip()
 
 
 def _rounded(limit: int) -> str:
@@ -84,8 +76,8 @@ def _rounded(limit: int) -> str:
     return format_size(limit + 1)
 
 
-def _limits(over: Sequence[Limit]) -> str:
-    named = [f"{format_size(limit.size)} for {limit.address}" for limit in over[:MAX_NAMED]]
-    if len(over) > MAX_NAMED:
-        named.append(f"and {len(over) - MAX_NAMED} others")
+def _limits(exceeded: Sequence[Limit]) -> str:
+    named = [f"{format_size(limit.size)} for {limit.address}" for limit in exceeded[:MAX_NAMED]]
+    if len(exceeded) > MAX_NAMED:
+        named.append(f"and {len(exceeded) - MAX_NAMED} others")
     return ", ".join(named)

@@ -4,24 +4,30 @@ Kept in memory: the envelope, the header fields that matter, and at most the fir
 ``spam.scan`` bytes for spamd. The body itself only passes through the scanner.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from config.logs import fields
 from config.settings import Settings
-from milters import attachments, spam
+from milters import attachments, notice, spam
 from milters.attachments import Limit, Measure, Measured
 from milters.mime_part import WANTED
 from milters.mime_scan import Scanner
+from milters.postman import NotSent
 from milters.spam import Edit, Field, Report
 from milters.spamd import SpamdUnavailable
 from milters.verdict import NO_SPAMD, TOO_BIG, Accept, Refuse, Verdict
 
+log = logging.getLogger("milter")
 # Header bytes kept for spamd: Postfix cuts a field at 102,400 bytes
 # (header_size_limit) but does not limit their number.
 MAX_HEADER = 1 << 20
 
 Scan = Callable[[bytes], Report]
+# Hands a notice (its bytes, its recipient) to Postfix; raises `NotSent`.
+Notify = Callable[[bytes, str], None]
 
 
 class Limits(Protocol):
@@ -39,6 +45,7 @@ class Envelope:
     client_name: str
     sender: str
     user: str  # who authenticated; empty for a stranger
+    trusted: bool  # by the client's address (spam.trusted)
     declared: int | None  # SIZE= of MAIL (RFC 1870)
     date: str  # RFC 5322 3.3, when it came
 
@@ -50,6 +57,7 @@ class Tools:
     settings: Settings
     limits: Limits
     scan: Scan | None
+    notify: Notify
 
 
 class Message:
@@ -65,7 +73,9 @@ class Message:
         self._scanner: Scanner | None = None
         self._settled = False  # nothing that comes can change the verdict
         self._size = 0  # of the body on the wire
+        self._scan = tools.scan if self._is_judged() else None
         self._header = bytearray()  # for spamd
+        self._shown = bytearray()  # of the header, for a notice
         self._start = bytearray()  # of the body, for spamd
 
     def recipient(self, address: str) -> None:
@@ -77,9 +87,12 @@ class Message:
         key = name.lower()
         if key == "subject" or key.startswith("x-spam-") or key.encode() in WANTED:
             self._fields.append(Field(name, value))
-        if self._tools.scan is not None and len(self._header) < MAX_HEADER:
-            line = b"%b: %b" % (name.encode(), value)
-            self._header += line.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") + b"\r\n"
+        line = b"%b: %b" % (name.encode(), value)
+        line = line.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") + b"\r\n"
+        if self._scan is not None and len(self._header) < MAX_HEADER:
+            self._header += line
+        if key in notice.SHOWN and len(self._shown) < notice.MAX_HEADER and self.envelope.user:
+            self._shown += line
 
     def body(self, piece: bytes) -> bool:
         """Take a piece of the body; return whether more of it is needed."""
@@ -95,13 +108,24 @@ class Message:
             return False
         return self._measure is not Measure.NOTHING or self._room() > 0
 
-    def verdict(self) -> Verdict:
+    def verdict(self, queue_id: str = "") -> Verdict:
         """Return what becomes of the message. Asks spamd, so it may take its time."""
         if self._measure is None:
             self._end_of_header()
         if self._scanner is not None and not self._settled:
             self._scanner.close()
-        return self._too_big() or self._spam()
+        over = attachments.over(self._limits, self.measured.size)
+        if not over:
+            return self._spam()
+        advice = self._tools.settings.attachments.advice
+        refusal = Refuse(*TOO_BIG, attachments.refusal(over, self.measured, advice))
+        if not self._may_leave_out(over):
+            return refusal
+        verdict = self._spam()
+        if isinstance(verdict, Refuse):
+            return verdict
+        # Last, when nothing else can refuse: who was left out must be told, once.
+        return self._leave_out(over, verdict, refusal, queue_id)
 
     @property
     def measured(self) -> Measured:
@@ -124,33 +148,59 @@ class Message:
 
     def _applicable(self) -> Iterator[Limit]:
         applies = self._tools.settings.attachments.applies_to
-        addresses = [*self.recipients] if applies in ("recipient", "both") else []
-        if applies in ("sender", "both") and self.envelope.user:
-            addresses.append(self.envelope.user)
-        for address in addresses:
-            size = self._tools.limits.of(address)
-            if size is not None:
-                yield Limit(address.strip("<>"), size)
+        if applies in ("recipient", "both"):
+            for address in map(_bare, self.recipients):
+                if (size := self._tools.limits.of(address)) is not None:
+                    yield Limit(address, size)
+        user = self.envelope.user if applies in ("sender", "both") else ""
+        if user and (size := self._tools.limits.of(user)) is not None:
+            yield Limit(user, size, is_recipient=False)
 
-    def _too_big(self) -> Refuse | None:
-        measured = self.measured
-        judged = attachments.judge(self._limits, measured.size, recipients=len(self.recipients))
-        if not judged.over:
-            return None
-        advice = self._tools.settings.attachments.advice
-        return Refuse(*TOO_BIG, attachments.refusal(judged.over, measured, advice))
+    def _may_leave_out(self, over: Sequence[Limit]) -> bool:
+        """Return whether the message may go to the others: who signed in can be told."""
+        left_out = {limit.address for limit in over}
+        return (
+            self._tools.settings.attachments.mixed == "deliver"
+            and bool(self.envelope.user)
+            and all(limit.is_recipient for limit in over)
+            and any(_bare(address) not in left_out for address in self.recipients)
+        )
+
+    def _leave_out(
+        self, over: Sequence[Limit], verdict: Accept, refusal: Refuse, queue_id: str
+    ) -> Verdict:
+        site = self._tools.settings.site
+        user = self.envelope.user
+        to = user if "@" in user else f"{user}@{site.domains[0]}"
+        refused = notice.Refused(
+            over, refusal.line(), bytes(self._shown), queue_id, self.envelope.date
+        )
+        try:
+            self._tools.notify(notice.build(refused, to=to, postmaster=site.postmaster), to)
+        except NotSent as error:
+            log.error(fields(id=queue_id, event="notice-not-sent", to=to, error=error))  # noqa: TRY400
+            return refusal
+        left_out = {limit.address for limit in over}
+        dropped = (each for each in self.recipients if _bare(each) in left_out)
+        return replace(verdict, dropped=tuple(dropped))
 
     # --- spam ---
 
+    def _is_judged(self) -> bool:
+        rules = self._tools.settings.spam
+        if self.envelope.trusted:
+            return False
+        return rules.scan_authenticated or not self.envelope.user
+
     def _room(self) -> int:
         """Return how many bytes of the body spamd should still get."""
-        if self._tools.scan is None:
-            return 0
-        return self._tools.settings.spam.scan - len(self._start)
+        return 0 if self._scan is None else self._tools.settings.spam.scan - len(self._start)
 
     def _spam(self) -> Verdict:
-        edits: list[Edit] = [] if self.envelope.user else spam.removals(self._fields)
-        if self._tools.scan is None:
+        """Ask spamd and return the edits it takes."""
+        believed = self.envelope.trusted or (self._scan is None and bool(self.envelope.user))
+        edits: list[Edit] = [] if believed else spam.removals(self._fields)
+        if self._scan is None:
             return Accept(tuple(edits))
         received = spam.received(
             self.envelope.client_name,
@@ -159,7 +209,7 @@ class Message:
             date=self.envelope.date,
         )
         try:
-            report = self._tools.scan(b"".join((received, self._header, b"\r\n", self._start)))
+            report = self._scan(b"".join((received, self._header, b"\r\n", self._start)))
         except SpamdUnavailable as error:
             if self._tools.settings.spam.on_spamd_loss == "tempfail":
                 return NO_SPAMD
@@ -168,3 +218,7 @@ class Message:
         if report.is_spam:
             edits += spam.tagged(self._fields, self._tools.settings.spam.subject_tag)
         return Accept(tuple(edits))
+
+
+def _bare(address: str) -> str:
+    return address.strip("<>")

@@ -3,8 +3,10 @@
 import logging
 import threading
 import time
+from ipaddress import ip_address, ip_network
 
 from config.settings import Settings
+from milters import postman
 from milters.limits import RoleLimits
 from milters.message import Envelope, Message, Tools
 from milters.spam import Report
@@ -44,6 +46,14 @@ class Service:
         """Return a new message with the settings of this moment."""
         return Message(envelope, self._tools)
 
+    def trusts(self, client: str) -> bool:
+        """Return whether the site believes in mail from the address *client*."""
+        try:
+            address = ip_address(client)
+        except ValueError:  # "local": sendmail(1) on this machine
+            return False
+        return any(address in network for network in self._trusted)
+
     def reload(self, settings: Settings) -> None:
         """Use *settings* for every message that begins from now on."""
         limits, spamd = self._limits, self._spamd
@@ -72,7 +82,11 @@ class Service:
         self._limits = limits
         self._spamd = Spamd(settings.spam.spamd) if settings.spam.spamd else None
         scan = self._scan if self._spamd else None
-        self._tools = Tools(settings, limits, scan)
+        self._tools = Tools(settings, limits, scan, self._notify)
+        self._trusted = tuple(map(ip_network, settings.spam.trusted))
+
+    def _notify(self, notice: bytes, to: str) -> None:
+        postman.send(notice, to=to, through=self._tools.settings.site.smtp)
 
     def _scan(self, message: bytes) -> Report:
         spamd = self._spamd  # the present one, also for messages older than a reload

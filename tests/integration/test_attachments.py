@@ -74,9 +74,6 @@ def test_one_of_ours_may_receive_more_until_a_date(stack: Stack, subject: str) -
         assert attachment_size(mailbox.wait_for(subject)) == 12 * MIB
 
 
-@pytest.mark.xfail(
-    reason="the milter refuses the whole mail until it can send the notice", strict=True
-)
 def test_a_colleague_reaches_the_others_and_learns_who_was_left_out(
     stack: Stack, people: People, subject: str
 ) -> None:

@@ -29,19 +29,12 @@ def test_mail_that_fits_everybody_as_declared_is_not_measured(
 
 
 def test_the_limit_itself_may_be_reached() -> None:
-    assert not attachments.judge([ALUMNI], 10 * MIB, recipients=1).over
-    assert attachments.judge([ALUMNI], 10 * MIB + 1, recipients=1).over == (ALUMNI,)
+    assert not attachments.over([ALUMNI], 10 * MIB)
+    assert attachments.over([ALUMNI], 10 * MIB + 1) == (ALUMNI,)
 
 
 def test_only_those_over_their_limit_are_named() -> None:
-    judged = attachments.judge([STUDENT, ALUMNI], 20 * MIB, recipients=2)
-    assert judged.over == (ALUMNI,)
-    assert judged.some_fit
-
-
-def test_a_recipient_without_a_limit_always_fits() -> None:
-    assert attachments.judge([ALUMNI], 20 * MIB, recipients=2).some_fit
-    assert not attachments.judge([ALUMNI], 20 * MIB, recipients=1).some_fit
+    assert attachments.over([STUDENT, ALUMNI], 20 * MIB) == (ALUMNI,)
 
 
 def test_measuring_goes_on_until_nobody_could_want_to_know() -> None:

@@ -1,10 +1,12 @@
 """A message from envelope to verdict, without libmilter."""
 
+from email import message_from_bytes
 from typing import Any
 
 import pytest
 
-from milters.message import Envelope, Message, Scan, Tools
+from milters.message import Envelope, Message, Notify, Scan, Tools
+from milters.postman import NotSent
 from milters.spam import Edit, Report
 from milters.spamd import SpamdUnavailable
 from milters.verdict import NO_SPAMD, Accept, Refuse
@@ -27,15 +29,21 @@ class Table:
 LIMITS = Table(small=10 * KIB, big=500 * KIB)
 
 
+def no_notice(notice: bytes, to: str) -> None:
+    raise AssertionError(f"nobody should be told: {to} {notice!r}")
+
+
 def message(
     *recipients: str,
     user: str = "",
     declared: int | None = None,
     scan: Scan | None = None,
+    notify: Notify = no_notice,
+    trusted: bool = False,
     **tables: Any,
 ) -> Message:
-    tools = Tools(settings_for("sqlite:////nowhere", **tables), LIMITS, scan)
-    envelope = Envelope("192.0.2.1", "client", "<a@b>", user, declared, "now")
+    tools = Tools(settings_for("sqlite:////nowhere", **tables), LIMITS, scan, notify)
+    envelope = Envelope("192.0.2.1", "client", "<a@b>", user, trusted, declared, "now")
     made = Message(envelope, tools)
     for each in recipients:
         made.recipient(f"<{each}@mail.example.edu>")
@@ -156,7 +164,80 @@ def test_without_spamd_the_site_chooses(mode: str, wanted: Accept | Refuse) -> N
 
 
 def test_a_strangers_forged_verdict_goes_and_a_colleagues_stays() -> None:
-    for user, edits in (("", (Edit("X-Spam-Flag", 1, None),)), ("big", ())):
-        made = message("big", user=user)
+    removal = (Edit("X-Spam-Flag", 1, None),)
+    for user, trusted, edits in (("", False, removal), ("big", False, ()), ("", True, ())):
+        made = message("big", user=user, trusted=trusted)
         made.header("X-Spam-Flag", b"NO")
         assert made.verdict() == Accept(edits)
+
+
+def mixed(**options: Any) -> Message:
+    made = message("small", "big", "foreign", user="writer", **options)
+    made.header("Subject", b"caf\xe9\n folded")
+    made.header("X-Other", b"private")
+    return fill(made, 12 * KIB)
+
+
+def test_who_signed_in_reaches_those_it_fits_and_is_told_of_the_others() -> None:
+    told: list[tuple[bytes, str]] = []
+    verdict = mixed(notify=lambda notice, to: told.append((notice, to))).verdict("4ABC")
+    assert verdict == Accept(dropped=("<small@mail.example.edu>",))
+    [(raw, to)] = told
+    assert to == "writer@mail.example.edu"
+    report, words, status, about, recipient, original = message_from_bytes(raw).walk()
+    assert report.get_content_type() == "multipart/report"
+    assert report.get_param("report-type") == "delivery-status"
+    assert "small@mail.example.edu (limit 10 KiB)" in str(words.get_payload())
+    assert status.get_content_type() == "message/delivery-status"
+    assert about["Reporting-MTA"] == "dns; mail.example.edu"
+    assert about["X-Postfix-Queue-ID"] == "4ABC"
+    assert recipient["Final-Recipient"] == "rfc822; small@mail.example.edu"
+    assert (recipient["Action"], recipient["Status"]) == ("failed", "5.3.4")
+    assert "smtp;\r\n 552 5.3.4 Attachments of 12 KiB" in recipient["Diagnostic-Code"]
+    assert original.get_payload(decode=True) == b"Subject: caf\xe9\r\n folded\r\n"
+
+
+def test_when_the_notice_cannot_be_sent_nobody_gets_the_message() -> None:
+    def notify(*_: object) -> None:
+        raise NotSent("no Postfix")
+
+    verdict = mixed(notify=notify).verdict()
+    assert isinstance(verdict, Refuse)
+    assert "small@mail.example.edu" in verdict.text
+
+
+def test_when_spamd_makes_the_client_try_again_nobody_is_told_yet() -> None:
+    def scan(_: bytes) -> Report:
+        raise SpamdUnavailable("timeout")
+
+    assert mixed(scan=scan, spam={"on_spamd_loss": "tempfail"}).verdict() == NO_SPAMD
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"user": ""}, id="stranger"),
+        pytest.param({"attachments": {"mixed": "refuse"}}, id="by configuration"),
+        pytest.param({"attachments": {"applies_to": "both"}, "user": "small"}, id="sender"),
+    ],
+)
+def test_else_a_message_too_big_for_some_is_refused_for_all(options: dict[str, Any]) -> None:
+    made = message(*("small", "big"), **{"user": "writer", **options})
+    verdict = fill(made, 12 * KIB).verdict()
+    assert isinstance(verdict, Refuse)
+    assert "small@mail.example.edu" in verdict.text or "for small" in verdict.text
+
+
+@pytest.mark.parametrize(
+    ("user", "trusted", "judged"), [("", True, False), ("big", False, False), ("", False, True)]
+)
+def test_the_site_says_whose_mail_is_not_judged(user: str, trusted: bool, judged: bool) -> None:
+    scanned: list[bytes] = []
+
+    def scan(raw: bytes) -> Report:
+        scanned.append(raw)
+        return SPAM
+
+    options: dict[str, Any] = {"spam": {"scan_authenticated": False}}
+    message("big", user=user, trusted=trusted, scan=scan, **options).verdict()
+    assert bool(scanned) is judged

@@ -88,6 +88,7 @@ def sample(layout: Layout) -> dict[str, Any]:
         "site": {
             "mail_home": f"{layout.mail}/{{name}}",
             "key_file": str(layout.settings.with_name("secret.key")),
+            "smtp": f"inet:{HOST}:{ports.smtp}",
         },
         "store": {"url": f"sqlite:///{layout.settings.with_name('gatepost.db')}"},
         "spam": {"spamd": f"{HOST}:{ports.spamd}"},
