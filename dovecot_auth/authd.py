@@ -2,7 +2,7 @@
 
 Asked by `dovecot_auth.checkpassword` (unix) and ``passdb.lua`` (loopback):
 
-    POST /verify  user, password, service, remote   200 fields · 401 refused
+    POST /verify  user, password, service, remote   200 fields · 401 refused · 429 guessed
     POST /user    user, service                     200 fields · 404 nobody of ours
     GET  /health                                    200
 
@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from config.logs import fields
-from dovecot_auth.check import Checker, Login, Refused, Upgrade
+from dovecot_auth.check import Blocked, Checker, Login, Refused, Verdict
 from dovecot_auth.http import Decoder, ProtocolError, Request, encode, form
 from store.errors import StoreUnavailable
 from store.passwords import UnknownScheme
@@ -32,8 +32,9 @@ T = TypeVar("T")
 
 # Each check takes one core and 19 MiB for 20 ms; more threads than cores only take turns.
 HASHING_THREADS = max(2, os.cpu_count() or 1)
-# Lookups wait for the database, not for the processor, and must not queue behind a storm.
-LOOKUP_THREADS = 2
+# These wait for the database, not for the processor, and must not queue behind the hashing
+# of a storm. Below the store's pool of connections.
+READING_THREADS = 4
 # At 50 checks a second and core this is what a person would wait for anyway.
 MAX_WAITING = 400
 DEADLINE_SECONDS = 8.0  # below the script's 10 s, so that it hears a reason
@@ -59,7 +60,7 @@ class Service:
         """Start the threads on first use."""
         self._checker = checker
         self._hashing = ThreadPoolExecutor(HASHING_THREADS, "hashing")
-        self._lookups = ThreadPoolExecutor(LOOKUP_THREADS, "lookup")
+        self._reading = ThreadPoolExecutor(READING_THREADS, "reading")
         self._waiting = 0
         self._chores: set[asyncio.Task[None]] = set()
 
@@ -96,7 +97,7 @@ class Service:
         if self._chores:
             await asyncio.wait(self._chores, timeout=DRAIN_SECONDS)
         self._hashing.shutdown(wait=False, cancel_futures=True)
-        self._lookups.shutdown(wait=False, cancel_futures=True)
+        self._reading.shutdown(wait=False, cancel_futures=True)
 
     async def _verify(self, asked: dict[str, str]) -> Answer:
         began = time.monotonic()
@@ -106,21 +107,35 @@ class Service:
             service=asked.get("service", ""),
             remote=asked.get("remote", ""),
         )
-        verdict = await self._in_thread(self._hashing, lambda: self._checker.verify(login))
-        outcome = verdict.answer
+        verdict = await self._decided(login)
+        answer = verdict.answer
         seen = fields(user=login.user, service=login.service, remote=login.remote)
-        if isinstance(outcome, Refused):
-            log.info("refused %s %s", seen, fields(why=outcome.reason))
+        if isinstance(answer, Blocked):
+            log.warning("too many wrong passwords %s", seen)
+            return 429, {"reason": "too many wrong passwords"}
+        if isinstance(answer, Refused):
+            log.info("refused %s %s", seen, fields(why=answer.reason))
             await asyncio.sleep(began + REFUSAL_SECONDS - time.monotonic())
             return 401, {"reason": "refused"}
         log.info("allowed %s", seen)
-        if verdict.upgrade is not None:
-            self._later(verdict.upgrade)
-        return 200, outcome.fields()
+        if verdict.upgrade or verdict.place:
+            self._later(verdict)
+        return 200, answer.fields()
+
+    async def _decided(self, login: Login) -> Verdict:
+        """Read first: whom the store or the memory decides need not wait for a hasher."""
+        checker = self._checker
+        begun = await self._in_thread(self._reading, lambda: checker.begin(login))
+        if isinstance(begun, Verdict):
+            return begun
+        try:
+            return await self._in_thread(self._hashing, lambda: checker.decide(begun))
+        finally:
+            checker.release(begun)
 
     async def _user(self, asked: dict[str, str]) -> Answer:
         user = _needed(asked, "user")
-        found = await self._in_thread(self._lookups, lambda: self._checker.lookup(user))
+        found = await self._in_thread(self._reading, lambda: self._checker.lookup(user))
         return (200, found.fields()) if found else (404, {"reason": "nobody of ours"})
 
     async def _in_thread(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
@@ -144,11 +159,11 @@ class Service:
         finally:
             self._waiting -= 1
 
-    def _later(self, todo: Upgrade) -> None:
+    def _later(self, verdict: Verdict) -> None:
         loop = asyncio.get_running_loop()
 
         async def chore() -> None:
-            await loop.run_in_executor(self._hashing, self._checker.upgrade, todo)
+            await loop.run_in_executor(self._hashing, self._checker.finish, verdict)
 
         task = loop.create_task(chore())
         self._chores.add(task)

@@ -6,15 +6,20 @@ later" and never "wrong password".
 """
 
 import logging
+import threading
+import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 from config.logs import fields
 from config.settings import Settings
-from store import passwords
+from dovecot_auth.memory import Memory
+from store import guesses, passwords
 from store.credentials import Credentials, credentials, upgrade_hash
 from store.engine import Store
 from store.errors import StoreUnavailable
-from store.names import MAX_ADDRESS
+from store.guesses import Standing
+from store.names import MAX_ADDRESS, canonical
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +68,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Blocked:
+    """Not now: too many wrong passwords came before. Never "wrong password"."""
+
+
+@dataclass(frozen=True, slots=True)
 class Upgrade:
-    """A verified password under an old hash, to be hashed anew after the answer."""
+    """A verified password under an old hash, to be hashed anew."""
 
     account: int
     old: str = field(repr=False)
@@ -72,11 +82,30 @@ class Upgrade:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """The answer to a login, and the work it leaves."""
+class Place:
+    """Where an account logged in, to be known from now on."""
 
-    answer: Allowed | Refused
+    account: int
+    remote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to a login, and the work that may be done after it is given."""
+
+    answer: Allowed | Refused | Blocked
     upgrade: Upgrade | None = None
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A login that only hashing can decide."""
+
+    login: Login
+    found: Credentials | None
+    digest: bytes
+    standing: Standing
 
 
 class Checker:
@@ -86,23 +115,79 @@ class Checker:
         """Keep both; connects on first use."""
         self._store = store
         self._settings = settings
+        self._memory = Memory(right_seconds=settings.auth.cache_seconds)
+        self._pending: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
     def verify(self, login: Login, *, now: int | None = None) -> Verdict:
         """Decide a login; raise `StoreUnavailable` or `UnknownScheme` for "try later"."""
+        begun = self.begin(login, now=now)
+        if isinstance(begun, Verdict):
+            return begun
+        try:
+            return self.decide(begun, now=now)
+        finally:
+            self.release(begun)
+
+    def begin(self, login: Login, *, now: int | None = None) -> Verdict | Pending:
+        """Decide a login without hashing if that can be; else `decide` it, then `release` it."""
+        at = int(time.time()) if now is None else now
         found = self._found(login.user, now)
+        name = found.name if found else canonical(login.user, self._settings.site.domains)
+        stored = (found.password if found else None) or passwords.DUMMY
+        digest = self._memory.digest(name, stored, login.password)
+        with self._store.reading() as session:
+            standing = guesses.standing(
+                session,
+                name=name,
+                account=found.account if found else None,
+                remote=login.remote,
+                now=at,
+                pending=self._pending,
+            )
+        if standing.is_blocked:  # before the memory, which would tell a guesser "right"
+            return Verdict(Blocked())
+        if self._memory.was_wrong(digest, now=at):
+            return Verdict(Refused("the same wrong password again"))
+        pending = Pending(login, found, digest, standing)
+        if found and self._memory.was_right(digest, now=at):
+            return self._right(pending, found)
+        with self._lock:
+            self._pending.update(budget.subject for budget in standing.budgets)
+        return pending
+
+    def decide(self, pending: Pending, *, now: int | None = None) -> Verdict:
+        """Decide by hashing: always one check, so that time tells no name from a nobody."""
+        at = int(time.time()) if now is None else now
+        login, found = pending.login, pending.found
         stored = found.password if found else None
         fits = 0 < len(login.password.encode("utf-8", "replace")) <= MAX_PASSWORD
-        # Always one check, so that time does not tell a name from a nobody.
         right = passwords.verify(login.password if fits else "-", stored or passwords.DUMMY)
+        if found and stored and right and fits:
+            self._memory.note(pending.digest, right=True, now=at)
+            return self._right(pending, found)
+        self._memory.note(pending.digest, right=False, now=at)
+        guesses.charge(self._store, pending.standing.budgets, now=at)
         if found is None:
             return Verdict(Refused("unknown"))
-        if stored is None:
-            return Verdict(Refused("no password set"))
-        if not (right and fits):
-            return Verdict(Refused("wrong password"))
-        if stop := self._stopped(found, login.service):
-            return Verdict(Refused(stop))
-        return Verdict(self._allowed(found), self._upgrade(found.account, stored, login.password))
+        return Verdict(Refused("wrong password" if stored else "no password set"))
+
+    def release(self, pending: Pending) -> None:
+        """Count the check as in progress no longer."""
+        with self._lock:
+            self._pending.subtract(budget.subject for budget in pending.standing.budgets)
+            self._pending += Counter()  # drops what is zero
+
+    def finish(self, verdict: Verdict) -> None:
+        """Do the work that a verdict leaves; a store that is away means another login does it."""
+        try:
+            if verdict.place is not None:
+                place = verdict.place
+                guesses.remember(self._store, place.account, place.remote, now=int(time.time()))
+            if verdict.upgrade is not None:
+                self._upgrade(verdict.upgrade)
+        except StoreUnavailable as error:
+            log.warning("left for the next login %s", fields(why=error))
 
     def lookup(self, user: str, *, now: int | None = None) -> Allowed | None:
         """Return what Dovecot needs to deliver to *user*; ``None`` for nobody of ours.
@@ -112,15 +197,23 @@ class Checker:
         found = self._found(user, now)
         return self._allowed(found) if found else None
 
-    def upgrade(self, todo: Upgrade) -> None:
-        """Replace an old hash; a store that is away means the next login does it."""
-        try:
-            new = passwords.hash_password(todo.password)
-            done = upgrade_hash(self._store, todo.account, old=todo.old, new=new)
-        except StoreUnavailable as error:
-            log.warning("hash not upgraded %s", fields(account=todo.account, error=error))
-        else:
-            log.info("hash upgraded %s", fields(account=todo.account, done=done))
+    def _right(self, pending: Pending, found: Credentials) -> Verdict:
+        """Return the verdict on a right password."""
+        login = pending.login
+        if stop := self._stopped(found, login.service):
+            return Verdict(Refused(stop))
+        old = found.password or ""
+        upgrade = self._settings.auth.upgrade_hashes and passwords.needs_upgrade(old)
+        return Verdict(
+            self._allowed(found),
+            Upgrade(found.account, old, login.password) if upgrade else None,
+            None if pending.standing.seen_lately else Place(found.account, login.remote),
+        )
+
+    def _upgrade(self, todo: Upgrade) -> None:
+        new = passwords.hash_password(todo.password)
+        done = upgrade_hash(self._store, todo.account, old=todo.old, new=new)
+        log.info("hash upgraded %s", fields(account=todo.account, done=done))
 
     def _found(self, user: str, now: int | None) -> Credentials | None:
         if not user.isprintable() or len(user) > MAX_ADDRESS:
@@ -147,8 +240,3 @@ class Checker:
             gid=site.mail_gid,
             quota=found.mailbox,
         )
-
-    def _upgrade(self, account: int, stored: str, password: str) -> Upgrade | None:
-        if not self._settings.auth.upgrade_hashes or not passwords.needs_upgrade(stored):
-            return None
-        return Upgrade(account, stored, password)

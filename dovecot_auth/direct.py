@@ -11,7 +11,7 @@ from pathlib import Path
 
 from config.loader import load
 from dovecot_auth import client, fd3
-from dovecot_auth.check import Allowed, Checker, Login
+from dovecot_auth.check import Allowed, Blocked, Checker, Login, Refused
 from store.engine import Store
 
 
@@ -34,8 +34,13 @@ def main() -> int:
 
 
 def _verified(checker: Checker, name: str, password: str) -> tuple[int, dict[str, str]]:
-    answer = checker.verify(Login(name, password, *client.origin())).answer
-    return (200, answer.fields()) if isinstance(answer, Allowed) else (401, {})
+    match checker.verify(Login(name, password, *client.origin())).answer:
+        case Allowed() as allowed:
+            return 200, allowed.fields()
+        case Refused():
+            return 401, {}
+        case Blocked():
+            return 429, {"reason": "too many wrong passwords"}
 
 
 def _looked_up(checker: Checker, name: str) -> tuple[int, dict[str, str]]:

@@ -11,7 +11,14 @@ from urllib.parse import unquote_to_bytes
 MAX_HEAD = 4 * 1024  # Dovecot's request head has 200 bytes
 MAX_BODY = 8 * 1024  # 512 bytes of name and password, each escaped as three, and an address
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Not Found",
+    429: "Too Many Requests",
+    503: "Service Unavailable",
+}
 
 
 class ProtocolError(Exception):
@@ -108,7 +115,7 @@ def encode(status: int, fields: dict[str, str], *, keep: bool) -> bytes:
         raise ValueError("a value must be one line")  # our bug, not the peer's
     body = f"{lines}\n".encode("utf-8", "surrogateescape")
     head = (
-        f"HTTP/1.1 {status} {_REASONS.get(status, 'Service Unavailable')}\r\n"
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\n"
         "Content-Type: text/plain; charset=utf-8\r\n"
         f"Content-Length: {len(body)}\r\n"
         f"Connection: {'keep-alive' if keep else 'close'}\r\n\r\n"

@@ -12,7 +12,7 @@ one row, one statement, exact for every process and machine that shares the stor
 """
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import case, delete, select, update
@@ -70,11 +70,11 @@ def standing(
     account: int | None,
     remote: str,
     now: int,
-    pending: Collection[str] = (),
+    pending: Mapping[str, int] | None = None,
 ) -> Standing:
     """Return the budgets that count for *name* from *remote*, and whether one is spent.
 
-    *pending* names the subjects of checks in progress, each time it is in one.
+    *pending* counts the checks in progress of each subject: they may all turn out wrong.
     """
     network = _network(remote)
     seen_at = _seen_at(session, account, network)
@@ -92,7 +92,7 @@ def standing(
             budget.is_spent(
                 full_at.get(budget.subject, 0),
                 now=now,
-                pending=sum(subject == budget.subject for subject in pending),
+                pending=(pending or {}).get(budget.subject, 0),
             )
             for budget in budgets
         ),

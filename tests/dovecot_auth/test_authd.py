@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from dovecot_auth.authd import MAX_CONNECTIONS
-from store import accounts, passwords
+from store import accounts, guesses, passwords
+from store.credentials import credentials
+from store.guesses import ACCOUNT_BUDGET
 from tests.dovecot_auth.place import CHANGE, Place, connected, place
 
 pytestmark = pytest.mark.integration  # processes, one each test: seconds
@@ -126,6 +128,31 @@ def test_a_refusal_takes_as_long_for_a_nobody_as_for_a_slow_old_hash(empty_house
     with empty_house.running():
         for user in ("alice", "nobody", "carol", "erin"):
             assert 0.29 < min(seconds(user) for _ in range(3)) < 0.45
+
+
+def test_guessing_slows_the_account_and_nobody_else(empty_house: Place) -> None:
+    def tried(user: str, password: str, remote: str) -> int:
+        return empty_house.ask("/verify", user=user, password=password, remote=remote)[0]
+
+    with empty_house.running(), ThreadPoolExecutor(20) as pool:
+        assert tried("alice", ALICE["password"], "192.0.2.7") == 200
+        assert until(lambda: is_known(empty_house, "192.0.2.7"))
+        statuses = list(
+            pool.map(lambda n: tried("alice", f"guess {n}", f"198.51.100.{n}"), range(100))
+        )
+        assert statuses.count(401) <= ACCOUNT_BUDGET
+        assert set(statuses) == {401, 429}
+        assert tried("alice", ALICE["password"], "203.0.113.1") == 429  # a stranger's address
+        assert tried("alice", ALICE["password"], "192.0.2.7") == 200  # the owner's
+        assert tried("bob", "bob's password", "203.0.113.1") == 200
+
+
+def is_known(where: Place, remote: str) -> bool:
+    found = credentials(where.store, where.settings, "alice")
+    with where.store.reading() as session:
+        account = found.account if found else None
+        at = guesses.standing(session, name="alice", account=account, remote=remote, now=1)
+    return at.seen_lately
 
 
 def test_store_away_is_503_and_heals_without_a_restart(empty_house: Place) -> None:

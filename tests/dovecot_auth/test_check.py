@@ -4,11 +4,22 @@ import logging
 
 import pytest
 
-from dovecot_auth.check import Allowed, Checker, Login, Refused, Upgrade, Verdict
+from dovecot_auth.check import (
+    Allowed,
+    Blocked,
+    Checker,
+    Login,
+    Pending,
+    Refused,
+    Upgrade,
+    Verdict,
+)
 from store import accounts, passwords
 from store.engine import Store
 from store.errors import StoreUnavailable
+from store.guesses import ACCOUNT_BUDGET
 from store.passwords import UnknownScheme
+from store.suspension import suspend
 from tests.dovecot_auth.place import CHANGE, Place, cheap
 
 ALICE = "alice's password"
@@ -130,10 +141,9 @@ def test_a_suspended_account_goes_on_receiving(checker: Checker) -> None:
     assert checker.lookup("carol")
 
 
-@pytest.mark.parametrize("user", ["alice", "nobody"])
-def test_every_login_costs_exactly_one_check(
-    checker: Checker, monkeypatch: pytest.MonkeyPatch, user: str
-) -> None:
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the hashes that were really checked, as they are checked."""
     seen: list[str] = []
     real = passwords.verify
 
@@ -142,17 +152,113 @@ def test_every_login_costs_exactly_one_check(
         return real(password, stored)
 
     monkeypatch.setattr(passwords, "verify", counted)
+    return seen
+
+
+@pytest.mark.parametrize("user", ["alice", "erin", "nobody"])
+def test_every_login_costs_exactly_one_check(
+    checker: Checker, hashed: list[str], user: str
+) -> None:
     decided(checker, user, "wrong")
-    assert len(seen) == 1
+    assert len(hashed) == 1
+
+
+def test_a_password_just_verified_is_not_hashed_again(checker: Checker, hashed: list[str]) -> None:
+    for _ in range(3):
+        assert refused(checker, "alice", ALICE) == "allowed"
+    assert len(hashed) == 1
+
+
+def test_the_memory_can_be_switched_off(empty_house: Place, hashed: list[str]) -> None:
+    auth = empty_house.settings.auth.model_copy(update={"cache_seconds": 0})
+    settings = empty_house.settings.model_copy(update={"auth": auth})
+    checker = Checker(empty_house.store, settings)
+    for _ in range(3):
+        assert refused(checker, "alice", ALICE) == "allowed"
+    assert len(hashed) == 3
+
+
+def test_a_changed_password_ends_the_memory_of_the_old_one_at_once(
+    checker: Checker, empty_house: Place
+) -> None:
+    assert refused(checker, "alice", ALICE) == "allowed"
+    accounts.set_password(
+        empty_house.store, empty_house.settings, "alice", cheap("new"), how="reset", change=CHANGE
+    )
+    assert refused(checker, "alice", ALICE) == "wrong password"
+    assert refused(checker, "alice", "new") == "allowed"
+
+
+def test_a_suspension_holds_at_once_for_a_remembered_password(
+    checker: Checker, empty_house: Place
+) -> None:
+    assert refused(checker, "alice", ALICE) == "allowed"
+    suspend(
+        empty_house.store,
+        empty_house.settings,
+        "alice",
+        scope="everything",
+        seconds=None,
+        change=CHANGE,
+    )
+    assert refused(checker, "alice", ALICE) == "suspended"
+
+
+def guess(
+    checker: Checker, times: int, *, remote: str = "198.51.100.9", user: str = "alice"
+) -> None:
+    for number in range(times):
+        checker.verify(Login(user, f"guess {number}", "imap", remote))
+
+
+def test_a_forgotten_phone_with_its_old_password_is_one_guess_and_one_hash(
+    checker: Checker, hashed: list[str]
+) -> None:
+    for _ in range(ACCOUNT_BUDGET * 2):
+        assert refused(checker, "alice", "my old password") != "allowed"
+    assert len(hashed) == 1
+    assert refused(checker, "alice", ALICE) == "allowed"
+
+
+def test_guessing_is_stopped_even_for_the_right_password(checker: Checker) -> None:
+    guess(checker, ACCOUNT_BUDGET)
+    stranger = Login("alice", ALICE, "imap", "203.0.113.5")
+    assert checker.verify(stranger).answer == Blocked()
+    assert checker.verify(Login("nobody", ALICE, "imap", "203.0.113.5")).answer == Refused(
+        "unknown"
+    )
+
+
+def test_a_remembered_password_is_no_oracle_for_a_blocked_guesser(checker: Checker) -> None:
+    assert refused(checker, "alice", ALICE) == "allowed"
+    guess(checker, ACCOUNT_BUDGET)
+    assert checker.verify(Login("alice", ALICE, "imap", "203.0.113.5")).answer == Blocked()
+
+
+def test_the_owner_gets_in_from_where_he_was_before(checker: Checker) -> None:
+    checker.finish(decided(checker, "alice", ALICE))
+    guess(checker, ACCOUNT_BUDGET * 2)
+    assert refused(checker, "alice", ALICE) == "allowed"
+    assert decided(checker, "alice", ALICE).place is None  # marked today already
+
+
+def test_guesses_at_the_same_moment_do_not_slip_through(checker: Checker) -> None:
+    begun = [
+        checker.begin(Login("alice", f"guess {number}", "imap", "198.51.100.9"))
+        for number in range(ACCOUNT_BUDGET + 10)
+    ]
+    pending = [each for each in begun if isinstance(each, Pending)]
+    assert len(pending) == ACCOUNT_BUDGET
+    for each in pending:
+        checker.release(each)
+    assert isinstance(checker.begin(Login("alice", "x", "imap", "198.51.100.9")), Pending)
 
 
 def test_an_old_hash_is_upgraded_after_the_right_password_only(
     checker: Checker, empty_house: Place
 ) -> None:
     assert decided(checker, "alice", "wrong").upgrade is None
-    todo = decided(checker, "alice", ALICE).upgrade
-    assert todo
-    checker.upgrade(todo)
+    checker.finish(decided(checker, "alice", ALICE))
     assert empty_house.stored("alice").startswith("{ARGON2ID}")
     verdict = decided(checker, "alice", ALICE)
     assert isinstance(verdict.answer, Allowed)
@@ -162,23 +268,22 @@ def test_an_old_hash_is_upgraded_after_the_right_password_only(
 def test_a_password_changed_meanwhile_wins_over_an_upgrade(
     checker: Checker, empty_house: Place
 ) -> None:
-    todo = decided(checker, "alice", ALICE).upgrade
-    assert todo
+    verdict = decided(checker, "alice", ALICE)
     new = cheap("another password")
     accounts.set_password(
         empty_house.store, empty_house.settings, "alice", new, how="changed", change=CHANGE
     )
-    checker.upgrade(todo)
+    checker.finish(verdict)
     assert empty_house.stored("alice") == new
 
 
-def test_an_upgrade_without_a_store_is_left_for_the_next_login(
+def test_work_without_a_store_is_left_for_the_next_login(
     empty_house: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     away = Checker(Store("sqlite:////nonexistent/gatepost.db"), empty_house.settings)
     with caplog.at_level(logging.WARNING):
-        away.upgrade(Upgrade(1, "{PLAIN}x", "x"))
-    assert "hash not upgraded" in caplog.text
+        away.finish(Verdict(Refused(""), Upgrade(1, "{PLAIN}x", "x")))
+    assert "left for the next login" in caplog.text
 
 
 def test_a_store_that_is_away_is_never_a_wrong_password(empty_house: Place) -> None:

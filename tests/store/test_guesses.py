@@ -135,7 +135,7 @@ def test_checks_in_progress_count_as_failures_until_they_are_decided(
             account=alice,
             remote=ELSEWHERE,
             now=NOW,
-            pending=[subject] * ACCOUNT_BUDGET,
+            pending={subject: ACCOUNT_BUDGET},
         )
     assert at.is_blocked
 
