@@ -109,7 +109,8 @@ def _script(layout: Layout) -> dict[str, str]:
         f"{layout.root}/lib/dovecot_auth/checkpassword.py --socket {layout.run}/auth.sock"
         f" --config {layout.settings} --python {sys.executable}"
     )
-    return {"/opt/gatepost/checkpassword": private}
+    # In the stack, group dovecot owns what group gatepost owns on a site.
+    return {"/opt/gatepost/checkpassword": private, "extra_groups = gatepost": "extra_groups ="}
 
 
 def _copy_script(target: Path) -> None:
