@@ -96,6 +96,13 @@ class Place:
         connection.close()
         return response.status, dict(line.split("=", 1) for line in lines if line)
 
+    def _copied(self) -> Path:
+        """Return the script where anybody can run it: the repository may lie in a closed home."""
+        target = self.root / "lib" / SCRIPT.parent.name
+        if not target.exists():
+            shutil.copytree(SCRIPT.parent, target, ignore=shutil.ignore_patterns("__pycache__"))
+        return target / SCRIPT.name
+
     def script(
         self,
         given: bytes | None,
@@ -114,7 +121,7 @@ class Place:
         }
         words = [word for pair in chosen.items() for word in pair]
         return with_descriptor(
-            [str(SCRIPT), *words, program or str(self.root / "reply")],
+            [str(self._copied()), *words, program or str(self.root / "reply")],
             given,
             env={"SERVICE": "imap", "TCPREMOTEIP": "192.0.2.7", **(env or {})},
             before=before,
