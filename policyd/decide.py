@@ -1,8 +1,8 @@
 """One request, one decision: the rules in their order, the first answer wins. Pure."""
 
 from policyd import action
-from policyd.facts import Answer, Facts, scene_of
-from policyd.limiter import charge_of
+from policyd.facts import Answer, Facts, Scene, Standing, is_submission
+from policyd.limiter import charge_of, limits_of
 from policyd.request import Request
 from policyd.rules import recipients, size, suspended
 from store.window import Charge
@@ -14,9 +14,21 @@ RULES = (suspended.check, size.check, recipients.check)
 
 def decide(request: Request, facts: Facts, now: float) -> Answer | Charge:
     """Return the answer, or the charge whose verdict will be the answer."""
-    scene = scene_of(request, facts, now)
+    who = (request.client_address, request.sasl_username, request.context, int(now))
+    standing = facts.standings.get(who) or facts.remember(who, _standing(request, facts, now))
+    scene = Scene(request, facts, now, *standing)
     for rule in RULES:
         answer = rule(scene)
         if answer is not None:
             return answer
     return charge_of(scene) or (_PASS_OURS if scene.submission else _PASS)
+
+
+def _standing(request: Request, facts: Facts, now: float) -> Standing:
+    """Find out who asks."""
+    user, client = request.sasl_username, request.client_address
+    submission = is_submission(request, facts.campus)
+    sender = facts.directory.person(user) if user else None
+    exempt = facts.directory.whitelisted(client, now) is not None
+    limits = limits_of(request, facts, sender, exempt=exempt, now=now) if submission else ()
+    return Standing(submission, sender, limits)

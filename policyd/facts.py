@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -11,15 +10,15 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from config.settings import Settings
 from policyd.request import Request
-from store import subjects
 from store.directory import Directory, Person
+from store.window import Limit
 
-# Distinct clients of a campus in a day; an entry is some 200 bytes.
-REMEMBERED_CLIENTS = 1 << 16
+# Clients of a few seconds.
+REMEMBERED_STANDINGS = 1 << 12
 
 
 class Answer(NamedTuple):
@@ -30,6 +29,18 @@ class Answer(NamedTuple):
     ours: bool = False  # a question about what somebody of ours sends, and nothing against it
 
 
+class Standing(NamedTuple):
+    """Who asks, and within which limits: the same for all questions of a second."""
+
+    submission: bool  # somebody of ours sends; else mail arrives from the world
+    sender: Person | None  # who signed in, if an account of ours
+    limits: tuple[Limit, ...]  # what sending is charged to
+
+
+# Client address, login, policy_context, second.
+Who: TypeAlias = tuple[str, str, str, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Everything a decision rests on besides the request and the time."""
@@ -38,10 +49,20 @@ class Facts:
     directory: Directory
     zone: tzinfo | None = None  # of the times in replies; None: the machine's
     campus: tuple[IPv4Network | IPv6Network, ...] = field(init=False)
+    # A busy client asks hundreds of times a second, and finding out who it is takes
+    # longer than all rules together.
+    standings: dict[Who, Standing] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         networks = tuple(ip_network(each) for each in self.settings.site.campus_networks)
         object.__setattr__(self, "campus", networks)
+
+    def remember(self, who: Who, standing: Standing) -> Standing:
+        """Keep *standing* in `standings` for the rest of its second."""
+        if len(self.standings) >= REMEMBERED_STANDINGS:
+            self.standings.clear()
+        self.standings[who] = standing
+        return standing
 
 
 class Scene(NamedTuple):
@@ -50,39 +71,23 @@ class Scene(NamedTuple):
     request: Request
     facts: Facts
     now: float
-    submission: bool  # somebody of ours sends; else mail arrives from the world
-    sender: Person | None  # who signed in, if an account of ours
+    submission: bool
+    sender: Person | None
+    limits: tuple[Limit, ...]
 
 
-def scene_of(request: Request, facts: Facts, now: float) -> Scene:
-    """Look up who is asking."""
-    user = request.sasl_username
-    sender = facts.directory.person(user) if user else None
-    return Scene(request, facts, now, _submission(request, facts), sender)
-
-
-def _submission(request: Request, facts: Facts) -> bool:
+def is_submission(request: Request, campus: tuple[IPv4Network | IPv6Network, ...]) -> bool:
     """Return whose rules hold: the site says it by ``policy_context``, or who asks tells it."""
     if request.context == "submission":
         return True
     if request.context == "inbound":
         return False
-    return bool(request.sasl_username) or _on_campus(request.client_address, facts.campus)
+    return bool(request.sasl_username) or _on_campus(request.client_address, campus)
 
 
-@lru_cache(maxsize=REMEMBERED_CLIENTS)
 def _on_campus(address: str, campus: tuple[IPv4Network | IPv6Network, ...]) -> bool:
     client = _client(address)
     return client is not None and any(client in network for network in campus)
-
-
-@lru_cache(maxsize=REMEMBERED_CLIENTS)
-def client_subject(address: str, ipv6_prefix: int) -> str | None:
-    """Return the limiter's name of a client; ``None`` for what has no address."""
-    try:
-        return subjects.client(address, ipv6_prefix=ipv6_prefix)
-    except ValueError:
-        return None
 
 
 def _client(address: str) -> IPv4Address | IPv6Address | None:

@@ -8,10 +8,12 @@ business of `store.usage`; how they are judged, of `store.window`.
 
 from hashlib import blake2b
 
-from policyd.facts import Scene, client_subject
+from config.settings import Settings
+from config.units import Rate
+from policyd.facts import Facts, Scene
 from policyd.request import Request
 from store import subjects
-from store.directory import generous
+from store.directory import Person, generous
 from store.names import canonical
 from store.window import Charge, Limit
 
@@ -22,15 +24,12 @@ MAX_SUBJECT = 160
 def charge_of(scene: Scene) -> Charge | None:
     """Return what the request is charged, ``None`` when no sending limit concerns it."""
     request = scene.request
-    if not scene.submission or request.state != scene.facts.settings.limits.charge_at:
+    if not scene.limits or request.state != scene.facts.settings.limits.charge_at:
         return None
     amount = 1 if request.state == "RCPT" else request.recipient_count
     if not amount or _is_bounce(request, amount):
         return None
-    limits = (*_client_limits(scene), *_account_limits(scene))
-    if not limits:
-        return None
-    return Charge(message_id(request), amount, limits)
+    return Charge(message_id(request), amount, scene.limits)
 
 
 def _is_bounce(request: Request, amount: int) -> bool:
@@ -42,36 +41,43 @@ def _is_bounce(request: Request, amount: int) -> bool:
     return not request.sender and not request.sasl_username and amount == 1
 
 
-def _client_limits(scene: Scene) -> tuple[Limit, ...]:
-    settings = scene.facts.settings
-    address = scene.request.client_address
-    subject = client_subject(address, settings.limits.ipv6_prefix)
-    if subject is None or not settings.limits.client or _lifted("client", scene):
-        return ()
-    return tuple([Limit(subject, rate.window, rate.limit) for rate in settings.limits.client])
+def limits_of(
+    request: Request, facts: Facts, sender: Person | None, *, exempt: bool, now: float
+) -> tuple[Limit, ...]:
+    """Return the limits of who asks; an *exempt* client is freed of what the site says."""
+    settings = facts.settings
+    freed = settings.whitelist.lifts if exempt else ()
+    limits: list[Limit] = []
+    if "client" not in freed:
+        limits += _client_limits(request.client_address, settings)
+    if request.sasl_username and "account" not in freed:
+        limits += _account_limits(request.sasl_username, sender, settings, now)
+    return tuple(limits)
 
 
-def _account_limits(scene: Scene) -> tuple[Limit, ...]:
-    user = scene.request.sasl_username
-    if not user or _lifted("account", scene):
-        return ()
-    settings = scene.facts.settings
-    if scene.sender is not None:
-        name, rates = scene.sender.name, scene.sender.send(scene.now)
+def _client_limits(address: str, settings: Settings) -> list[Limit]:
+    try:
+        subject = subjects.client(address, ipv6_prefix=settings.limits.ipv6_prefix)
+    except ValueError:
+        return []  # "unknown", or empty
+    return _limits(subject, settings.limits.client)
+
+
+def _account_limits(
+    user: str, sender: Person | None, settings: Settings, now: float
+) -> list[Limit]:
+    if sender is not None:
+        name, rates = sender.name, sender.send(now)
     else:
         # Signed in, but not (yet) in our copy: never refuse on ignorance, still count.
         name, rates = canonical(user, settings.site.domains), generous(settings).send
     if not name.isascii():
         name = name.encode("utf-8", "backslashreplace").decode()
-    subject = subjects.account(name)[:MAX_SUBJECT]
-    return tuple([Limit(subject, rate.window, rate.limit) for rate in rates])
+    return _limits(subjects.account(name)[:MAX_SUBJECT], rates)
 
 
-def _lifted(kind: str, scene: Scene) -> bool:
-    facts = scene.facts
-    if kind not in facts.settings.whitelist.lifts:
-        return False
-    return facts.directory.whitelisted(scene.request.client_address, scene.now) is not None
+def _limits(subject: str, rates: tuple[Rate, ...]) -> list[Limit]:
+    return [Limit(subject, rate.window, rate.limit) for rate in rates]
 
 
 def message_id(request: Request) -> int | None:

@@ -170,6 +170,20 @@ class Answer(Base):
     action: Mapped[str] = mapped_column(String(1024))
 
 
+class Batch(Base):
+    """What `Answer` is elsewhere, on SQLite: the messages of one transaction in one row.
+
+    A row for each message would touch a page of its own in every commit: four times
+    the work. Here rows are only appended; processes keep the last minutes in memory.
+    """
+
+    __tablename__ = "batch"
+    id: Mapped[Key]
+    at: Mapped[Seconds]
+    messages: Mapped[bytes] = mapped_column(LargeBinary)  # 8 bytes each, big-endian
+    refused: Mapped[str] = mapped_column(Text)  # JSON: message → what it was told
+
+
 class Guess(Base):
     """Failed logins of one subject, as the time when none of them counts any more."""
 

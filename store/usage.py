@@ -77,8 +77,7 @@ class Usage(ABC, Generic[Tx]):
         windows = self._lock(tx, keys_of(batch), now)
         verdicts = settle_all(batch, windows, told=told, now=now, word=word)
         self._save(tx, windows)
-        if refused := refusals(batch, verdicts):
-            self._reword(tx, refused)
+        self._note(tx, [each for each in ids if each not in told], refusals(batch, verdicts))
         return verdicts
 
     def _restore(self, tx: Tx, entries: Sequence[Counted]) -> None:
@@ -93,8 +92,8 @@ class Usage(ABC, Generic[Tx]):
                 windows[limit.subject, limit.span].add_at(at + self.offset, charge.amount)
         self._save(tx, windows)
         # So that trying this again counts nothing twice.
-        if passed := [(each, "") for each, action in told.items() if action]:
-            self._reword(tx, passed)
+        passed = [(each, "") for each, action in told.items() if action]
+        self._note(tx, [each for each in ids if each not in told], passed)
 
     def _saw(self, windows: Mapping[Key, Window], now: float) -> None:
         """Remember the *windows* of a committed transaction."""
@@ -113,7 +112,7 @@ class Usage(ABC, Generic[Tx]):
 
     @abstractmethod
     def _claim(self, tx: Tx, ids: Sequence[int], at: int) -> dict[int, str]:
-        """Take *ids*; return what those that were taken before have been told."""
+        """Make *ids* ours; return what those that came before have been told."""
 
     @abstractmethod
     def _lock(self, tx: Tx, keys: Sequence[Key], now: float) -> dict[Key, Window]:
@@ -124,8 +123,8 @@ class Usage(ABC, Generic[Tx]):
         """Write locked *windows*."""
 
     @abstractmethod
-    def _reword(self, tx: Tx, said: Sequence[tuple[int, str]]) -> None:
-        """Keep for a repeat what ids were told."""
+    def _note(self, tx: Tx, fresh: Sequence[int], said: Sequence[tuple[int, str]]) -> None:
+        """Keep for a repeat that *fresh* ids may pass, except what some were *said*."""
 
     @abstractmethod
     def _forget(self, tx: Tx, now: int) -> int:

@@ -127,8 +127,10 @@ class MariaUsage(Usage[Connection]):
                 [(*key, w.slot, w.used, w.past, w.refused, w.until) for key, w in windows.items()],
             )
 
-    def _reword(self, tx: Connection, said: Sequence[tuple[int, str]]) -> None:
-        tx.exec_driver_sql(_REWORD, [(action, each) for each, action in said])
+    def _note(self, tx: Connection, fresh: Sequence[int], said: Sequence[tuple[int, str]]) -> None:
+        del fresh  # claimed, and so noted
+        if said:
+            tx.exec_driver_sql(_REWORD, [(action, each) for each, action in said])
 
     def _forget(self, tx: Connection, now: int) -> int:
         gone = tx.exec_driver_sql(_FORGET_ANSWERS, (now - ANSWER_SECONDS, FORGET_ROWS)).rowcount

@@ -158,8 +158,7 @@ class PostgresUsage(Usage[Connection]):
         told = _told(tx, set(ids).difference(claimed)) if len(claimed) < len(ids) else {}
         verdicts = settle_all(batch, windows, told=told, now=now, word=word)
         _correct(tx, rows, windows)
-        if refused := refusals(batch, verdicts):
-            self._reword(tx, refused)
+        self._note(tx, ids, refusals(batch, verdicts))
         self._locked, self._at = windows, now
         return verdicts
 
@@ -193,8 +192,10 @@ class PostgresUsage(Usage[Connection]):
             ]
             tx.exec_driver_sql(_SAVE, _transposed(columns))
 
-    def _reword(self, tx: Connection, said: Sequence[tuple[int, str]]) -> None:
-        tx.exec_driver_sql(_REWORD, _transposed(said))
+    def _note(self, tx: Connection, fresh: Sequence[int], said: Sequence[tuple[int, str]]) -> None:
+        del fresh  # claimed, and so noted
+        if said:
+            tx.exec_driver_sql(_REWORD, _transposed(said))
 
     def _forget(self, tx: Connection, now: int) -> int:
         gone = tx.exec_driver_sql(_FORGET_ANSWERS, (now - ANSWER_SECONDS, FORGET_ROWS)).rowcount
