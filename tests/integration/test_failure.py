@@ -116,7 +116,6 @@ def test_while_the_store_is_locked_mail_waits_and_people_sign_in(
     assert burst(stack, people.staff, 1, computer=computer).accepted
 
 
-@pytest.mark.xfail(reason="policyd has no local counters yet (limits.on_store_loss)", strict=True)
 def test_a_locked_store_stops_no_mail_and_frees_no_sender(stack: Stack) -> None:
     person, computer = stack.add_account("staff"), stack.computer()
     stack.settle()

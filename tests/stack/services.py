@@ -32,6 +32,9 @@ class Services:
         # As in gatepost.tmpfiles.conf: what is made here belongs to the group.
         os.chown(folder, -1, pwd.getpwnam("dovecot").pw_gid)
         folder.chmod(0o2770)
+        database = folder / "gatepost.db"
+        database.touch()
+        database.chmod(0o660)
         _write_private(folder / "secret.key", secrets.token_hex(32))
         self._table = tables.merged(sample(layout), overrides)
         self._write()
