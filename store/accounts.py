@@ -98,7 +98,7 @@ def add_in(
         password=new.password,
         initial=new.initial,
         identity=new.identity,
-        second_mailbox=_second_mailbox(settings, new.second_mailbox),
+        second_mailbox=second_mailbox(settings, new.second_mailbox),
         created_at=at,
         rev=rev,
     )
@@ -253,7 +253,8 @@ def _is_taken(session: Session, name: str) -> bool:
     return bool(session.scalar(held)) or bool(session.scalar(alias))
 
 
-def _second_mailbox(settings: Settings, address: str | None) -> str | None:
+def second_mailbox(settings: Settings, address: str | None) -> str | None:
+    """Return *address* as it is kept; raise `Refused` for one of ours and for nonsense."""
     if not address:
         return None
     text = address.strip()
@@ -297,7 +298,7 @@ def _checked(
             raise Refused(f"{name} is taken already, by an account or an alias")
         return name
     elif field == "second_mailbox":
-        return _second_mailbox(settings, None if value is None else str(value))
+        return second_mailbox(settings, None if value is None else str(value))
     elif field == "send" and value is not None:
         try:
             return " ".join(str(Rate.parse(part)) for part in str(value).split())

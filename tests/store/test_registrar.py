@@ -1,0 +1,182 @@
+"""Imports and exports of whole files, on every database."""
+
+import time
+
+import pytest
+
+from config.settings import Settings
+from store import accounts, passwords, registrar
+from store.accounts import New
+from store.audit import entries
+from store.credentials import credentials
+from store.directory import Directory
+from store.engine import Store
+from store.errors import NotFound, Refused
+from store.registrar import Plan
+from store.registrar_export import csv_text, dovecot_text
+from store.registrar_lines import Line, Refusal, csv_lines, dovecot_lines
+from tests.conftest import CHANGE
+
+KEY = bytes(32)
+HASH = "{SSHA512}" + "A" * 88
+
+
+def carried(store: Store, todo: Plan, *, keep_going: bool = False) -> registrar.Done:
+    return registrar.carry_out(store, todo, change=CHANGE, key=KEY, keep_going=keep_going)
+
+
+def test_a_file_makes_accounts_with_all_that_it_says(store: Store, settings: Settings) -> None:
+    todo = registrar.plan(
+        store,
+        settings,
+        [
+            Line(
+                2,
+                "S1234567",
+                "student",
+                "resumption",
+                "x@example.org",
+                ("Jane.Doe", "jane@partner.example"),
+                identity="ab 123",
+            ),
+            Line(3, "prof", password=HASH),
+        ],
+        role="staff",
+    )
+    assert (len(todo.new), todo.refused, todo.needs_key) == (2, [], True)
+    assert carried(store, todo) == registrar.Done(added=2, changed=0)
+    made = accounts.get(store, settings, "jane.doe@mail.example.edu")
+    assert (made.name, made.role, made.condition) == ("s1234567", "student", "resumption")
+    assert made.initial
+    assert made.has_identity
+    assert made.second_mailbox == "x@example.org"
+    assert made.aliases == ("jane.doe", "jane@partner.example")
+    found = credentials(store, settings, "s1234567")
+    assert found
+    assert passwords.verify("AB123", found.password or "")
+    other = credentials(store, settings, "prof")
+    assert other
+    assert (other.role, other.password, other.initial) == ("staff", HASH, False)
+    assert [e.action for e in entries(store, subject="prof")] == ["account.import"]
+
+
+def test_the_services_learn_of_imported_accounts(store: Store, settings: Settings) -> None:
+    directory = Directory(store, settings)
+    directory.refresh()
+    carried(store, registrar.plan(store, settings, [Line(2, "alice", "staff")]))
+    assert directory.refresh()
+    assert directory.person("alice@mail.example.edu")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (Line(2, "alice"), "no role"),
+        (Line(2, "alice", "king"), "no role 'king'"),
+        (Line(2, "al/ice", "staff"), "cannot be an account name"),
+        (Line(2, "", "staff"), "cannot be an account name"),
+        (Line(2, "old", "staff"), "taken already"),
+        (Line(2, "alias", "staff"), "taken already"),
+        (Line(2, "alice", "staff", aliases=("old",)), "taken already"),
+        (Line(2, "alice", "staff", aliases=("a b/c",)), "cannot be"),
+        (Line(2, "alice", "staff", second_mailbox="x@mail.example.edu"), "one of our own"),
+        (Line(2, "alice", "staff", identity="??"), "identity number"),
+        (Refusal(2, "alice", "not CSV"), "not CSV"),
+    ],
+)
+def test_a_line_is_refused_with_its_reason_and_nothing_is_changed(
+    store: Store, settings: Settings, line: Line | Refusal, reason: str
+) -> None:
+    accounts.add(store, settings, New("old", "staff", aliases=("alias",)), change=CHANGE)
+    todo = registrar.plan(store, settings, [line, Line(3, "bob", "staff")])
+    (refused,) = todo.refused
+    assert refused.number == 2
+    assert reason in refused.reason
+    with pytest.raises(Refused, match="1 lines are refused"):
+        carried(store, todo)
+    with pytest.raises(NotFound):
+        accounts.get(store, settings, "bob")
+    carried(store, todo, keep_going=True)
+    assert accounts.get(store, settings, "bob").role == "staff"
+
+
+def test_two_lines_cannot_take_one_name(store: Store, settings: Settings) -> None:
+    lines = [Line(2, "alice", "staff", aliases=("a.b",)), Line(3, "Alice", "staff")]
+    todo = registrar.plan(store, settings, [*lines, Line(4, "a.b", "staff")])
+    assert [each.number for each in todo.refused] == [3, 4]
+
+
+def test_a_name_taken_meanwhile_changes_nothing_of_the_file(
+    store: Store, settings: Settings
+) -> None:
+    todo = registrar.plan(store, settings, [Line(2, "alice", "staff"), Line(3, "bob", "staff")])
+    accounts.add(store, settings, New("bob", "staff"), change=CHANGE)
+    with pytest.raises(Refused):
+        carried(store, todo)
+    with pytest.raises(NotFound):
+        accounts.get(store, settings, "alice")
+
+
+def test_a_refresh_brings_role_condition_and_second_mailbox_up_to_date_and_nothing_else(
+    store: Store, settings: Settings
+) -> None:
+    for name in ("alice", "bob"):
+        new = New(name, "student", password=HASH, aliases=(f"{name}.x",))
+        accounts.add(store, settings, new, change=CHANGE)
+    lines = [
+        Line(2, "alice", "student", "leave", "x@example.org", ("y",), password="{PLAIN}x"),
+        Line(3, "bob", "student"),
+        Line(4, "carol", "student"),
+    ]
+    todo = registrar.plan(store, settings, lines, refresh=True)
+    assert (len(todo.new), len(todo.changed), todo.unchanged) == (1, 1, 1)
+    assert carried(store, todo) == registrar.Done(added=1, changed=1)
+    alice = accounts.get(store, settings, "alice")
+    assert (alice.condition, alice.second_mailbox, alice.aliases) == (
+        "leave",
+        "x@example.org",
+        ("alice.x",),
+    )
+    found = credentials(store, settings, "alice")
+    assert found
+    assert found.password == HASH
+
+
+def test_identity_numbers_are_not_kept_without_the_key(store: Store, settings: Settings) -> None:
+    todo = registrar.plan(store, settings, [Line(2, "alice", "staff", identity="AB1")])
+    with pytest.raises(ValueError, match="key"):
+        registrar.carry_out(store, todo, change=CHANGE)
+
+
+def test_an_export_reads_back_as_it_was(store: Store, settings: Settings) -> None:
+    new = New("alice", "staff", "leave", HASH, second_mailbox="x@example.org", aliases=("a.b", "c"))
+    accounts.add(store, settings, new, change=CHANGE)
+    accounts.add(store, settings, New("bob", "student"), change=CHANGE)
+    assert list(csv_lines(csv_text(store, with_hashes=True))) == [
+        Line(2, "alice", "staff", "leave", "x@example.org", ("a.b", "c"), password=HASH),
+        Line(3, "bob", "student", "normal"),
+    ]
+    assert HASH not in "".join(csv_text(store))
+
+
+def test_an_export_for_dovecot_has_homes_and_quotas(store: Store, settings: Settings) -> None:
+    accounts.add(store, settings, New("alice", "alumni", password=HASH), change=CHANGE)
+    accounts.add(store, settings, New("bob", "alumni"), change=CHANGE)
+    text = list(dovecot_text(store, settings, now=1))
+    assert text[0] == (
+        f"alice:{HASH}:5000:5000::/var/vmail/alice::userdb_quota_rule=*:bytes={50 << 20}\n"
+    )
+    assert next(iter(dovecot_lines(text))) == Line(1, "alice", password=HASH)
+    assert ":{CRYPT}!:" in text[1]
+
+
+def test_five_thousand_accounts_take_seconds(store: Store, settings: Settings) -> None:
+    lines = (Line(n, f"s{n:07}", "student", aliases=(f"a{n}",), password=HASH) for n in range(5000))
+    began = time.monotonic()
+    told: list[int] = []
+    todo = registrar.plan(store, settings, lines)
+    registrar.carry_out(store, todo, change=CHANGE, progress=told.append)
+    # 50,000 within a minute (issue 5), with room for a machine that does other things.
+    assert time.monotonic() - began < 20
+    assert sum(told) == 5000
+    assert len(accounts.listed(store)) == 5000

@@ -1,0 +1,140 @@
+"""The registrar's files, read line by line."""
+
+import contextlib
+import io
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from store.registrar_lines import (
+    HeaderError,
+    Line,
+    Refusal,
+    csv_lines,
+    dovecot_lines,
+    passwd_lines,
+    shadow_hashes,
+)
+
+SHA = "{SSHA512}AAAA"
+
+
+def read(text: str) -> list[Line | Refusal]:
+    return list(csv_lines(io.StringIO(text, newline="")))
+
+
+def reasons(found: Iterable[Line | Refusal]) -> list[str]:
+    return [each.reason for each in found if isinstance(each, Refusal)]
+
+
+def test_a_csv_line_says_what_its_columns_say() -> None:
+    text = (
+        "role,name,condition,second_mailbox,aliases,identity,password_hash\r\n"
+        'student, s1234567 ,resumption,x@example.org,"a.b c",AB 123,\r\n'
+        "\r\n"
+        "staff,prof,,,,,{SSHA512}AAAA\r\n"
+    )
+    assert read(text) == [
+        Line(
+            2,
+            "s1234567",
+            "student",
+            "resumption",
+            "x@example.org",
+            ("a.b", "c"),
+            identity="AB 123",
+        ),
+        Line(4, "prof", "staff", password=SHA),
+    ]
+
+
+def test_columns_may_be_few_and_in_capitals_after_a_byte_order_mark() -> None:
+    assert read("\ufeffNAME\nalice\n") == [Line(2, "alice")]
+
+
+@pytest.mark.parametrize(
+    "header", ["", "role\n", "name,nonsense\n", "name,name\n", "alice,staff\n", 'name,"ro\nle\n']
+)
+def test_a_header_that_names_no_columns_stops_the_file(header: str) -> None:
+    with pytest.raises(HeaderError, match="line 1"):
+        read(header + "x,y\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("alice", "1 fields where the header has 3"),
+        ("alice,1,2,3", "4 fields"),
+        ("alice,,{OTP}x", "password hash"),
+        ("alice,,secret", "password hash"),
+        ("alice,AB123,{SSHA512}AAAA", "exclude"),
+        ('alice,"x"y,', "not CSV"),
+    ],
+)
+def test_a_line_that_cannot_be_read_stops_nobody_else(line: str, reason: str) -> None:
+    found = read(f"name,identity,password_hash\n{line}\nbob,,\n")
+    assert reason in reasons(found)[0]
+    assert found[-1] == Line(3, "bob")
+
+
+def test_passwd_brings_people_with_the_hashes_of_shadow() -> None:
+    passwd = [
+        "# a comment\n",
+        "root:x:0:0:root:/root:/bin/bash\n",
+        "alice:x:1000:1000:Alice:/home/alice:/bin/bash\n",
+        "bob:$6$salt$abc:1001:1001::/home/bob:/bin/sh\n",
+        "carol:x:1002:1002::/home/carol:/bin/sh\n",
+        "dave:x:1003:1003::/home/dave:/bin/sh\n",
+        "nobody:x:65534:65534::/:/bin/false\n",
+        "broken:x:1\n",
+    ]
+    shadow = shadow_hashes(["alice:$y$j9T$a$b:1:0:9:7:::\n", "carol:!$6$x$y:1::::::\n", "odd\n"])
+    found = list(passwd_lines(passwd, shadow))
+    assert [each for each in found if isinstance(each, Line)] == [
+        Line(3, "alice", password="{CRYPT}$y$j9T$a$b"),
+        Line(4, "bob", password="{CRYPT}$6$salt$abc"),
+        Line(5, "carol"),  # locked: no password
+        Line(6, "dave"),  # not in shadow
+    ]
+    assert reasons(found) == [
+        "user id 0 is no person's",
+        "user id 65534 is no person's",
+        "not a line of passwd(5)",
+    ]
+
+
+def test_a_dovecot_passwd_file_brings_names_and_hashes() -> None:
+    found = list(
+        dovecot_lines(
+            [
+                "alice@mail.example.edu:{SSHA512}AAAA:5000:5000::/var/vmail/alice::x=y\n",
+                "bob:$6$salt$abc\n",
+                "carol:\n",
+                "dave\n",
+                "erin:{OTP}x\n",
+            ]
+        )
+    )
+    assert found[:3] == [
+        Line(1, "alice@mail.example.edu", password=SHA),
+        Line(2, "bob", password="{CRYPT}$6$salt$abc"),
+        Line(3, "carol"),
+    ]
+    assert len(reasons(found)) == 2
+
+
+def test_no_secret_of_a_line_is_ever_shown() -> None:
+    shown = repr(Line(1, "alice", identity="canary", password="canary"))
+    assert "canary" not in shown
+
+
+@given(st.text(max_size=300))
+def test_hostile_text_only_ever_raises_header_error(text: str) -> None:
+    with contextlib.suppress(HeaderError):
+        read("name,role\n" + text)
+        read(text)
+    lines = text.splitlines(keepends=True)
+    assert all(isinstance(each, Line | Refusal) for each in passwd_lines(lines))
+    assert all(isinstance(each, Line | Refusal) for each in dovecot_lines(lines))
