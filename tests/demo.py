@@ -8,6 +8,7 @@ import argparse
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from types import FrameType
 
 from rich.console import Console
@@ -31,10 +32,11 @@ def main() -> int:
     """Run the tour; return the exit code."""
     parser = argparse.ArgumentParser(prog="./dev demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave the server running at the end")
+    parser.add_argument("--no-tour", action="store_true", help="only the server, with --keep")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        return _demo(keep=options.keep)
+        return _demo(STEPS[: 0 if options.no_tour else None], keep=options.keep)
     except KeyboardInterrupt:
         return _INTERRUPTED
     except (Missing, PermissionError) as error:
@@ -42,7 +44,7 @@ def main() -> int:
         return 1
 
 
-def _demo(*, keep: bool) -> int:
+def _demo(steps: Sequence[tuple[str, Step]], *, keep: bool) -> int:
     began = time.monotonic()
     console.print("[bold]gatepost demo[/]: Postfix, Dovecot, spamd and gatepost on loopback …")
     with Stack() as stack:
@@ -54,9 +56,10 @@ def _demo(*, keep: bool) -> int:
             alumni=stack.add_account("alumni", "carol"),
             computer=stack.computer(),
         )
-        results = [_take(number, *step, tour) for number, step in enumerate(STEPS, 1)]
+        results = [take(number, *step, tour) for number, step in enumerate(steps, 1)]
         wrong = sum(not outcome.right for _, outcome, _ in results)
-        _summary(results, time.monotonic() - began)
+        if results:
+            _summary(results, time.monotonic() - began)
         if wrong:
             console.print(stack.logs(), markup=False)
         if keep:
@@ -64,7 +67,8 @@ def _demo(*, keep: bool) -> int:
     return 1 if wrong else 0
 
 
-def _take(number: int, title: str, step: Step, tour: Tour) -> Result:
+def take(number: int, title: str, step: Step, tour: Tour) -> Result:
+    """Do one step and print its line."""
     began = time.monotonic()
     try:
         outcome = step(tour)

@@ -1,10 +1,60 @@
-"""What the demo prints for a kept stack works when pasted."""
+"""The demo goes as promised, says so by its exit code, and what it prints works when pasted."""
 
+import re
+import signal
 import subprocess
+import sys
+from pathlib import Path
 
+import pytest
+
+from tests.demo import take
 from tests.demo_keep import hints
+from tests.demo_tour import STEPS, Outcome, Tour
 from tests.integration.conftest import People
 from tests.stack.stack import Stack
+
+ROOT = Path(__file__).parents[2]
+DEMO = [sys.executable, "-m", "tests.demo"]
+SECONDS = 200  # half a minute alone on the machine
+
+
+def tour(stack: Stack, people: People) -> Tour:
+    """Return a tour with the shared people."""
+    return Tour(stack, people.staff, people.student, people.alumni, stack.computer())
+
+
+@pytest.mark.timeout(SECONDS + 60)
+def test_the_demo_goes_as_promised() -> None:
+    done = subprocess.run(
+        DEMO, check=False, capture_output=True, text=True, timeout=SECONDS, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("✓") == len(STEPS)
+
+
+def test_a_step_that_breaks_is_told_and_counted(stack: Stack, people: People) -> None:
+    def broken(_tour: Tour) -> Outcome:
+        raise TimeoutError("the mail did not come")
+
+    _title, outcome, _seconds = take(1, "a step", broken, tour(stack, people))
+    assert not outcome.right
+    assert outcome.said == "TimeoutError: the mail did not come"
+
+
+def test_a_kept_demo_ends_with_a_signal_and_leaves_nothing() -> None:
+    with subprocess.Popen(
+        [*DEMO, "--keep", "--no-tour"], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as demo:
+        assert demo.stdout
+        said = ""
+        while "tail -F" not in said:
+            said += demo.stdout.readline()
+        demo.send_signal(signal.SIGTERM)
+        assert demo.wait(SECONDS) == 128 + signal.SIGTERM
+    found = re.search(r"/var/tmp/gatepost-stack-\w+", said)
+    assert found
+    assert not Path(found[0]).exists()
 
 
 def test_the_printed_commands_work_as_printed(stack: Stack, people: People) -> None:
