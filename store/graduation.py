@@ -1,0 +1,265 @@
+"""Graduates become alumni: role, quota and limits in one step, one or a whole cohort (R7).
+
+Who holds more than the new quota keeps the old one until a date (a mailbox override
+with an end): after it no new mail is taken, and nothing stored is ever deleted. Each
+gets a notice. What an account was before is kept, so a graduation can be undone.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from config.settings import Settings
+from config.units import format_size
+from store.accounts import check_role, row_of
+from store.audit import Change, record
+from store.directory import effective, generous
+from store.engine import Store
+from store.errors import NotFound, Refused
+from store.models import Account, Graduation, Notice
+from store.names import canonical
+from store.revision import advance
+
+ROLE = "alumni"
+GRACE_SECONDS = 90 * 86400  # a summer to tidy up in
+
+NAMED_AT_ONCE = 500  # bound parameters of one statement stay below every database's limit
+
+T = TypeVar("T")
+Usage = Callable[[str], int | None]  # bytes in the mailbox of a name; None: cannot be told
+
+
+@dataclass(frozen=True, slots=True)
+class Graduate:
+    """One account, and what graduating means for it."""
+
+    account: int
+    name: str
+    role: str  # before
+    old_quota: int
+    new_quota: int
+    used: int | None
+    keeps_until: int | None  # the old quota stays until then
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the mailbox holds more than the new quota (0 is unlimited)."""
+        return bool(self.new_quota) and (self.used or 0) > self.new_quota
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What graduating would do."""
+
+    graduates: tuple[Graduate, ...]
+    already: tuple[str, ...]  # alumni before
+    refused: tuple[tuple[str, str], ...]  # name and reason
+
+    @property
+    def over(self) -> tuple[Graduate, ...]:
+        """Return who holds more than the new quota."""
+        return tuple(each for each in self.graduates if each.is_over)
+
+
+def cohort(store: Store, prefix: str, *, role: str = "student") -> list[str]:
+    """Return the names of *role* that start with *prefix*: student numbers of one year."""
+    query = (
+        select(Account.name)
+        .where(Account.removed_at.is_(None), Account.role == role)
+        .where(Account.name.startswith(prefix.casefold(), autoescape=True))
+        .order_by(Account.name)
+    )
+    with store.reading() as session:
+        return list(session.scalars(query))
+
+
+def plan(
+    store: Store,
+    settings: Settings,
+    names: Iterable[str],
+    *,
+    used: Usage,
+    grace: int = GRACE_SECONDS,
+    role: str = ROLE,
+    now: int | None = None,
+) -> Plan:
+    """Find out what graduating *names* means; nothing is written. Raises `Refused`."""
+    check_role(settings, role)
+    graduates, already, refused = [], [], []
+    wanted = list(dict.fromkeys(names))
+    with store.reading() as session:
+        at = store.now(session) if now is None else now
+        known = _by_name(session, settings, wanted)
+        for name in wanted:
+            try:
+                row = known.get(name) or row_of(session, settings, name)  # an alias
+            except NotFound as error:
+                refused.append((name, str(error)))
+                continue
+            if row.role == role:
+                already.append(row.name)
+            else:
+                graduates.append(
+                    _graduate(settings, row, role, used=used(row.name), grace=grace, now=at)
+                )
+    return Plan(tuple(graduates), tuple(already), tuple(refused))
+
+
+def carry_out(
+    store: Store,
+    settings: Settings,
+    todo: Plan,
+    *,
+    change: Change,
+    role: str = ROLE,
+    now: int | None = None,
+) -> int:
+    """Graduate everybody of *todo* in one transaction; return how many.
+
+    An account that changed its role since the plan is left as it is.
+    """
+    with store.changing() as session:
+        at = store.now(session) if now is None else now
+        rev = advance(session)
+        ids = [each.account for each in todo.graduates]
+        rows = {row.id: row for row in _held(session, Account.id, ids)}
+        done = 0
+        for each in todo.graduates:
+            row = rows.get(each.account)
+            if row is None or row.role != each.role:
+                continue
+            _change(session, row, each, role=role, at=at, rev=rev)
+            session.add(_notice(settings, each, at))
+            detail: dict[str, object] = {"from": each.role, "to": role, "until": each.keeps_until}
+            record(
+                session, change, at=at, action="account.graduate", subject=row.name, detail=detail
+            )
+            done += 1
+    return done
+
+
+def undo(
+    store: Store,
+    settings: Settings,
+    names: Iterable[str],
+    *,
+    change: Change,
+    now: int | None = None,
+) -> list[str]:
+    """Give *names* back the role and quota from before they graduated; return their names.
+
+    All or nothing; raises `Refused` for one that never graduated.
+    """
+    undone = []
+    with store.changing() as session:
+        at = store.now(session) if now is None else now
+        rev = advance(session)
+        for name in dict.fromkeys(names):
+            row = row_of(session, settings, name)
+            last = session.scalar(
+                select(Graduation)
+                .where(Graduation.account_id == row.id, Graduation.undone_at.is_(None))
+                .order_by(Graduation.id.desc())
+                .limit(1)
+            )
+            if last is None:
+                raise Refused(f"{row.name} has not graduated, so there is nothing to undo")
+            check_role(settings, last.role)
+            row.role, row.mailbox, row.mailbox_until = last.role, last.mailbox, last.mailbox_until
+            row.rev, last.undone_at = rev, at
+            # A notice that was not sent yet would now be wrong.
+            session.execute(
+                update(Notice)
+                .where(Notice.recipient == _address(settings, row.name))
+                .where(Notice.sent_at.is_(None), Notice.created_at == last.at)
+                .values(sent_at=at)
+            )
+            record(session, change, at=at, action="account.ungraduate", subject=row.name)
+            undone.append(row.name)
+    return undone
+
+
+def _graduate(
+    settings: Settings, row: Account, role: str, *, used: int | None, grace: int, now: int
+) -> Graduate:
+    before = settings.roles.get(row.role) or generous(settings)
+    old = effective(row.mailbox, row.mailbox_until, of_role=before.mailbox, now=now)
+    new = settings.roles[role].mailbox
+    # Who cannot be measured gets the grace as well: nobody loses mail to our ignorance.
+    needs_grace = bool(new) and (used is None or used > new)
+    return Graduate(
+        account=row.id,
+        name=row.name,
+        role=row.role,
+        old_quota=old,
+        new_quota=new,
+        used=used,
+        keeps_until=now + grace if needs_grace else None,
+    )
+
+
+def _by_name(session: Session, settings: Settings, names: Sequence[str]) -> dict[str, Account]:
+    """Return the accounts of those *names* that are no aliases, by name as given."""
+    plain = {name: canonical(name, settings.site.domains) for name in names}
+    rows = _held(session, Account.name, list(plain.values()))
+    found = {row.name: row for row in rows}
+    return {name: found[each] for name, each in plain.items() if each in found}
+
+
+def _held(session: Session, column: InstrumentedAttribute[T], values: Sequence[T]) -> list[Account]:
+    rows: list[Account] = []
+    for start in range(0, len(values), NAMED_AT_ONCE):
+        part = column.in_(values[start : start + NAMED_AT_ONCE])
+        rows += session.scalars(select(Account).where(Account.removed_at.is_(None), part))
+    return rows
+
+
+def _change(
+    session: Session, row: Account, each: Graduate, *, role: str, at: int, rev: int
+) -> None:
+    session.add(
+        Graduation(
+            account_id=row.id,
+            at=at,
+            role=row.role,
+            mailbox=row.mailbox,
+            mailbox_until=row.mailbox_until,
+        )
+    )
+    row.role, row.rev = role, rev
+    row.mailbox = each.old_quota if each.keeps_until is not None else None
+    row.mailbox_until = each.keeps_until
+
+
+def _address(settings: Settings, name: str) -> str:
+    return f"{name}@{settings.site.domains[0]}"
+
+
+def _notice(settings: Settings, each: Graduate, at: int) -> Notice:
+    text = (
+        "You have graduated, and your mail account stays yours as an alumni account.\n"
+        f"Its mailbox holds {_shown(each.new_quota)} (before: {_shown(each.old_quota)}).\n"
+    )
+    if each.keeps_until is not None:
+        day = datetime.fromtimestamp(each.keeps_until, UTC).strftime("%Y-%m-%d")
+        held = "" if each.used is None else f" You hold {_shown(each.used)} now."
+        text += (
+            f"\nUntil {day} the old size stays.{held} After that day a mailbox that holds more\n"
+            "takes no new mail until you delete some; nothing you have is deleted by us.\n"
+        )
+    if settings.site.help_url:
+        text += f"\n{settings.site.help_url}\n"
+    return Notice(
+        recipient=_address(settings, each.name),
+        subject="Your mail account after graduation",
+        text=text,
+        created_at=at,
+    )
+
+
+def _shown(size: int) -> str:
+    return format_size(size) if size else "any amount"
