@@ -95,9 +95,12 @@ class Postfix:
         for folder in ("conf", "spool", "data"):
             (layout.root / "postfix" / folder).mkdir(parents=True)
         shutil.chown(layout.root / "postfix/data", user="postfix")
-        extra = "".join(f"{name} = {value}\n" for name, value in overrides.items())
-        (self._conf / "main.cf").write_text(main_cf(layout) + extra)
+        (self._conf / "main.cf").write_text(main_cf(layout))
         (self._conf / "master.cf").write_text(master_cf(layout))
+        # In place: of a name that stands twice every daemon warns, also postlogd, through
+        # itself, and that hangs once ten warnings fill its socket.
+        for name, value in overrides.items():
+            self._run("postconf", "-c", str(self._conf), "-e", f"{name}={value}").check_returncode()
         self.process = Process(
             name="postfix",
             # In the foreground: no -w, which would detach.
