@@ -87,11 +87,15 @@ class Fields:
             text = value.rstrip(b"\r\n").decode("ascii", "surrogateescape")
             message.set_raw(key.decode("ascii"), text)
         encoding = _TOKEN.match(str(message.get("content-transfer-encoding", "")))
+        kind = message.get_content_type()
+        # Parameters are the dear part of it: read only those that matter, where they are.
+        is_multipart = kind.startswith("multipart/")
+        named = not is_multipart and any(b"name" in v.lower() for v in self._found.values())
         return Part(
-            type=message.get_content_type(),
+            type=kind,
             encoding=encoding[1].lower() if encoding else "",
-            boundary=_boundary(message),
-            name=_name(message),
+            boundary=_boundary(message) if is_multipart else None,
+            name=_name(message) if named else "",
             disposition=message.get_content_disposition() or "",
         )
 
