@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -16,6 +17,7 @@ from tests.integration.conftest import People
 from tests.integration.test_limits import burst
 from tests.stack import messages
 from tests.stack.clients import Login, LoginRefused
+from tests.stack.dovecot_release import release
 from tests.stack.process import Process
 from tests.stack.stack import Stack
 
@@ -32,8 +34,10 @@ def gone(process: Process) -> Iterator[None]:
         process.start()
 
 
-def dovecot_may_run_python() -> bool:
-    """Return whether Dovecot's user can enter the repository and its environment."""
+def checks_without_authd() -> bool:
+    """Return whether logins go on: checkpassword can, where Dovecot's user may run our Python."""
+    if release() != "2.3":
+        return False  # Lua asks authd or nobody
     probe = ["runuser", "-u", "dovecot", "--", sys.executable, "-I", "-c", "import dovecot_auth"]
     return subprocess.run(probe, check=False, capture_output=True, cwd="/").returncode == 0
 
@@ -75,23 +79,51 @@ def test_without_spamd_mail_arrives_unmarked_and_says_so(
 
 def test_without_authd_people_still_sign_in(stack: Stack, people: People) -> None:
     with gone(stack.services.processes["authd"]):
-        if dovecot_may_run_python():
+        if checks_without_authd():
             with stack.clients.imap(people.student.login) as mailbox:
                 assert mailbox.quota()[1] == 500 * 1024
         else:
-            # The repository lies where only its owner can enter.
+            # Never "wrong password".
             with pytest.raises(LoginRefused, match="UNAVAILABLE"):
                 stack.clients.imap(people.student.login)
 
 
 def test_without_authd_a_wrong_password_is_still_wrong(stack: Stack, people: People) -> None:
     wrong = Login(people.student.name, "wrong horse")
-    expected = "AUTHENTICATIONFAILED" if dovecot_may_run_python() else "UNAVAILABLE"
+    expected = "AUTHENTICATIONFAILED" if checks_without_authd() else "UNAVAILABLE"
     with (
         gone(stack.services.processes["authd"]),
         pytest.raises(LoginRefused, match=expected),
     ):
         stack.clients.imap(wrong)
+
+
+@contextmanager
+def hanging(process: Process) -> Iterator[None]:
+    """Stop a server in the middle of what it does, and let it go on at the end."""
+    process.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.signal(signal.SIGCONT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [
+        ("policyd", 21),  # timeout=10s, twice, a second apart
+        ("milter", 30),  # milter_command_timeout, Postfix's default
+    ],
+)
+def test_a_hanging_service_holds_a_client_for_seconds_not_minutes(
+    stack: Stack, people: People, name: str, seconds: int
+) -> None:
+    began = time.monotonic()
+    with hanging(stack.services.processes[name]):
+        answer = stack.clients.deliver(messages.plain("hello"), to=[people.student.address])
+    assert answer.code == 451
+    assert time.monotonic() - began < seconds + 3
 
 
 @contextmanager
