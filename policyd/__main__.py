@@ -8,6 +8,9 @@ from config.loader import ConfigError, find, load
 from policyd.workers import run
 
 EX_CONFIG = 78  # sysexits(3)
+# After each SQL statement the committer's thread waits for the interpreter; Python's
+# 5 ms would be longer than the whole transaction.
+SWITCH_SECONDS = 0.0005
 
 
 def main() -> int:
@@ -22,6 +25,7 @@ def main() -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201 - before there is a log
         return EX_CONFIG
+    sys.setswitchinterval(SWITCH_SECONDS)
     logs.setup("policyd", verbose=options.verbose)
     return run(path, settings)
 

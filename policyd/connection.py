@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from config.logs import fields
+from policyd.action import DUNNO
 from policyd.facts import Answer
 from policyd.protocol import Decoder, ProtocolError, encode
 from policyd.request import Request, parse
@@ -25,6 +26,7 @@ log = logging.getLogger("policyd")
 DEADLINE = 5.0
 # Postfix has one question in flight; more than this many is a peer that does not read.
 MAX_PIPELINED = 1000
+_PASS = encode(DUNNO)
 
 
 class Question:
@@ -49,7 +51,8 @@ class Question:
     def settled(self, verdict: Verdict) -> None:
         """Answer with *verdict*."""
         connection = self.connection
-        self.reply = encode(connection.service.said(self.request, verdict))
+        said = connection.service.said(self.request, verdict)
+        self.reply = _PASS if said == DUNNO else encode(said)
         connection.flush()
 
     def failed(self) -> None:
@@ -150,7 +153,7 @@ class Connection(asyncio.Protocol):
     def _ask(self, request: Request) -> None:
         found = self.service.decided(request)
         if isinstance(found, Answer):
-            reply = encode(found.action)
+            reply = encode(found.action) if found.cause else _PASS
             if not self._questions:
                 self._write(reply)
                 return

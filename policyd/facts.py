@@ -41,7 +41,7 @@ class Standing(NamedTuple):
 Who: TypeAlias = tuple[str, str, str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # hashed by identity
 class Facts:
     """Everything a decision rests on besides the request and the time."""
 

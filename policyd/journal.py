@@ -60,7 +60,10 @@ class Journal:
 def _who(request: Request) -> str:
     user = f" user={_quoted(request.sasl_username)}" if request.sasl_username else ""
     recipients = request.recipient_count or 1
+    name = request.name
+    if not (name.isalnum() and name.isascii()):  # a queue id is a word; an instance is not
+        name = _quoted(name)
     return (
-        f"{_quoted(request.name)} state={_quoted(request.state)}"
+        f"{name} state={_quoted(request.state)}"
         f" client={_quoted(request.client_address)}{user} recipients={recipients}"
     )

@@ -1,31 +1,37 @@
 """What Postfix asks: the attributes that some rule reads. Pure.
 
 Of about 30 attributes (29 in Postfix 3.7, more in each later version) the rules
-read ten. Only those are taken from the raw request, in the order in which
-Postfix sends them: a third of the time that splitting all lines takes. Names we
-do not know are thereby ignored, as SMTPD_POLICY_README asks.
+read ten. Postfix sends them in the same order in each request, so the lines where
+they stand are learned once, and only checked after: half of the time that reading
+all lines takes. Names we do not know are ignored, as SMTPD_POLICY_README asks.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 from policyd.protocol import ProtocolError
 
-_START = b"request=smtpd_access_policy\n"
+_START = "request=smtpd_access_policy"
 _NAMES = (
-    b"protocol_state",
-    b"client_address",
-    b"sender",
-    b"recipient",
-    b"recipient_count",
-    b"queue_id",
-    b"instance",
-    b"size",
-    b"sasl_username",
-    b"policy_context",
+    "protocol_state",
+    "client_address",
+    "sender",
+    "recipient",
+    "recipient_count",
+    "queue_id",
+    "instance",
+    "size",
+    "sasl_username",
+    "policy_context",
 )
-_MARKS = tuple((b"\n" + name + b"=", len(name) + 2) for name in _NAMES)
 # Sizes and counts of Postfix fit 63 bits: longer digits are an attack on int().
 _MAX_DIGITS = 18
+
+# Where each of `_NAMES` stands: the line, its beginning, the length of that.
+_Layout: TypeAlias = Sequence[tuple[int, str, int]]
+# By the number of lines: each version of Postfix has its own.
+_layouts: dict[int, _Layout] = {}
+MAX_LAYOUTS = 16
 
 
 class Request(NamedTuple):  # a tuple: made 30,000 times a second
@@ -56,21 +62,11 @@ def parse(raw: bytes) -> Request:
     """
     if b"\0" in raw:
         raise ProtocolError("request with a NUL byte")
-    text = raw + b"\n"
-    if not text.startswith(_START) and b"\n" + _START not in text:
-        raise ProtocolError("not a request=smtpd_access_policy")
-    values = []
-    end = 0
-    for mark, length in _MARKS:
-        start = text.find(mark, end)
-        if start < 0:
-            start = text.find(mark)  # another order than Postfix's
-            if start < 0:
-                values.append("")
-                continue
-        start += length
-        end = text.find(b"\n", start)
-        values.append(text[start:end].decode("utf-8", "surrogateescape"))
+    lines = raw.decode("utf-8", "surrogateescape").split("\n")
+    layout = _layouts.get(len(lines))
+    values = None if layout is None or lines[0] != _START else _quickly(lines, layout)
+    if values is None:
+        values = _slowly(lines)
     state, client, sender, recipient, count, queue_id, instance, size, user, context = values
     if not state:
         raise ProtocolError("request without a protocol_state")
@@ -86,6 +82,30 @@ def parse(raw: bytes) -> Request:
         user,
         context,
     )
+
+
+def _quickly(lines: Sequence[str], layout: _Layout) -> list[str] | None:
+    """Return the values at their places, ``None`` if one is not there."""
+    values = []
+    for place, begin, length in layout:
+        line = lines[place]
+        if not line.startswith(begin):
+            return None
+        values.append(line[length:])
+    return values
+
+
+def _slowly(lines: Sequence[str]) -> list[str]:
+    """Return the values wherever they stand, and learn that for next time."""
+    if _START not in lines:
+        raise ProtocolError(f"not a {_START}")
+    places: dict[str, int] = {}
+    for place, line in enumerate(lines):
+        places.setdefault(line.partition("=")[0], place)
+    # Only of requests that have all: where nothing stands, nothing can be checked.
+    if len(_layouts) < MAX_LAYOUTS and all(name in places for name in _NAMES):
+        _layouts[len(lines)] = [(places[name], f"{name}=", len(name) + 1) for name in _NAMES]
+    return [lines[places[name]].partition("=")[2] if name in places else "" for name in _NAMES]
 
 
 def _number(digits: str) -> int:

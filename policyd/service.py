@@ -22,6 +22,9 @@ log = logging.getLogger("policyd")
 MAX_CONNECTIONS: Final = 1000
 # How often deadlines are looked at: a late close comes at most this much later.
 SWEEP_SECONDS = 0.25
+# Texts of refusals, half a kilobyte each.
+REMEMBERED_WORDS = 4096
+_QUARTER = 900  # every midnight of the world is at a quarter of an hour (UTC)
 
 
 class Service:
@@ -42,6 +45,7 @@ class Service:
         self.journal = Journal(loop)
         self.tally = Tally()
         self._max_connections = max_connections
+        self._words: dict[tuple[object, ...], str] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._tell_at = loop.time() + TALLY_SECONDS
 
@@ -103,8 +107,17 @@ class Service:
         return self.facts.settings.limits.on_store_loss
 
     def _word(self, charge: Charge, verdict: Verdict, now: float) -> str:
+        """Return the text of a refusal. Called in the committer's thread."""
         facts = self.facts
-        return action.over_limit(charge, verdict, now, settings=facts.settings, zone=facts.zone)
+        # A client over its limit tries often, and is told the same until the hour strikes.
+        same = (verdict.limit, verdict.used, verdict.again, charge.amount, now // _QUARTER, facts)
+        text = self._words.get(same)
+        if text is None:
+            text = action.over_limit(charge, verdict, now, settings=facts.settings, zone=facts.zone)
+            if len(self._words) >= REMEMBERED_WORDS:
+                self._words.clear()
+            self._words[same] = text
+        return text
 
     def _sweep(self) -> None:
         now = self.loop.time()

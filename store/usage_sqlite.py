@@ -40,7 +40,12 @@ _INSERT = (
     " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _MOVE = "UPDATE usage SET slot = ?, used = ?, past = ?, refused = ?, until = ? WHERE rowid = ?"
-_COUNT = "UPDATE usage SET used = ?, refused = ? WHERE rowid = ?"
+# One statement for all rows: each one that sqlite3 runs lets go of the interpreter, and
+# getting it back from a busy event loop takes up to a switch interval.
+_COUNT = (
+    "UPDATE usage SET used = counted.value >> 31, refused = counted.value & 0x7fffffff"
+    " FROM json_each(?) AS counted WHERE usage.rowid = CAST(counted.key AS INTEGER)"
+)
 _EMPTY = "SELECT rowid, subject, span FROM usage WHERE until <= ? ORDER BY until LIMIT ?"
 _FORGET_WINDOW = "DELETE FROM usage WHERE rowid = ?"
 
@@ -146,13 +151,12 @@ class SqliteUsage(Usage[sqlite3.Connection]):
             elif w.moved:
                 moves.append((w.slot, w.used, w.past, w.refused, w.until, w.row))
             else:
-                counts.append((w.used, w.refused, w.row))
+                counts.append(f'"{w.row}":{w.used << 31 | w.refused}')
             w.moved = False
         if moves:
             tx.executemany(_MOVE, moves)
         if counts:
-            # `until` stays, so its index is not touched.
-            tx.executemany(_COUNT, counts)
+            tx.execute(_COUNT, (f"{{{','.join(counts)}}}",))
 
     def _note(
         self, tx: sqlite3.Connection, fresh: Sequence[int], said: Sequence[tuple[int, str]]

@@ -23,6 +23,8 @@ PAST_BYTES = SLOTS * SLOT_BYTES
 # What waiting for a lock can put between taking the time and using it (store.engine
 # LOCK_WAIT_MS), rounded up. Beyond it, a clock behind the row was set back.
 JITTER_SECONDS = 5
+# What the columns hold: 31 bits. Accepted recipients stay far below by their limit.
+MAX_COUNT = (1 << 31) - 1
 _PAST = struct.Struct(f">{SLOTS}I")
 
 Key: TypeAlias = tuple[str, int]  # subject, span in seconds
@@ -206,7 +208,7 @@ def settle(charge: Charge, windows: Mapping[Key, Window]) -> Verdict:
             windows[limit.subject, limit.span].used += amount
         return Verdict(accepted=True, limit=fullest, used=used)
     for _, _, window in refusing:
-        window.refused += amount
+        window.refused = min(window.refused + amount, MAX_COUNT)
     # The last one to have room decides; windows only empty while nothing is added.
     again, limit, window = max(refusing, key=lambda each: each[0])
     return Verdict(

@@ -171,3 +171,13 @@ def test_processes_together_accept_exactly_the_limit(url: str) -> None:
     for racer in racers:
         racer.join(timeout=30)
     assert total == 100
+
+
+def test_subjects_with_quotes_and_backslashes_are_counted_apart(url: str) -> None:
+    names = ['a"b', "a\\b", "a\\\\b", 'a\\"b', "{a,b}", "NULL", "a'b", "ä %s"]
+    limits = [Limit(f"account {name}", 3600, 10) for name in names]
+    with opened(url) as usage:
+        for number, limit in enumerate(limits, start=1):
+            usage.charge([Charge(None, number, (limit,))], word)
+        verdicts = usage.charge([Charge(None, 0, (limit,)) for limit in limits], word)
+    assert [v.used for v in verdicts] == list(range(1, len(names) + 1))
