@@ -43,13 +43,26 @@ X
 cp /usr/share/postfix/master.cf.dist /etc/postfix/master.cf
 cat > /etc/dovecot/conf.d/99-site.conf <<'X'
 log_path = /var/log/dovecot.log
-mail_location = maildir:~/Maildir
-ssl_cert = </etc/ssl/site.crt
-ssl_key = </etc/ssl/site.key
 protocol lmtp {
   postmaster_address = postmaster@mail.example.edu
 }
 X
+case $(dovecot --version) in
+2.3*) cat >> /etc/dovecot/conf.d/99-site.conf <<'X'
+mail_location = maildir:~/Maildir
+ssl_cert = </etc/ssl/site.crt
+ssl_key = </etc/ssl/site.key
+X
+;;
+*) cat >> /etc/dovecot/conf.d/99-site.conf <<'X'
+mail_driver = maildir
+mail_path = ~/Maildir
+mail_inbox_path =
+ssl_server_cert_file = /etc/ssl/site.crt
+ssl_server_key_file = /etc/ssl/site.key
+X
+;;
+esac
 install -d -o 5000 -g 5000 /var/vmail
 sed -i '/^ssl_/d' /etc/dovecot/conf.d/10-ssl.conf
 spamd --daemonize --local --listen 127.0.0.1 --nouser-config --syslog /var/log/spamd.log
