@@ -245,9 +245,12 @@ def _secret(
 
 
 def _hash(app: App, name: str, password: str) -> str:
-    words = {label for domain in app.settings.site.domains for label in domain.split(".")}
+    domains = app.settings.site.domains
+    words = {label for domain in domains for label in domain.split(".")}
+    # A mail program may send the whole address: that, too, has to fit beside the password.
+    longest = max((f"{name}@{domain}" for domain in domains), key=len)
     try:
-        password_rules.check(password, name=name, local_words=words)
+        password_rules.check(password, name=longest, local_words={name, *words})
     except ValueError as error:
         raise Refused(str(error)) from None
     return passwords.hash_password(password)

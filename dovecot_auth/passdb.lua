@@ -64,7 +64,7 @@ local function told(fields, prefix)
   out[prefix .. "uid"] = fields.uid
   out[prefix .. "gid"] = fields.gid
   if is_2_4 then
-    out[prefix .. "quota_storage_size"] = fields.quota .. "B"
+    out[prefix .. "quota_storage_size"] = fields.quota == "0" and "unlimited" or fields.quota .. "B"
   else
     out[prefix .. "quota_rule"] = "*:bytes=" .. fields.quota
   end

@@ -130,18 +130,18 @@ def _decoded(text: str, encoding: str) -> bytes:
     return text.encode()
 
 
-def _argon2(kind: Type) -> _Scheme:
+def _argon2(*kinds: Type) -> _Scheme:
     def matches(secret: bytes, data: bytes) -> bool:
         try:
             found = extract_parameters(data.decode("ascii"))
         except (InvalidHashError, UnicodeDecodeError, ValueError):
             raise UnknownScheme("not an Argon2 hash") from None
-        if found.type is not kind or found.version > ARGON2_VERSION:
+        if found.type not in kinds or found.version > ARGON2_VERSION:
             raise UnknownScheme("another kind of Argon2 than its scheme says")
         if found.memory_cost > MAX_MEMORY_KIB or found.time_cost > MAX_TIME_COST:
             raise UnknownScheme("an Argon2 hash that costs too much to check")
         try:
-            return verify_secret(data, secret, kind)
+            return verify_secret(data, secret, found.type)
         except VerificationError as error:
             if "match" in str(error):
                 return False
@@ -225,6 +225,7 @@ _CRYPT = _Scheme(_crypt)
 _SCHEMES = {
     "ARGON2ID": _argon2(Type.ID),
     "ARGON2I": _argon2(Type.I),
+    "ARGON2": _argon2(Type.ID, Type.I),  # Dovecot 2.4
     "BLF-CRYPT": _Scheme(_bcrypt),
     "CRYPT": _CRYPT,
     "SHA512-CRYPT": _CRYPT,

@@ -1,4 +1,4 @@
-"""A private Dovecot 2.3: the shipped snippets, included as a site does."""
+"""A private Dovecot, 2.3 or 2.4: the shipped snippets, included as a site does."""
 
 import shutil
 import subprocess
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import dovecot_auth
 from tests.stack import programs, shipped, tls
+from tests.stack.dovecot_release import BASE_2_4, release
 from tests.stack.layout import Layout
+from tests.stack.ports import HOST
 from tests.stack.probes import greets
 from tests.stack.process import Process
 
@@ -67,7 +69,7 @@ class Dovecot:
             (folder / name).mkdir(parents=True)
         self._conf = folder / "dovecot.conf"
         self._conf.write_text(
-            BASE.format(
+            (BASE if release() == "2.3" else BASE_2_4).format(
                 root=layout.root,
                 ports=layout.ports,
                 certificate=layout.certificate,
@@ -101,10 +103,12 @@ class Dovecot:
 def snippet(name: str, layout: Layout) -> str:
     """Return a shipped snippet with its paths made private."""
     spool = {"/var/spool/postfix": str(layout.spool)}
-    return shipped.text(f"dovecot-2.3/{name}", _script(layout) if "auth" in name else spool)
+    return shipped.text(f"dovecot-{release()}/{name}", _script(layout) if "auth" in name else spool)
 
 
 def _script(layout: Layout) -> dict[str, str]:
+    if release() != "2.3":
+        return {"/opt/gatepost/passdb.lua": str(_copy_lua(layout))}
     private = (
         f"{layout.root}/lib/dovecot_auth/checkpassword.py --socket {layout.run}/auth.sock"
         f" --config {layout.settings} --python {sys.executable}"
@@ -122,3 +126,12 @@ def _copy_script(target: Path) -> None:
     target.mkdir(parents=True)
     for path in source.glob("*.py"):
         shutil.copy(path, target / path.name)
+
+
+def _copy_lua(layout: Layout) -> Path:
+    """Copy passdb.lua, asking this stack's authd."""
+    source = (Path(dovecot_auth.__file__).parent / "passdb.lua").read_text()
+    target = layout.root / "lib/passdb.lua"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(source.replace("127.0.0.1:10042", f"{HOST}:{layout.ports.auth}"))
+    return target
