@@ -6,6 +6,7 @@ every child (reload). systemd does all this better: larger sites use the units.
 """
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -26,7 +27,6 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 YOUNG = 60.0  # who lived longer than this starts again at once
 TICK = 0.1
-EX_CONFIG = 78
 
 
 @dataclass(slots=True)
@@ -97,8 +97,8 @@ def run(services: tuple[str, ...], path: Path) -> int:
             ended = child.reap(now)
             if ended is not None:
                 log.error(fields(event="ended", service=child.service, code=ended))
-            if ended == EX_CONFIG:
-                code, asked.stop = EX_CONFIG, True
+            if ended == os.EX_CONFIG:
+                code, asked.stop = os.EX_CONFIG, True
             elif child.process is None and now >= child.not_before:
                 child.start(now)
         time.sleep(TICK)

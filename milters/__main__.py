@@ -1,28 +1,14 @@
 """``python -I -m milters --config FILE``: the milter in the foreground."""
 
-import argparse
-import os
 import sys
 
-from config import logs
-from config.loader import ConfigError, find, load
+from config.start import begin
 from milters.process import run
 
 
 def main() -> int:
     """Read the settings and serve; return the exit code."""
-    parser = argparse.ArgumentParser(prog="milters", description=__doc__)
-    parser.add_argument("--config", help="gatepost.toml (default: GATEPOST_CONFIG, /etc/gatepost)")
-    parser.add_argument("--verbose", action="store_true", help="log more")
-    options = parser.parse_args()
-    path = find(options.config)
-    try:
-        settings = load(path)
-    except ConfigError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - before there is a log
-        return os.EX_CONFIG
-    logs.setup("milter", verbose=options.verbose)
-    return run(path, settings)
+    return run(*begin("milter", __doc__))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,29 @@
+"""How a service starts: its command line, its settings, its log."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from config import logs
+from config.loader import DEFAULT_PATH, ConfigError, find, load
+from config.settings import Settings
+
+
+def begin(service: str, doc: str | None) -> tuple[Path, Settings]:
+    """Read ``--config`` and the settings and start the log; return both.
+
+    Ends the process with 78 (EX_CONFIG) and the problems on stderr, a line each.
+    """
+    parser = argparse.ArgumentParser(prog=service, description=doc)
+    parser.add_argument("--config", help=f"default: $GATEPOST_CONFIG, then {DEFAULT_PATH}")
+    parser.add_argument("--verbose", action="store_true", help="log more")
+    options = parser.parse_args()
+    path = find(options.config)
+    try:
+        settings = load(path)
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")  # there is no log yet
+        sys.exit(os.EX_CONFIG)
+    logs.setup(service, verbose=options.verbose)
+    return path, settings
