@@ -22,7 +22,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from config.logs import fields
-from dovecot_auth.check import Blocked, Checker, Login, Refused, Verdict
+from dovecot_auth.check import (
+    REFUSAL_SECONDS,
+    Blocked,
+    Checker,
+    Crowded,
+    Login,
+    Pending,
+    Refused,
+    Verdict,
+)
 from dovecot_auth.http import Decoder, ProtocolError, Request, encode, form
 from store.errors import StoreUnavailable
 from store.passwords import UnknownScheme
@@ -38,8 +47,7 @@ READING_THREADS = 4
 # At 50 checks a second and core this is what a person would wait for anyway.
 MAX_WAITING = 400
 DEADLINE_SECONDS = 8.0  # below the script's 10 s, so that it hears a reason
-# Above the slowest imported hash that is common (bcrypt 12: 245 ms here).
-REFUSAL_SECONDS = 0.3
+CROWDED_SECONDS = 0.05  # a few hashes later there may be room
 IDLE_SECONDS = 600.0  # Dovecot's client keeps its connections
 REQUEST_SECONDS = 5.0  # to send one request; a local peer needs a millisecond
 MAX_CONNECTIONS = 1000
@@ -125,13 +133,20 @@ class Service:
     async def _decided(self, login: Login) -> Verdict:
         """Read first: whom the store or the memory decides need not wait for a hasher."""
         checker = self._checker
-        begun = await self._in_thread(self._reading, lambda: checker.begin(login))
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while isinstance(begun := await self._begun(checker, login), Crowded):
+            if time.monotonic() > deadline:
+                raise Late("many checks of this account or network are in progress")
+            await asyncio.sleep(CROWDED_SECONDS)
         if isinstance(begun, Verdict):
             return begun
         try:
             return await self._in_thread(self._hashing, lambda: checker.decide(begun))
         finally:
             checker.release(begun)
+
+    async def _begun(self, checker: Checker, login: Login) -> Verdict | Crowded | Pending:
+        return await self._in_thread(self._reading, lambda: checker.begin(login))
 
     async def _user(self, asked: dict[str, str]) -> Answer:
         user = _needed(asked, "user")

@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 
 # What Dovecot can carry (512 bytes with three NULs); longer never was a password.
 MAX_PASSWORD = 509
+# A refusal takes this long whatever its reason, so that its time tells nothing. Above the
+# slowest imported hash that is common (bcrypt 12: 245 ms here).
+REFUSAL_SECONDS = 0.3
 # Postfix asks Dovecot for service smtp, Dovecot's own submission server for submission.
 SENDING_SERVICES = frozenset({"smtp", "submission"})
 
@@ -108,6 +111,11 @@ class Pending:
     standing: Standing
 
 
+@dataclass(frozen=True, slots=True)
+class Crowded:
+    """As many checks are in progress as wrong ones are left: ask again in a moment."""
+
+
 class Checker:
     """Decides on one store and one set of settings. Safe in many threads."""
 
@@ -124,12 +132,14 @@ class Checker:
         begun = self.begin(login, now=now)
         if isinstance(begun, Verdict):
             return begun
+        if isinstance(begun, Crowded):  # others of this process, in other threads
+            return Verdict(Blocked())
         try:
             return self.decide(begun, now=now)
         finally:
             self.release(begun)
 
-    def begin(self, login: Login, *, now: int | None = None) -> Verdict | Pending:
+    def begin(self, login: Login, *, now: int | None = None) -> Verdict | Crowded | Pending:
         """Decide a login without hashing if that can be; else `decide` it, then `release` it."""
         at = int(time.time()) if now is None else now
         found = self._found(login.user, now)
@@ -152,6 +162,8 @@ class Checker:
         pending = Pending(login, found, digest, standing)
         if found and self._memory.was_right(digest, now=at):
             return self._right(pending, found)
+        if standing.is_crowded:
+            return Crowded()
         with self._lock:
             self._pending.update(budget.subject for budget in standing.budgets)
         return pending

@@ -7,11 +7,12 @@ that no accident uses. Old hashes are left for authd to upgrade.
 
 import signal
 import sys
+import time
 from pathlib import Path
 
 from config.loader import load
 from dovecot_auth import client, fd3
-from dovecot_auth.check import Allowed, Blocked, Checker, Login, Refused
+from dovecot_auth.check import REFUSAL_SECONDS, Allowed, Blocked, Checker, Login, Refused
 from store.engine import Store
 
 
@@ -34,10 +35,12 @@ def main() -> int:
 
 
 def _verified(checker: Checker, name: str, password: str) -> tuple[int, dict[str, str]]:
+    began = time.monotonic()
     match checker.verify(Login(name, password, *client.origin())).answer:
         case Allowed() as allowed:
             return 200, allowed.fields()
         case Refused():
+            time.sleep(max(0, began + REFUSAL_SECONDS - time.monotonic()))
             return 401, {}
         case Blocked():
             return 429, {"reason": "too many wrong passwords"}

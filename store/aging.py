@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, delete, select
 
+from store import guesses
 from store.engine import Store
 from store.models import Answer, Usage
 
@@ -36,6 +37,8 @@ def forget(store: Store, *, now: int | None = None) -> Forgotten:
         windows += count
     while count := forget_answers(store, now=now):
         answers += count
+    while guesses.forget(store, now=now):
+        pass  # failed logins that count no longer, places nobody logs in from any more
     return Forgotten(windows, answers)
 
 

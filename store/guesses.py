@@ -48,10 +48,10 @@ class Budget:
     size: int
     refill: int
 
-    def is_spent(self, full_at: int, *, now: int, pending: int = 0) -> bool:
-        """Return whether no failure is left; *pending* are checks not decided yet."""
+    def left(self, full_at: int, *, now: int) -> int:
+        """Return how many failures are left."""
         spent = -(-max(0, full_at - now) // self.refill)  # rounded up
-        return spent + pending >= self.size
+        return self.size - spent
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,8 @@ class Standing:
     """What a login is up against."""
 
     budgets: tuple[Budget, ...]
-    is_blocked: bool
+    is_blocked: bool  # no failure is left
+    is_crowded: bool  # as many are in progress as are left: wait for them
     seen_lately: bool  # this place of this account needs no new mark
 
 
@@ -86,16 +87,12 @@ def standing(
         )
     ).all()
     full_at = {row.subject: row.full_at for row in rows}
+    left = {each.subject: each.left(full_at.get(each.subject, 0), now=now) for each in budgets}
+    waiting = pending or {}
     return Standing(
         budgets=budgets,
-        is_blocked=any(
-            budget.is_spent(
-                full_at.get(budget.subject, 0),
-                now=now,
-                pending=(pending or {}).get(budget.subject, 0),
-            )
-            for budget in budgets
-        ),
+        is_blocked=any(count <= 0 for count in left.values()),
+        is_crowded=any(count <= waiting.get(subject, 0) for subject, count in left.items()),
         seen_lately=seen_at is not None and seen_at > now - SEEN_AGAIN_SECONDS,
     )
 

@@ -96,13 +96,6 @@ class Place:
         connection.close()
         return response.status, dict(line.split("=", 1) for line in lines if line)
 
-    def _copied(self) -> Path:
-        """Return the script where anybody can run it: the repository may lie in a closed home."""
-        target = self.root / "lib" / SCRIPT.parent.name
-        if not target.exists():
-            shutil.copytree(SCRIPT.parent, target, ignore=shutil.ignore_patterns("__pycache__"))
-        return target / SCRIPT.name
-
     def script(
         self,
         given: bytes | None,
@@ -121,7 +114,11 @@ class Place:
         }
         words = [word for pair in chosen.items() for word in pair]
         return with_descriptor(
-            [str(self._copied()), *words, program or str(self.root / "reply")],
+            [
+                str(self.root / "lib" / SCRIPT.parent.name / SCRIPT.name),
+                *words,
+                program or str(self.root / "reply"),
+            ],
             given,
             env={"SERVICE": "imap", "TCPREMOTEIP": "192.0.2.7", **(env or {})},
             before=before,
@@ -185,6 +182,9 @@ def place(extra: str = "") -> Iterator[Place]:
         (root / "gatepost.toml").write_text(text)
         (root / "reply").write_text(REPLY)
         (root / "reply").chmod(0o755)
+        # Where anybody can run it: the repository may lie in a closed home.
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(SCRIPT.parent, root / "lib" / SCRIPT.parent.name, ignore=ignored)
         settings = load(root / "gatepost.toml")
         store = Store(settings.store.url)
         schema.upgrade(store)

@@ -8,6 +8,7 @@ from dovecot_auth.check import (
     Allowed,
     Blocked,
     Checker,
+    Crowded,
     Login,
     Pending,
     Refused,
@@ -249,6 +250,7 @@ def test_guesses_at_the_same_moment_do_not_slip_through(checker: Checker) -> Non
     ]
     pending = [each for each in begun if isinstance(each, Pending)]
     assert len(pending) == ACCOUNT_BUDGET
+    assert begun[ACCOUNT_BUDGET:] == [Crowded()] * 10  # not refused: nobody guessed yet
     for each in pending:
         checker.release(each)
     assert isinstance(checker.begin(Login("alice", "x", "imap", "198.51.100.9")), Pending)
