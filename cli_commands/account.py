@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from cli_commands.account_files import export, import_
+from cli_commands.account_graduation import graduate
 from cli_commands.account_view import initial_note, marks, rows_of
 from cli_commands.app import Answer, App, Span, Until, command
 from config.loader import ConfigError, Problem
@@ -20,6 +22,10 @@ OVERRIDES = ("mailbox", "attachments", "send")
 @click.group()
 def account() -> None:
     """Make, show, change, suspend and remove accounts."""
+
+
+for _each in (import_, export, graduate):
+    account.add_command(_each)
 
 
 @command(account)

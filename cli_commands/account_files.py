@@ -1,0 +1,155 @@
+"""``gatepost account import`` and ``export``: whole files of accounts."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from cli_commands.app import Answer, App, command
+from config.loader import ConfigError, Problem
+from store import identity, registrar
+from store.errors import Refused
+from store.registrar import Done, Plan
+from store.registrar_export import csv_text, dovecot_text
+from store.registrar_lines import (
+    COLUMNS,
+    HeaderError,
+    Line,
+    Refusal,
+    csv_lines,
+    dovecot_lines,
+    passwd_lines,
+    shadow_hashes,
+)
+
+TextFile = click.File("r", encoding="utf-8", errors="surrogateescape")
+
+
+@command(name="import")
+@click.argument("file", type=TextFile)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "passwd", "dovecot"]),
+    default="csv",
+    show_default=True,
+    help=f"csv: a header naming columns of {', '.join(COLUMNS)}; dovecot: its passwd-file.",
+)
+@click.option("--shadow", type=TextFile, metavar="FILE", help="The shadow(5) file of a passwd.")
+@click.option("--role", help="For lines that name none.")
+@click.option(
+    "--refresh",
+    is_flag=True,
+    help="Bring role, condition and second mailbox of accounts that exist up to date.",
+)
+@click.option("--keep-going", is_flag=True, help="Take the good lines when others are refused.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
+@click.option("--why", default="", help="Kept in the audit.")
+def import_(
+    app: App,
+    answer: Answer,
+    file: IO[str],
+    form: str,
+    shadow: IO[str] | None,
+    role: str | None,
+    refresh: bool,
+    keep_going: bool,
+    dry_run: bool,
+    why: str,
+) -> None:
+    """Make accounts of a file; all of them, or none when a line is refused.
+
+    Example: gatepost account import students.csv --role student --dry-run
+    """
+    if shadow is not None and form != "passwd":
+        raise click.UsageError("--shadow goes with --format passwd")
+    try:
+        lines = _lines(file, form, shadow)
+        todo = registrar.plan(app.store, app.settings, lines, role=role, refresh=refresh)
+    except HeaderError as error:
+        raise Refused(f"{file.name}: {error}") from None
+    done = Done(0, 0)
+    if not dry_run and (keep_going or not todo.refused):
+        done = _carried_out(app, todo, keep_going=keep_going, why=why)
+    _report(answer, todo, done, dry_run=dry_run)
+    if todo.refused:
+        nothing = "" if keep_going or dry_run else ", so nothing was changed"
+        raise Refused(f"{len(todo.refused)} lines refused{nothing}")
+
+
+@command(name="export")
+@click.option(
+    "--format", "form", type=click.Choice(["csv", "dovecot"]), default="csv", show_default=True
+)
+@click.option("--with-hashes", is_flag=True, help="The password hashes, too (csv).")
+def export(app: App, answer: Answer, form: str, with_hashes: bool) -> None:
+    """Print all accounts: CSV that `import` reads, or a Dovecot passwd-file (with hashes).
+
+    Example: gatepost account export --with-hashes > accounts.csv
+    """
+    if answer.as_json:
+        raise click.UsageError("a file is no JSON; see `gatepost account list --json`")
+    if form == "csv":
+        lines = csv_text(app.store, with_hashes=with_hashes)
+    else:
+        lines = dovecot_text(app.store, app.settings, now=int(time.time()))
+    for line in lines:
+        click.echo(line, nl=False)
+
+
+def _lines(file: IO[str], form: str, shadow: IO[str] | None) -> Iterator[Line | Refusal]:
+    if form == "csv":
+        return csv_lines(file)
+    if form == "dovecot":
+        return dovecot_lines(file)
+    return passwd_lines(file, shadow_hashes(shadow) if shadow else None)
+
+
+def _carried_out(app: App, todo: Plan, *, keep_going: bool, why: str) -> Done:
+    try:
+        path = app.settings.site.key_file
+        key = identity.load_key(path) if todo.needs_key else None
+    except identity.KeyFileError as error:
+        raise ConfigError(app.path, [Problem("site.key_file", str(error))]) from None
+    with _bar(len(todo.new)) as progress:
+        return registrar.carry_out(
+            app.store,
+            todo,
+            change=app.change(why),
+            key=key,
+            keep_going=keep_going,
+            progress=progress,
+        )
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar on a terminal, and nothing in a file or for a script."""
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("preparing", total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+def _report(answer: Answer, todo: Plan, done: Done, *, dry_run: bool) -> None:
+    if todo.refused and not answer.as_json:
+        rows = ((str(each.number), each.name, each.reason) for each in todo.refused)
+        answer.listing(todo.refused, ("line", "name", "reason"), rows, none="")
+    added, changed = (len(todo.new), len(todo.changed)) if dry_run else (done.added, done.changed)
+    answer.say(
+        f"{added} made, {changed} changed, {todo.unchanged} unchanged, "
+        f"{len(todo.refused)} refused" + (" (nothing done: --dry-run)" if dry_run else "")
+    )
+    answer.document(
+        {
+            "added": added,
+            "changed": changed,
+            "unchanged": todo.unchanged,
+            "refused": todo.refused,
+            "dry_run": dry_run,
+        }
+    )

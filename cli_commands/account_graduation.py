@@ -1,0 +1,111 @@
+"""``gatepost account graduate``: students become alumni (R7)."""
+
+from functools import partial
+from typing import IO
+
+import click
+
+from cli_commands.app import Answer, App, Span, command, when
+from config.units import format_size
+from store import graduation, mailboxes
+from store.errors import Refused
+from store.graduation import GRACE_SECONDS, ROLE, Graduate, Plan
+
+
+@command(name="graduate")
+@click.argument("names", nargs=-1, metavar="[NAME]…")
+@click.option("--file", type=click.File("r"), help="One name a line; # begins a comment.")
+@click.option("--cohort", metavar="PREFIX", help="Every student whose name starts with PREFIX.")
+@click.option("--role", default=ROLE, show_default=True, help="What they become.")
+@click.option(
+    "--grace",
+    type=Span(),
+    default=f"{GRACE_SECONDS // 86400}d",
+    show_default=True,
+    help="How long who holds too much keeps the old quota.",
+)
+@click.option("--undo", is_flag=True, help="Give back role and quota from before.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
+@click.option("--why", default="", help="Kept in the audit.")
+def graduate(
+    app: App,
+    answer: Answer,
+    names: tuple[str, ...],
+    file: IO[str] | None,
+    cohort: str | None,
+    role: str,
+    grace: int,
+    undo: bool,
+    dry_run: bool,
+    why: str,
+) -> None:
+    """Make alumni of graduates: role, quota and limits in one step; no mail is deleted.
+
+    Example: gatepost account graduate --cohort s2023 --dry-run
+    """
+    chosen = _chosen(app, names, file, cohort)
+    if undo:
+        if dry_run or cohort:
+            raise click.UsageError("--undo goes with names or --file, without --dry-run")
+        undone = graduation.undo(app.store, app.settings, chosen, change=app.change(why))
+        answer.say(f"undone: {', '.join(undone)}")
+        answer.document({"undone": undone})
+        return
+    used = partial(mailboxes.used, app.settings)
+    todo = graduation.plan(app.store, app.settings, chosen, used=used, grace=grace, role=role)
+    if todo.refused and not dry_run:
+        missing = ", ".join(name for name, _ in todo.refused)
+        raise Refused(f"nothing was changed, as there is no account: {missing}")
+    done = 0
+    if not dry_run:
+        change = app.change(why)
+        done = graduation.carry_out(app.store, app.settings, todo, change=change, role=role)
+    _report(answer, todo, done, dry_run=dry_run)
+
+
+def _chosen(
+    app: App, names: tuple[str, ...], file: IO[str] | None, cohort: str | None
+) -> list[str]:
+    if sum((bool(names), file is not None, cohort is not None)) != 1:
+        raise click.UsageError("name accounts, or give --file, or --cohort")
+    if file is not None:
+        lines = (line.partition("#")[0].strip() for line in file)
+        return [line for line in lines if line]
+    if cohort is not None:
+        return graduation.cohort(app.store, cohort)
+    return list(names)
+
+
+def _report(answer: Answer, todo: Plan, done: int, *, dry_run: bool) -> None:
+    if not answer.as_json:
+        rows = [_row(each) for each in todo.graduates if each.keeps_until is not None]
+        columns = ("holds too much", "mail", "quota until then", "until", "quota after")
+        if rows:
+            answer.listing(todo, columns, rows, none="")
+        for name, reason in todo.refused:
+            answer.say(f"{name}: {reason}")
+    count = len(todo.graduates) if dry_run else done
+    answer.say(
+        f"{count} graduate, {len(todo.over)} over the new quota, {len(todo.already)} already were"
+        + (" (nothing done: --dry-run)" if dry_run else "")
+    )
+    answer.document(
+        {
+            "graduated": count,
+            "over": todo.over,
+            "already": todo.already,
+            "refused": todo.refused,
+            "dry_run": dry_run,
+        }
+    )
+
+
+def _row(each: Graduate) -> tuple[str, ...]:
+    held = "unreadable" if each.used is None else format_size(each.used)
+    return (
+        each.name,
+        held,
+        format_size(each.old_quota) if each.old_quota else "unlimited",
+        when(each.keeps_until),
+        format_size(each.new_quota),
+    )

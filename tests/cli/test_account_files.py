@@ -1,0 +1,93 @@
+"""Imports, exports and graduations as an operator types them."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+HASH = "{SSHA512}" + "A" * 88
+CSV = f"""\
+name,role,condition,second_mailbox,aliases,password_hash
+s2301,student,normal,a@example.org,jane.doe,{HASH}
+s2302,student,resumption,,,
+"""
+
+
+@pytest.fixture
+def students(tmp_path: Path) -> Path:
+    path = tmp_path / "students.csv"
+    path.write_text(CSV)
+    return path
+
+
+def test_a_dry_run_tells_and_does_nothing(run: Run, students: Path) -> None:
+    done = run("account", "import", str(students), "--dry-run", "--json")
+    assert done.code == 0, done.err
+    assert (done.document["added"], done.document["dry_run"]) == (2, True)
+    assert run("account", "list", "--json").document == []
+
+
+def test_what_is_imported_is_exported(run: Run, students: Path) -> None:
+    done = run("account", "import", str(students))
+    assert (done.code, done.out) == (0, "2 made, 0 changed, 0 unchanged, 0 refused\n")
+    assert run("account", "export", "--with-hashes").out == CSV
+    assert HASH not in run("account", "export").out
+    spare = run("account", "export", "--format", "dovecot").out
+    assert spare.startswith(f"s2301:{HASH}:5000:5000::/var/vmail/s2301::userdb_quota_rule=")
+
+
+def test_a_refused_line_is_named_and_nothing_is_changed(run: Run, students: Path) -> None:
+    students.write_text(CSV + "s2303,king,,,,\n")
+    done = run("account", "import", str(students))
+    assert done.code == 1
+    assert "s2303" in done.out
+    assert "no role 'king'" in done.out
+    assert "nothing was changed" in done.err
+    assert run("account", "list", "--json").document == []
+    done = run("account", "import", str(students), "--keep-going")
+    assert done.code == 1  # a script must notice
+    assert len(run("account", "list", "--json").document) == 2
+
+
+def test_a_refresh_changes_what_the_registrar_knows(run: Run, students: Path) -> None:
+    run("account", "import", str(students))
+    students.write_text(CSV.replace("resumption", "leave"))
+    assert run("account", "import", str(students)).code == 1  # they exist
+    done = run("account", "import", str(students), "--refresh", "--json")
+    assert (done.document["changed"], done.document["unchanged"]) == (1, 1)
+    assert run("account", "show", "s2302", "--json").document["condition"] == "leave"
+
+
+def test_passwd_and_shadow_and_a_bad_header(run: Run, tmp_path: Path) -> None:
+    passwd, shadow = tmp_path / "passwd", tmp_path / "shadow"
+    passwd.write_text("root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n")
+    shadow.write_text("alice:$y$j9T$salt$hash:1::::::\n")
+    words = ("account", "import", str(passwd), "--role", "staff")
+    assert run(*words, "--shadow", str(shadow)).code == 2
+    assert "line 1 must name the columns" in run(*words).err
+    done = run(*words, "--format", "passwd", "--shadow", str(shadow), "--keep-going", "--json")
+    assert done.document["added"] == 1
+    assert run("account", "show", "alice", "--json").document["has_password"]
+
+
+def test_a_cohort_graduates_and_one_comes_back(run: Run, students: Path) -> None:
+    run("account", "import", str(students))
+    words = ("account", "graduate", "--cohort", "s23")
+    assert run(*words, "--dry-run", "--json").document["graduated"] == 2
+    assert run("account", "list", "--role", "alumni", "--json").document == []
+    done = run(*words)
+    assert (done.code, done.out) == (0, "2 graduate, 0 over the new quota, 0 already were\n")
+    assert len(run("account", "list", "--role", "alumni", "--json").document) == 2
+    assert run("account", "graduate", "s2301", "--undo").out == "undone: s2301\n"
+    assert run("account", "show", "s2301", "--json").document["role"] == "student"
+
+
+def test_who_graduates_is_named_in_one_way_and_must_exist(run: Run, tmp_path: Path) -> None:
+    assert run("account", "graduate").code == 2
+    assert run("account", "graduate", "alice", "--cohort", "s").code == 2
+    names = tmp_path / "names"
+    names.write_text("# the class of 2023\nnobody\n\n")
+    done = run("account", "graduate", "--file", str(names))
+    assert done.code == 1
+    assert "nobody" in done.err
