@@ -19,6 +19,13 @@ from tests.policyd.conftest import wire
 
 START_SECONDS = 20
 ANSWER_SECONDS = 15
+# What systemd does before it starts a service with a socket (sd_listen_fds(3)).
+AS_SYSTEMD = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execv(sys.executable, [sys.executable, "-I", "-m", "policyd", "--config", sys.argv[2]])
+"""
 
 
 @dataclass(slots=True)
@@ -137,15 +144,26 @@ def prepared(url: str) -> str:
 
 @contextlib.contextmanager
 def running(
-    config: Path, *, wrapper: tuple[str, ...] = (), environment: Mapping[str, str] | None = None
+    config: Path,
+    *,
+    wrapper: tuple[str, ...] = (),
+    environment: Mapping[str, str] | None = None,
+    held: socket.socket | None = None,
 ) -> Iterator[Daemon]:
-    """Start policyd with *config*, yield it when it listens, kill it at the end."""
+    """Start policyd with *config*, yield it when it listens, kill it at the end.
+
+    It gets the listening socket *held*, as from systemd, if there is one.
+    """
+    command = [*wrapper, sys.executable, "-I", "-m", "policyd", "--config", str(config)]
+    if held is not None:
+        command = [sys.executable, "-c", AS_SYSTEMD, str(held.fileno()), str(config)]
     folder = config.parent
     log_file = folder / f"policyd-{time.monotonic_ns()}.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            [*wrapper, sys.executable, "-I", "-m", "policyd", "--config", str(config)],
+            command,
             stderr=log,
+            pass_fds=[] if held is None else [held.fileno()],
             env={**os.environ, **(environment or {})},
         )
     daemon = Daemon(process, config, folder / "policy.sock", log_file)

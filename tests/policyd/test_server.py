@@ -19,17 +19,10 @@ from store import whitelist
 from store.engine import Store
 from tests.conftest import CHANGE
 from tests.policyd.conftest import wire
-from tests.policyd.daemon import Client, Daemon, configure, prepared, running
+from tests.policyd.daemon import AS_SYSTEMD, Client, Daemon, configure, prepared, running
 from tests.stack.ports import free_port
 
 pytestmark = pytest.mark.integration  # seconds each: every test starts a process
-# What systemd does before it starts a service with a socket (sd_listen_fds(3)).
-AS_SYSTEMD = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
-os.execv(sys.executable, [sys.executable, "-I", "-m", "policyd", "--config", sys.argv[2]])
-"""
 
 
 @pytest.fixture

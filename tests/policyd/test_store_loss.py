@@ -62,7 +62,7 @@ def test_a_store_that_hangs_is_replaced_by_local_counters_and_learns_of_them(
         with locked(path):
             start = time.monotonic()
             assert client.ask(instance="a", recipient_count=5) == "DUNNO"
-            assert 0.15 < time.monotonic() - start < 0.6
+            assert 0.9 < time.monotonic() - start < 1.5
             start = time.monotonic()
             assert client.ask(instance="b") == "DUNNO"
             assert client.ask(instance="b") == "DUNNO"
@@ -128,7 +128,7 @@ def test_a_stopped_postgresql_costs_the_deadline_at_most_and_nothing_leaks(
         finally:
             _signal_all(server, signal.SIGCONT)
         assert answers == (["DUNNO"] * 2 if mode == "local" else [""] * 2)
-        assert time.monotonic() - start < (1 if mode == "local" else 11)
+        assert time.monotonic() - start < (2 if mode == "local" else 11)
         assert eventually(lambda: daemon.ask(instance=f"b{time.time()}") == "DUNNO", 2)
         if mode == "local":
             daemon.wait_for_log("event=store-back", 2)

@@ -1,0 +1,1 @@
+"""Faults on purpose: processes killed, stores stopped, peers that misbehave."""
