@@ -3,13 +3,15 @@
 Only three fields matter, and only the first of each. Their parameters (quoting,
 RFC 2231, folding, 8-bit bytes) are read by the `email` package itself, so there
 is no second opinion about a boundary or a file name; but each field is cut to
-`MAX_FIELD` first, because that reading takes quadratic time.
+`MAX_FIELD` bytes and `MAX_PARAMETERS` first, because that reading takes quadratic time.
 """
 
 import re
 from dataclasses import dataclass
 from email.message import Message
 
+# Reading parameters is quadratic in their number; RFC 2231 splits a long name in some twenty.
+MAX_PARAMETERS = 64
 MAX_FIELD = 4096  # a file name of 255 four-byte characters in RFC 2231 needs 3,100
 WANTED = frozenset({b"content-type", b"content-disposition", b"content-transfer-encoding"})
 # RFC 2045 6.1: a token; blanks, comments and a stray semicolon around it are common.
@@ -84,7 +86,8 @@ class Fields:
         message = Message()
         message.set_default_type(default_type)
         for key, value in self._found.items():
-            text = value.rstrip(b"\r\n").decode("ascii", "surrogateescape")
+            few = b";".join(value.split(b";", MAX_PARAMETERS)[:MAX_PARAMETERS])
+            text = few.rstrip(b"\r\n").decode("ascii", "surrogateescape")
             message.set_raw(key.decode("ascii"), text)
         encoding = _TOKEN.match(str(message.get("content-transfer-encoding", "")))
         kind = message.get_content_type()

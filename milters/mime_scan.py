@@ -13,7 +13,8 @@ with its reason and its test (tests/milters/test_mime_differences.py):
 * an *encoded* message/rfc822 is one attachment of its decoded size: `email` takes
   its base64 for the text of the message, and a limit could be slipped past;
 * message/delivery-status is not opened: it holds fields, no files;
-* header fields are read up to 4 KiB, header names and blanks after a boundary up to 1 kB;
+* header fields are read up to 4 KiB and 64 parameters, header names and the blanks after
+  a boundary up to 1 kB;
 * those of `milters.mime_count`.
 
 Text within text (uuencode in a text/plain body) is text, as it is for `email`.
@@ -33,7 +34,7 @@ from milters.mime_part import Fields, Part
 
 MAX_PARTS = 1000  # an empty part costs 50 µs; the digest of a busy list has some hundred
 MAX_DEPTH = 50  # a reply to a forwarded reply: people do not reach ten
-MAX_HEADERS = 4 << 20  # of all parts together; 1,000 parts of 300 bytes each are 0.3 MiB
+MAX_HEADERS = 1 << 20  # of all parts together; 1,000 parts of 300 bytes each are 0.3 MiB
 MAX_HEADER_NAME = 1000  # a line has at most 998 bytes (RFC 5322 2.1.1)
 MAX_HEADER_LINE = 8 << 10  # beyond it a header line is skipped; above any delimiter line
 _PIECE = 64 << 10  # what a milter is given at a time; bounds copying when fed more at once

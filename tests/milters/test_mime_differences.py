@@ -74,6 +74,12 @@ def test_a_field_is_read_up_to_four_kilobytes() -> None:
     assert oracle.scanned(field + b"\r\nhello") == []
 
 
+def test_of_a_field_64_parameters_are_read() -> None:
+    field = b"Content-Disposition: inline" + b"; x=y" * 100 + b"; filename=f.txt\r\n"
+    assert message_from_bytes(field + b"\r\nhello").get_filename() == "f.txt"
+    assert oracle.scanned(field + b"\r\nhello") == []
+
+
 def test_a_header_name_has_at_most_a_kilobyte() -> None:
     field = b"x" * 9000 + b": y\r\nContent-Type: application/pdf\r\n\r\n1234"
     assert email_says(field) == [4]

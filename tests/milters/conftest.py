@@ -1,0 +1,152 @@
+"""A milter process of its own, as systemd would run it, with accounts of every role."""
+
+import shutil
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.units import Address
+from store import accounts, schema
+from store.engine import Store
+from tests.conftest import CHANGE, settings_for
+from tests.stack import tables
+from tests.stack.probes import answers, listens
+from tests.stack.process import Process
+
+_BASE: dict[str, Any] = {
+    "site": {"domains": ["mail.example.edu"], "smtp": "inet:127.0.0.1:1"},
+    "roles": {"alumni": {"attachments": "1M"}},
+    "spam": {"spamd": ""},
+}
+_FAULT = """
+import sys
+from milters import __main__, message, service
+target, name = sys.argv.pop(1).split(".")
+def fail(*args, **kwargs): raise RuntimeError("injected")
+setattr({"Message": message.Message, "Service": service.Service}[target], name, fail)
+sys.exit(__main__.main())
+"""
+
+
+class Milter:
+    """One process, its configuration and its socket."""
+
+    def __init__(
+        self, folder: Path, database: Path, overrides: dict[str, Any], *, tcp: int = 0
+    ) -> None:
+        self.folder = folder
+        self.config = folder / "gatepost.toml"
+        listen = f"inet:127.0.0.1:{tcp}" if tcp else f"unix:{folder}/milter.sock"
+        self.address = Address.parse(listen)
+        self._table = tables.merged(
+            _BASE,
+            {"store": {"url": f"sqlite:///{folder}/gatepost.db"}, "milter": {"listen": listen}},
+        )
+        self.configure(overrides)
+        shutil.copy(database, folder / "gatepost.db")
+        self.process = self._process(["-m", "milters"])
+
+    def configure(self, overrides: dict[str, Any]) -> None:
+        """Write the configuration with *overrides*."""
+        self.config.write_text(tables.dumps(tables.merged(self._table, overrides)))
+
+    def break_at(self, place: str) -> None:
+        """Let *place* (``Message.header``) raise in the process that is started next."""
+        self.process = self._process(["-c", _FAULT, place])
+
+    def log(self) -> str:
+        """Return everything it logged."""
+        return self.process.log.read_text("utf-8")
+
+    def status(self, field: str) -> int:
+        """Return a number from /proc, such as ``VmRSS`` in KiB or ``Threads``."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text("ascii")
+        [line] = [each for each in text.splitlines() if each.startswith(f"{field}:")]
+        return int(line.split()[1])
+
+    def files(self) -> int:
+        """Return how many files are open."""
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    def _process(self, words: Sequence[str]) -> Process:
+        address = self.address
+        return Process(
+            name="milter",
+            command=[sys.executable, "-I", *words, "--config", str(self.config)],
+            log=self.folder / "log",
+            ready=lambda: (
+                (answers(Path(address.path)) if address.kind == "unix" else listens(address.port))
+                and "event=listening" in self.log()
+            ),
+            group="postfix",
+        )
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a database with an account for each role, to be copied."""
+    path = tmp_path_factory.mktemp("store") / "gatepost.db"
+    settings = settings_for(f"sqlite:///{path}")
+    store = Store(settings.store.url)
+    schema.upgrade(store)
+    for role in ("staff", "student", "alumni"):
+        new = accounts.New(name=role, role=role)
+        accounts.add(store, settings, new, change=CHANGE)
+    store.close()
+    with sqlite3.connect(path) as file:  # all of it into the one file that is copied
+        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    file.close()
+    return path
+
+
+Start = Callable[..., Milter]
+
+
+def _prepare(stack: ExitStack, database: Path, overrides: dict[str, Any], tcp: int) -> Milter:
+    # Short, and enterable by Postfix (unlike pytest's tmp_path).
+    folder = Path(tempfile.mkdtemp(prefix="gatepost-milter-", dir="/var/tmp"))
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    shutil.chown(folder, group="postfix")
+    folder.chmod(0o2770)
+    milter = Milter(folder, database, overrides, tcp=tcp)
+    # Not stop(): libmilter takes three seconds to notice.
+    stack.callback(lambda: milter.process.kill())  # noqa: PLW0108 - may be replaced
+    return milter
+
+
+@pytest.fixture
+def prepared(database: Path) -> Iterator[Start]:
+    """Return a function that prepares a milter process; it is stopped afterwards."""
+    with ExitStack() as stack:
+
+        def prepare(*, tcp: int = 0, **overrides: Any) -> Milter:
+            return _prepare(stack, database, overrides, tcp)
+
+        yield prepare
+
+
+@pytest.fixture
+def milter(prepared: Start) -> Start:
+    """Return a function that starts a milter process."""
+
+    def start(**options: Any) -> Milter:
+        made = prepared(**options)
+        made.process.start()
+        return made
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def shared(database: Path) -> Iterator[Milter]:
+    """Return one process for all tests that leave it as it was."""
+    with ExitStack() as stack:
+        made = _prepare(stack, database, {}, 0)
+        made.process.start()
+        yield made

@@ -1,0 +1,118 @@
+"""Mail made to hurt whoever reads it (check 11 of CHECKS.md): bounded time and memory.
+
+Each bomb goes through the milter's message in a process of its own, whose CPU time
+and peak memory are then known exactly.
+"""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+MAX_CPU = 2.0
+MAX_RSS_MIB = 200
+_RUN = """
+import json, resource, sys, time
+from config.settings import Settings
+from milters.message import Envelope, Message, Tools
+from milters.verdict import Accept
+
+class Limits:
+    def of(self, address): return 10 << 20
+
+def scan(raw):
+    raise AssertionError
+
+settings = Settings.model_validate(
+    {"site": {"domains": ["x.example"]}, "store": {"url": "sqlite:////x"}})
+tools = Tools(settings, Limits(), None, None)
+
+def message(header, pieces):
+    made = Message(Envelope("192.0.2.1", "c", "<a@b>", "", False, None, "d"), tools)
+    made.recipient("<a@x.example>")
+    for name, value in header:
+        made.header(name, value)
+    for piece in pieces:
+        if not made.body(piece):
+            break
+    return made.verdict()
+
+def cut(raw):
+    return (raw[at:at + 65535] for at in range(0, len(raw), 65535))
+
+MIXED = [("Content-Type", b"multipart/mixed; boundary=b")]
+PDF = b"--b\\r\\nContent-Type: application/pdf\\r\\n\\r\\nx\\r\\n"
+DEEP = b"".join(
+    b"--b%d\\r\\nContent-Type: multipart/mixed; boundary=b%d\\r\\n\\r\\n" % (n, n + 1)
+    for n in range(10_000))
+BOMBS = {
+    "nested": ([("Content-Type", b"multipart/mixed; boundary=b0")], cut(DEEP)),
+    "nested messages": (MIXED, cut(
+        b"--b\\r\\n" + b"Content-Type: message/rfc822\\r\\n\\r\\n" * 10_000)),
+    "flat": (MIXED, cut(PDF * 100_000)),
+    "no closing boundary": (MIXED, cut(b"--b\\r\\n\\r\\n" + b"x" * (8 << 20))),
+    "no boundary": ([("Content-Type", b"multipart/mixed")], cut(b"x" * (8 << 20))),
+    "headers": ([("X-%d" % n, b"x") for n in range(100_000)], []),
+    "headers of a part": (MIXED, cut(b"--b\\r\\n" + b"X: y\\r\\n" * 1_000_000)),
+    "header of 50 MB": (MIXED, (b"--b\\r\\nX: " if n == 0 else b"y" * 65535 for n in range(800))),
+    "header of 1 GB": (MIXED, (b"--b\\r\\nX: " if n == 0 else b"y" * 65535 for n in range(16_000))),
+    "folded header of 50 MB": (MIXED, (
+        b"--b\\r\\nContent-Type: x" if n == 0 else b"\\r\\n y" * 16000 for n in range(800))),
+    "parameters": ([("Content-Type", b"text/plain" + b"".join(
+        b"; name*%d*=utf-8''%%41" % n for n in range(6_000)))], [b"x"]),
+    "semicolons": (MIXED, cut((b"--b\\r\\nContent-Type: image/png; name=" + b";" * 4000
+                               + b"\\r\\n\\r\\n") * 1000)),
+    "quotes": (MIXED, cut((b'--b\\r\\nContent-Type: image/png; name="' + b";" * 4000
+                           + b"\\r\\n\\r\\n") * 1000)),
+    "parentheses": ([("To", b"(" * 8_000)], [b"x"]),
+    "recipients": ([("To", b"a@b, " * 100_000)], [b"x"]),
+    "delimiters that are none": (MIXED, cut(b"--bb\\r\\n" * 4_000_000)),
+    "dashes": ([("Content-Type", b"multipart/mixed; boundary=-----")], cut(b"-" * (32 << 20))),
+    "blanks after a boundary": (MIXED, cut((b"--b" + b" " * 900 + b"x\\r\\n") * 30_000)),
+    "multiparts side by side": (MIXED, cut(b"".join(
+        b"--b\\r\\nContent-Type: multipart/mixed; boundary=c%d\\r\\n\\r\\n" % n
+        for n in range(5_000)))),
+}
+verdict = message(*BOMBS[sys.argv[1]])
+used = resource.getrusage(resource.RUSAGE_SELF)
+after = message([("Content-Type", b"application/pdf")], [b"x" * 1000])
+print(json.dumps({
+    "verdict": type(verdict).__name__, "cpu": used.ru_utime + used.ru_stime,
+    "mib": used.ru_maxrss / 1024, "next": isinstance(after, Accept)}))
+"""
+# What arrives is over the limit of 10 MiB, or it is small and harms nobody.
+BOMBS = {
+    "nested": "Accept",
+    "nested messages": "Accept",
+    "flat": "Accept",
+    "no closing boundary": "Accept",
+    "no boundary": "Accept",
+    "headers": "Accept",
+    "headers of a part": "Accept",
+    "header of 50 MB": "Refuse",
+    "header of 1 GB": "Refuse",
+    "folded header of 50 MB": "Refuse",
+    "parameters": "Accept",
+    "semicolons": "Accept",
+    "quotes": "Accept",
+    "parentheses": "Accept",
+    "recipients": "Accept",
+    "delimiters that are none": "Refuse",
+    "dashes": "Refuse",
+    "blanks after a boundary": "Refuse",
+    "multiparts side by side": "Accept",
+}
+
+
+@pytest.mark.parametrize(("bomb", "verdict"), BOMBS.items())
+def test_a_bomb_costs_no_more_than_a_letter(bomb: str, verdict: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", _RUN, bomb], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen["verdict"] == verdict
+    assert seen["cpu"] <= MAX_CPU
+    assert seen["mib"] <= MAX_RSS_MIB
+    assert seen["next"]
