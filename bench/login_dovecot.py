@@ -58,14 +58,17 @@ class Client:
 
     def login(self, user: str, password: str) -> None:
         """Log in once; raise when Dovecot says anything but OK."""
-        self._last += 1
-        response = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
-        self._channel.sendall(
-            f"AUTH\t{self._last}\tPLAIN\tservice=imap\tsecured\trip=192.0.2.7\tresp={response}\n".encode()
-        )
-        answer = self._lines.readline().decode()
+        answer = self.ask(user, password)
         if not answer.startswith("OK\t"):
             raise RuntimeError(f"a right password was refused: {answer!r}")
+
+    def ask(self, user: str, password: str) -> str:
+        """Return Dovecot's answer to a login as the line it sends."""
+        self._last += 1
+        response = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+        asked = f"AUTH\t{self._last}\tPLAIN\tservice=imap\tsecured\trip=192.0.2.7"
+        self._channel.sendall(f"{asked}\tresp={response}\n".encode())
+        return self._lines.readline().decode()
 
     def close(self) -> None:
         """End the connection."""

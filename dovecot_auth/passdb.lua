@@ -18,14 +18,16 @@ local client
 local is_2_4
 
 function script_init()
-  is_2_4, client = pcall(dovecot.http.client, {
-    request_timeout = TIMEOUT_SECONDS .. "s",
-    request_max_attempts = tostring(ATTEMPTS),
+  local is_2_3
+  is_2_3, client = pcall(dovecot.http.client, {
+    request_timeout_msecs = TIMEOUT_SECONDS * 1000,
+    max_attempts = ATTEMPTS,
   })
-  if not is_2_4 then  -- 2.3 knows other names and refuses these
+  is_2_4 = not is_2_3
+  if is_2_4 then  -- it knows other names and refuses these; 2.3 takes any and ignores them
     client = dovecot.http.client({
-      request_timeout_msecs = TIMEOUT_SECONDS * 1000,
-      max_attempts = ATTEMPTS,
+      request_timeout = TIMEOUT_SECONDS .. "s",
+      request_max_attempts = tostring(ATTEMPTS),
     })
   end
   return 0
