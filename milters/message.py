@@ -18,12 +18,17 @@ from milters.mime_scan import Scanner
 from milters.postman import NotSent
 from milters.spam import Edit, Field, Report
 from milters.spamd import SpamdUnavailable
-from milters.verdict import NO_SPAMD, TOO_BIG, Accept, Refuse, Verdict
+from milters.verdict import FORGED, NO_SPAMD, TOO_BIG, Accept, Refuse, Verdict
 
 log = logging.getLogger("milter")
 # Header bytes kept for spamd: Postfix cuts a field at 102,400 bytes
 # (header_size_limit) but does not limit their number.
 MAX_HEADER = 1 << 20
+# X-Spam-* fields a stranger's message may have: filters on its way add some ten. For
+# each that we remove Postfix walks the whole header, so 40,000 took it 97 s.
+MAX_VERDICTS = 100
+# Of these fields only the first of a name means anything, so no other is kept.
+FIRST = frozenset({"subject", *(name.decode() for name in WANTED)})
 
 Scan = Callable[[bytes], Report]
 # Hands a notice (its bytes, its recipient) to Postfix; raises `NotSent`.
@@ -67,7 +72,8 @@ class Message:
         self.envelope = envelope
         self.recipients: list[str] = []
         self._tools = tools
-        self._fields: list[Field] = []  # Subject, X-Spam-*, Content-*
+        self._first: dict[str, Field] = {}
+        self._verdicts: list[Field] = []  # X-Spam-*, as somebody before us says
         self._limits: list[Limit] = []
         self._measure: Measure | None = None  # known once the header has ended
         self._scanner: Scanner | None = None
@@ -85,8 +91,10 @@ class Message:
     def header(self, name: str, value: bytes) -> None:
         """Take one more header field; folds in *value* are LF and a blank."""
         key = name.lower()
-        if key == "subject" or key.startswith("x-spam-") or key.encode() in WANTED:
-            self._fields.append(Field(name, value))
+        if key in FIRST:
+            self._first.setdefault(key, Field(name, value))
+        elif key.startswith("x-spam-") and len(self._verdicts) <= MAX_VERDICTS:
+            self._verdicts.append(Field(name, value))
         line = b"%b: %b" % (name.encode(), value)
         line = line.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") + b"\r\n"
         if self._scan is not None and len(self._header) < MAX_HEADER:
@@ -112,6 +120,8 @@ class Message:
         """Return what becomes of the message. Asks spamd, so it may take its time."""
         if self._measure is None:
             self._end_of_header()
+        if len(self._verdicts) > MAX_VERDICTS and not self._is_believed():
+            return FORGED
         if self._scanner is not None and not self._settled:
             self._scanner.close()
         over = attachments.over(self._limits, self.measured.size)
@@ -141,8 +151,8 @@ class Message:
         self._measure = attachments.measure(self._limits, declared=self.envelope.declared)
         if self._measure is Measure.CONTENT:
             self._scanner = Scanner()
-            for each in self._fields:
-                if each.name.lower().encode() in WANTED:
+            for key, each in self._first.items():
+                if key.encode() in WANTED:
                     self._scanner.feed(b"%b: %b\r\n" % (each.name.encode(), each.value))
             self._scanner.feed(b"\r\n")
 
@@ -192,14 +202,17 @@ class Message:
             return False
         return rules.scan_authenticated or not self.envelope.user
 
+    def _is_believed(self) -> bool:
+        """Return whether what the message says about itself may stay."""
+        return self.envelope.trusted or (self._scan is None and bool(self.envelope.user))
+
     def _room(self) -> int:
         """Return how many bytes of the body spamd should still get."""
         return 0 if self._scan is None else self._tools.settings.spam.scan - len(self._start)
 
     def _spam(self) -> Verdict:
         """Ask spamd and return the edits it takes."""
-        believed = self.envelope.trusted or (self._scan is None and bool(self.envelope.user))
-        edits: list[Edit] = [] if believed else spam.removals(self._fields)
+        edits: list[Edit] = [] if self._is_believed() else spam.removals(self._verdicts)
         if self._scan is None:
             return Accept(tuple(edits))
         received = spam.received(
@@ -216,7 +229,7 @@ class Message:
             return Accept((*edits, *spam.unscanned(f"spamd {error}")))
         edits += spam.verdict(report)
         if report.is_spam:
-            edits += spam.tagged(self._fields, self._tools.settings.spam.subject_tag)
+            edits += spam.tagged(self._first.values(), self._tools.settings.spam.subject_tag)
         return Accept(tuple(edits))
 
 

@@ -7,7 +7,7 @@ because libmilter's Python binding carries text. A forged verdict never survives
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from email.errors import HeaderParseError
 from email.header import Header, decode_header
@@ -87,7 +87,7 @@ def unscanned(reason: str) -> list[Edit]:
     return [Edit("X-Spam-Status", 0, f"Unknown, {reason}")]
 
 
-def tagged(fields: Sequence[Field], tag: str) -> list[Edit]:
+def tagged(fields: Iterable[Field], tag: str) -> list[Edit]:
     """Return the edit that puts *tag* at the start of the subject; none if it is there."""
     subjects = [field for field in fields if field.name.lower() == "subject"]
     if not subjects:

@@ -1,15 +1,16 @@
 """A message from envelope to verdict, without libmilter."""
 
+import tracemalloc
 from email import message_from_bytes
 from typing import Any
 
 import pytest
 
-from milters.message import Envelope, Message, Notify, Scan, Tools
+from milters.message import MAX_VERDICTS, Envelope, Message, Notify, Scan, Tools
 from milters.postman import NotSent
 from milters.spam import Edit, Report
 from milters.spamd import SpamdUnavailable
-from milters.verdict import NO_SPAMD, Accept, Refuse
+from milters.verdict import FORGED, NO_SPAMD, Accept, Refuse
 from tests.conftest import settings_for
 
 KIB = 1 << 10
@@ -169,6 +170,25 @@ def test_a_strangers_forged_verdict_goes_and_a_colleagues_stays() -> None:
         made = message("big", user=user, trusted=trusted)
         made.header("X-Spam-Flag", b"NO")
         assert made.verdict() == Accept(edits)
+
+
+def test_more_forged_verdicts_than_filters_write_are_refused() -> None:
+    for user, trusted, wanted in (("", False, FORGED), ("big", False, Accept())):
+        made = message("big", user=user, trusted=trusted)
+        for _ in range(MAX_VERDICTS + 1):
+            made.header("X-Spam-Flag", b"NO")
+        assert made.verdict() == wanted
+
+
+def test_of_endless_header_fields_next_to_none_is_kept() -> None:
+    made = message("small", "big")
+    made.header("Content-Type", b"application/pdf")
+    tracemalloc.start()
+    for name in ("Subject", "Content-Type", "X-Spam-Flag") * 5_000:
+        made.header(name, b"text/plain")
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 64 * KIB
 
 
 def mixed(**options: Any) -> Message:
