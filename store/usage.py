@@ -99,7 +99,8 @@ class Usage(ABC, Generic[Tx]):
         """Remember the *windows* of a committed transaction."""
         self.offset = now - time.time()
         if len(self.seen) > MAX_SEEN:
-            self.seen = {}
+            lasting = sorted(self.seen.items(), key=lambda each: each[1].until)
+            self.seen = dict(lasting[MAX_SEEN // 2 :])
         self.seen.update(windows)
 
     @abstractmethod

@@ -51,13 +51,14 @@ _FORGET_WINDOW = "DELETE FROM usage WHERE rowid = ?"
 
 
 class SqliteUsage(Usage[sqlite3.Connection]):
-    """`store.usage.Usage` in a file. `seen` is also its cache."""
+    """`store.usage.Usage` in a file. What is `_fresh` of `seen` is also its cache."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self._pooled: PoolProxiedConnection | None = None
-        self._version: int | None = None  # PRAGMA data_version that our memory is true for
-        self._before: list[tuple[Window, int, int]] = []
+        self._version: int | None = None  # PRAGMA data_version that `_fresh` is true for
+        self._fresh: set[Key] = set()  # windows that nobody else has changed since we saw them
+        self._locked: dict[Key, Window] = {}
         self._heard = Heard()
         self._noted: tuple[int, int, Sequence[int], dict[int, str]] | None = None
 
@@ -70,7 +71,7 @@ class SqliteUsage(Usage[sqlite3.Connection]):
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with translated():
             connection = self._connection()
-            self._before.clear()
+            self._locked = {}
             self._noted = None
             try:
                 connection.execute("BEGIN IMMEDIATE")
@@ -84,7 +85,9 @@ class SqliteUsage(Usage[sqlite3.Connection]):
         return result
 
     def _remember(self) -> None:
-        """Keep what the transaction noted, now that it is committed."""
+        """Keep what the transaction did, now that it is committed."""
+        self._saw(self._locked, time.time())
+        self._fresh.update(self._locked)
         if self._noted is not None:
             self._heard.add(*self._noted)
 
@@ -97,8 +100,6 @@ class SqliteUsage(Usage[sqlite3.Connection]):
     def _abandon(self, connection: sqlite3.Connection) -> None:
         """Leave nothing of a failed transaction, neither there nor in memory."""
         self._version = None
-        for window, used, refused in self._before:
-            window.used, window.refused = used, refused
         try:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -110,10 +111,10 @@ class SqliteUsage(Usage[sqlite3.Connection]):
     def _catch_up(self, connection: sqlite3.Connection) -> None:
         """Forget what others may have changed, and learn which messages they settled."""
         (version,) = connection.execute("PRAGMA data_version").fetchone()
-        if version == self._version and len(self.seen) <= MAX_SEEN:
+        if version == self._version and len(self._fresh) <= MAX_SEEN:
             return
-        # A new one: who limits without us meanwhile keeps the old.
-        self.seen = {}
+        # `seen` stays: should the store go away now, it is the best that is known.
+        self._fresh.clear()
         self._version = version
         since = (self._heard.last, int(time.time()) - ANSWER_SECONDS)
         for row, at, messages, refused in connection.execute(_BATCHES, since):
@@ -131,16 +132,14 @@ class SqliteUsage(Usage[sqlite3.Connection]):
         return {each: said[each] for each in ids if each in said}
 
     def _lock(self, tx: sqlite3.Connection, keys: Sequence[Key], now: float) -> dict[Key, Window]:
-        found = {}
-        seen, before = self.seen, self._before
+        # Copies: who limits without us while the disk is slow reads `seen`, and must not
+        # find there what is not committed.
         for key in keys:
-            window = seen.get(key)
-            if window is None:
-                window = seen[key] = _read(tx, key, now)
+            known = self.seen.get(key) if key in self._fresh else None
+            window = _read(tx, key, now) if known is None else known.copy()
             window.advance(now)
-            before.append((window, window.used, window.refused))
-            found[key] = window
-        return found
+            self._locked[key] = window
+        return self._locked
 
     def _save(self, tx: sqlite3.Connection, windows: Mapping[Key, Window]) -> None:
         counts, moves = [], []
@@ -171,7 +170,7 @@ class SqliteUsage(Usage[sqlite3.Connection]):
         empty = tx.execute(_EMPTY, (now, FORGET_ROWS)).fetchall()
         for row, subject, span in empty:
             tx.execute(_FORGET_WINDOW, (row,))
-            self.seen.pop((subject, span), None)
+            self._fresh.discard((subject, span))
         return gone + len(empty)
 
 

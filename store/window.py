@@ -155,8 +155,10 @@ class Window:
             self.moved = True
 
     def copy(self) -> "Window":
-        """Return another with the same counts."""
-        return Window(self.span, self.slot, used=self.used, past=self._past, refused=self.refused)
+        """Return another with the same counts in the same place."""
+        twin = Window(self.span, self.slot, used=self.used, refused=self.refused)
+        twin._past, twin.older, twin.row = self._past, self.older, self.row  # not summed again
+        return twin
 
     def free_at(self, amount: int, limit: int) -> float | None:
         """Return the earliest time at which *amount* fits *limit* if nothing is added."""

@@ -145,6 +145,41 @@ def test_the_windows_seen_last_outlive_a_failure(url: str) -> None:
         assert usage.seen["account alice", 3600].total == 60
 
 
+def test_the_windows_seen_last_outlive_what_others_write(url: str) -> None:
+    with opened(url) as usage, opened(url) as other:
+        usage.charge([Charge(1, 60, (ALICE,))], word)
+        other.charge([Charge(2, 5, (ALICE,)), Charge(3, 1, (CLIENT,))], word)
+        usage.charge([Charge(4, 1, (CLIENT,))], word)
+        assert usage.seen["account alice", 3600].total == 60
+        assert usage.charge([Charge(5, 1, (ALICE,))], word)[0].used == 66
+
+
+def test_the_windows_seen_last_hold_nothing_that_is_not_committed(url: str) -> None:
+    totals = []
+
+    def looking(charge: Charge, verdict: Verdict, now: float) -> str:
+        totals.append(usage.seen["account alice", 3600].total)
+        return word(charge, verdict, now)
+
+    with opened(url) as usage:
+        usage.charge([Charge(1, 60, (ALICE,))], word)
+        usage.charge([Charge(2, 30, (ALICE,)), Charge(3, 30, (ALICE,))], looking)
+        assert totals == [60]
+        assert usage.seen["account alice", 3600].total == 90
+
+
+def test_of_too_many_windows_those_that_last_longest_stay(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.usage.MAX_SEEN", 4)
+    with opened(url) as usage:
+        usage.charge([Charge(None, 1, (ALICE, CLIENT))], word)
+        for n in range(6):
+            usage.charge([Charge(None, 1, (Limit(f"client {n}", 60, 9),))], word)
+        assert {("account alice", 3600), ("client 5", 60)} <= usage.seen.keys()
+        assert len(usage.seen) <= 5
+
+
 def _race(url: str, start: Barrier, first: int, sums: "multiprocessing.Queue[int]") -> None:
     accepted = 0
     with opened(url) as usage:
