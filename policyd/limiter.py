@@ -4,6 +4,9 @@ Two subjects at once: the client address and the account that signed in. A
 registered computer is freed of the first only (`whitelist.lifts`), so a hacked
 account stays limited wherever it sends from. What the windows hold is the
 business of `store.usage`; how they are judged, of `store.window`.
+
+A null sender is no passport: whoever writes ``MAIL FROM:<>`` counts as a client. A
+server of ours that reports on mail for many belongs on the whitelist.
 """
 
 from hashlib import blake2b
@@ -27,18 +30,9 @@ def charge_of(scene: Scene) -> Charge | None:
     if not scene.limits or request.state != scene.facts.settings.limits.charge_at:
         return None
     amount = 1 if request.state == "RCPT" else request.recipient_count
-    if not amount or _is_bounce(request, amount):
+    if not amount:
         return None
     return Charge(message_id(request), amount, scene.limits)
-
-
-def _is_bounce(request: Request, amount: int) -> bool:
-    """Return whether a server reports about mail, which is not sending.
-
-    A report has a null sender and one recipient (RFC 5321 4.5.5); whoever signs in,
-    or writes to many at once, is sending.
-    """
-    return not request.sender and not request.sasl_username and amount == 1
 
 
 def limits_of(

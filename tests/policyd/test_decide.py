@@ -148,8 +148,8 @@ def test_the_whitelist_lifts_account_limits_where_the_site_says_so(make_facts: M
         ({"policy_context": "inbound"}, False),
         ({"policy_context": "inbound", "sasl_username": "bob"}, False),
         ({"client_address": "unknown"}, False),
-        ({"sender": ""}, False),
-        ({"sender": "", "recipient_count": 2}, True),
+        ({"sender": ""}, True),
+        ({"sender": "", "client_address": "198.51.100.1"}, False),
         ({"sender": "", "sasl_username": "bob"}, True),
         ({"protocol_state": "RCPT", "recipient_count": 0}, False),
         ({"protocol_state": "END-OF-MESSAGE"}, False),
@@ -175,8 +175,9 @@ def test_the_site_chooses_when_to_charge(
 ) -> None:
     facts = make_facts(limits={"charge_at": charge_at})
     for state, amount in amounts.items():
-        found = asked(facts, protocol_state=state, recipient_count=5, size=0)
-        assert (found.amount if isinstance(found, Charge) else None) == amount
+        for sender in ("alice@mail.example.edu", ""):
+            found = asked(facts, protocol_state=state, sender=sender, recipient_count=5, size=0)
+            assert (found.amount if isinstance(found, Charge) else None) == amount
 
 
 def test_an_override_holds_until_its_date(make_facts: MakeFacts, store: Store) -> None:
