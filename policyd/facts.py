@@ -77,12 +77,10 @@ class Scene(NamedTuple):
 
 
 def is_submission(request: Request, campus: tuple[IPv4Network | IPv6Network, ...]) -> bool:
-    """Return whose rules hold: the site says it by ``policy_context``, or who asks tells it."""
-    if request.context == "submission":
+    """Return whose rules hold: who signed in is ours, else the site says it, else the address."""
+    if request.sasl_username or request.context == "submission":
         return True
-    if request.context == "inbound":
-        return False
-    return bool(request.sasl_username) or _on_campus(request.client_address, campus)
+    return request.context != "inbound" and _on_campus(request.client_address, campus)
 
 
 def _on_campus(address: str, campus: tuple[IPv4Network | IPv6Network, ...]) -> bool:

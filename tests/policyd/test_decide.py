@@ -146,7 +146,7 @@ def test_the_whitelist_lifts_account_limits_where_the_site_says_so(make_facts: M
         ({"client_address": "198.51.100.1", "sasl_username": "bob"}, True),
         ({"client_address": "198.51.100.1", "policy_context": "submission"}, True),
         ({"policy_context": "inbound"}, False),
-        ({"policy_context": "inbound", "sasl_username": "bob"}, False),
+        ({"policy_context": "inbound", "sasl_username": "bob"}, True),
         ({"client_address": "unknown"}, False),
         ({"sender": ""}, True),
         ({"sender": "", "client_address": "198.51.100.1"}, False),
