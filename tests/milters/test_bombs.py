@@ -46,8 +46,10 @@ PDF = b"--b\\r\\nContent-Type: application/pdf\\r\\n\\r\\nx\\r\\n"
 DEEP = b"".join(
     b"--b%d\\r\\nContent-Type: multipart/mixed; boundary=b%d\\r\\n\\r\\n" % (n, n + 1)
     for n in range(10_000))
+DEEP_AS_ALLOWED = DEEP[:DEEP.index(b"--b48")] + b"--b48\\n"
+NESTED = [("Content-Type", b"multipart/mixed; boundary=b0")]
 BOMBS = {
-    "nested": ([("Content-Type", b"multipart/mixed; boundary=b0")], cut(DEEP)),
+    "nested": (NESTED, cut(DEEP)),
     "nested messages": (MIXED, cut(
         b"--b\\r\\n" + b"Content-Type: message/rfc822\\r\\n\\r\\n" * 10_000)),
     "flat": (MIXED, cut(PDF * 100_000)),
@@ -55,6 +57,10 @@ BOMBS = {
     "no boundary": ([("Content-Type", b"multipart/mixed")], cut(b"x" * (8 << 20))),
     "headers": ([("X-%d" % n, b"x") for n in range(100_000)], []),
     "headers of a part": (MIXED, cut(b"--b\\r\\n" + b"X: y\\r\\n" * 1_000_000)),
+    "a delimiter over and over": (NESTED, (
+        DEEP_AS_ALLOWED if n == 0 else b"--b48\\n" * 10_000 for n in range(300))),
+    "short lines in a deep header": (NESTED, (
+        DEEP_AS_ALLOWED if n == 0 else b"--:\\n" * 15_000 for n in range(300))),
     "header of 50 MB": (MIXED, (b"--b\\r\\nX: " if n == 0 else b"y" * 65535 for n in range(800))),
     "header of 1 GB": (MIXED, (b"--b\\r\\nX: " if n == 0 else b"y" * 65535 for n in range(16_000))),
     "folded header of 50 MB": (MIXED, (
@@ -90,6 +96,8 @@ BOMBS = {
     "no boundary": "Accept",
     "headers": "Accept",
     "headers of a part": "Accept",
+    "a delimiter over and over": "Refuse",
+    "short lines in a deep header": "Refuse",
     "header of 50 MB": "Refuse",
     "header of 1 GB": "Refuse",
     "folded header of 50 MB": "Refuse",
