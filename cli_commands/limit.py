@@ -1,10 +1,13 @@
 """``gatepost limit``: what counts against the sending limits now."""
 
+import time
+
 import click
 
 from cli_commands.app import Answer, App, command, when
 from config.units import Rate, format_span
 from store import accounts, subjects
+from store.directory import effective, generous, parse_rates
 from store.errors import NotFound
 from store.names import canonical
 from store.usage_report import Used, report
@@ -41,7 +44,7 @@ def _row(used: Used, limit_: int | None) -> tuple[str, str, str, str, str]:
 
 def _subject(app: App, text: str) -> str:
     try:
-        return subjects.client(text)
+        return subjects.client(text, ipv6_prefix=app.settings.limits.ipv6_prefix)
     except ValueError:
         return subjects.account(_account(app, text))
 
@@ -56,16 +59,16 @@ def _account(app: App, text: str) -> str:
 
 def _limit_of(app: App, used: Used) -> int | None:
     kind, _, name = used.subject.partition(" ")
-    rates: tuple[Rate, ...]
-    if kind == "client":
-        rates = app.settings.limits.client
-    else:
-        try:
-            view = accounts.get(app.store, app.settings, name)
-        except NotFound:
-            return None
-        role = app.settings.roles.get(view.role)
-        rates = role.send if role else ()
-        if view.send is not None:
-            rates = tuple(Rate.parse(part) for part in view.send.split())
+    rates = app.settings.limits.client if kind == "client" else _rates_of(app, name)
     return next((rate.limit for rate in rates if rate.window == used.span), None)
+
+
+def _rates_of(app: App, name: str) -> tuple[Rate, ...]:
+    """Return the limits in force, as policyd sees them."""
+    try:
+        view = accounts.get(app.store, app.settings, name)
+    except NotFound:
+        return generous(app.settings).send
+    of_role = (app.settings.roles.get(view.role) or generous(app.settings)).send
+    own = parse_rates(view.send)
+    return effective(own, view.send_until, of_role=of_role, now=time.time())

@@ -103,7 +103,8 @@ def run(services: tuple[str, ...], path: Path) -> int:
                 child.start(now)
         time.sleep(TICK)
     notify("STOPPING=1")
-    return code or _drain(children)
+    drained = _drain(children)
+    return code or drained
 
 
 def _drain(children: list[_Child]) -> int:

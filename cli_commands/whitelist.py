@@ -57,7 +57,7 @@ def revoke(app: App, answer: Answer, target: str, reason: str) -> None:
 
     Example: gatepost whitelist revoke 192.0.2.7
     """
-    if not target.isdigit():
+    if not target.isdigit() or len(target) > entries.MAX_DIGITS:
         _valid(target)
     ended = entries.revoke(app.store, target, change=app.change(reason))
     for entry in ended:

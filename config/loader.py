@@ -111,7 +111,7 @@ def _problem(detail: ErrorDetails) -> Problem:
     if key == "store.url":
         value = "(not shown: it may hold a password)"
     context = detail.get("ctx", {})
-    if kind == "value_error" and isinstance(value, (dict, list)):
+    if kind == "value_error" and isinstance(value, dict):
         return Problem(key, str(context["error"]))  # its own words name the part
     plain = _PLAIN.get(kind)
     reason = plain.format(**context) if plain else str(context.get("error") or detail["msg"])

@@ -8,8 +8,10 @@ frozen objects: sizes in bytes, rates as `Rate`, listen addresses as `Address`.
 import re
 from ipaddress import ip_network
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from config.units import Address, Rate, parse_size
+from config.units import Address, Rate, one_of_each_window, parse_size
 
 # Labels of 1 to 63 letters, digits and hyphens (RFC 1035 2.3.1), lower-cased.
 _DOMAIN = re.compile(
@@ -80,6 +82,7 @@ def _network(value: object) -> object:
 Domain = Annotated[str, BeforeValidator(_domain)]
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
 RateT = Annotated[Rate, BeforeValidator(_rate)]
+Rates = Annotated[tuple[RateT, ...], AfterValidator(one_of_each_window), Field(strict=False)]
 Listen = Annotated[Address, BeforeValidator(_address)]
 Spamd = Annotated[Address | None, BeforeValidator(_spamd)]
 Network = Annotated[str, BeforeValidator(_network)]
@@ -141,6 +144,7 @@ class Store(_Section):
             raise ValueError(
                 'a store is "sqlite:////absolute/path", "postgresql://…" or "mariadb://…"'
             )
+        _ = urlsplit(value).port  # raises for a port that is none
         return value
 
 
@@ -149,14 +153,14 @@ class Role(_Section):
 
     mailbox: Size
     attachments: Size
-    send: tuple[RateT, ...] = Field(strict=False)
+    send: Rates
     whitelist_conditions: tuple[str, ...] = Field(default=(), strict=False)
 
 
 class Limits(_Section):
     """Sending limits that hold for everybody."""
 
-    client: tuple[RateT, ...] = Field(default=(Rate(200, 3600),), strict=False)
+    client: Rates = (Rate(200, 3600),)
     recipients_per_message: int = Field(default=100, ge=1)
     # How much of an IPv6 address is one client: a household or lab gets a /64 (RFC 6177).
     ipv6_prefix: int = Field(default=64, ge=16, le=128)

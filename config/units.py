@@ -84,6 +84,15 @@ class Rate:
         return f"{self.limit}/{self.window}s"
 
 
+def one_of_each_window(rates: tuple[Rate, ...]) -> tuple[Rate, ...]:
+    """Return *rates*; raise ``ValueError`` if two are of the same length, which count once."""
+    windows = [rate.window for rate in rates]
+    twice = {window for window in windows if windows.count(window) > 1}
+    if twice:
+        raise ValueError(f"two rates per {format_span(min(twice))}; keep the one that is meant")
+    return rates
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where a service listens or a peer is found: inet host and port, or a unix path."""

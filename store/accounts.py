@@ -13,7 +13,7 @@ from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from config.settings import Settings
-from config.units import Rate
+from config.units import Rate, one_of_each_window
 from store.audit import Change, record
 from store.engine import Store
 from store.errors import NotFound, Refused
@@ -298,7 +298,8 @@ def _checked(
         return second_mailbox(settings, None if value is None else str(value))
     elif field == "send" and value is not None:
         try:
-            return " ".join(str(Rate.parse(part)) for part in str(value).split())
+            rates = tuple(Rate.parse(part) for part in str(value).split())
+            return " ".join(str(rate) for rate in one_of_each_window(rates))
         except ValueError as error:
             raise Refused(str(error)) from None
     return value

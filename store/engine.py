@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
@@ -25,6 +25,12 @@ CONNECT_SECONDS = 3
 STATEMENT_MS = 4000
 POOL_SIZE = 5
 POOL_WAIT_SECONDS = 3
+# A server that fell silent (cut off, failed over) is given up by the kernel: what was
+# sent and not acknowledged, and a connection on which nothing is heard.
+SILENT_MS = STATEMENT_MS + 1000
+KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+# Not unix_timestamp(sysdate()): it is an hour off while summer time ends.
+MARIADB_NOW = "SELECT timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6)) / 1e6"
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql"}
 
 
@@ -72,7 +78,7 @@ class Store:
         if self.dialect == "postgresql":
             found = session.scalar(text("SELECT extract(epoch FROM clock_timestamp())"))
         else:
-            found = session.scalar(text("SELECT unix_timestamp(sysdate())"))
+            found = session.scalar(text(MARIADB_NOW))
         return int(found or 0)
 
     def close(self) -> None:
@@ -87,6 +93,8 @@ def translated() -> Iterator[None]:
         yield
     except IntegrityError as error:
         raise Refused("this is in the store already (somebody else was faster)") from error
+    except DataError as error:
+        raise Refused(f"a value does not fit its column: {_first_line(error.orig)}") from error
     except (DBAPIError, PoolTimeout) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         raise StoreUnavailable(f"store: {type(cause).__name__}: {_first_line(cause)}") from error
@@ -113,6 +121,8 @@ def _engine(url: str, dialect: str) -> Engine:
     if dialect == "postgresql":
         arguments: dict[str, Any] = {
             "connect_timeout": CONNECT_SECONDS,
+            "tcp_user_timeout": SILENT_MS,
+            **KEEPALIVE,
             "options": f"-c statement_timeout={STATEMENT_MS} -c lock_timeout={LOCK_WAIT_MS}",
         }
     else:
@@ -126,6 +136,9 @@ def _engine(url: str, dialect: str) -> Engine:
     return create_engine(
         url,
         connect_args=arguments,
+        # PostgreSQL's default, and needed on MariaDB: under its own, a writer that waited
+        # for the revision would find it changed since its snapshot, and fail.
+        isolation_level="READ COMMITTED",
         pool_size=POOL_SIZE,
         pool_timeout=POOL_WAIT_SECONDS,
         pool_pre_ping=True,

@@ -37,7 +37,7 @@ BigId = BigInteger().with_variant(Integer(), "sqlite")
 
 def _exact(length: int) -> String:
     """Return a text compared byte by byte; MariaDB's default takes é for e and drops spaces."""
-    binary = mysql.VARCHAR(length, collation="utf8mb4_bin")
+    binary = mysql.VARCHAR(length, collation="utf8mb4_nopad_bin")
     return String(length).with_variant(binary, "mysql", "mariadb")
 
 

@@ -27,7 +27,7 @@ def canonical(address: str, domains: Collection[str]) -> str:
         local = folded
     elif domain.rstrip(".") not in domains:
         return folded
-    stem, _, _ = local.partition("+")
+    stem = local.partition("+")[0].strip()
     return stem or local  # "+x@ours" has no stem; leave it to be unknown
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from store.engine import Store, translated
+from store.engine import MARIADB_NOW, Store, translated
 from store.usage import ANSWER_SECONDS, FORGET_ROWS, Usage
 from store.window import Key, Window, slot_of
 
@@ -21,8 +21,6 @@ T = TypeVar("T")
 # A deadlock's victim is undone at once; more than a few in a row is another trouble.
 MAX_TRIES = 5
 _DEADLOCK = 1213  # ER_LOCK_DEADLOCK
-# Not unix_timestamp(sysdate()): it is an hour off while summer time ends.
-_NOW = "SELECT timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6)) / 1e6"
 _SAVE = (
     "INSERT INTO `usage` (subject, span, slot, used, past, refused, until)"
     " VALUES (%s, %s, %s, %s, %s, %s, %s)"
@@ -81,7 +79,7 @@ class MariaUsage(Usage[Connection]):
         return result
 
     def _now(self, tx: Connection) -> float:
-        return float(tx.exec_driver_sql(_NOW).scalar_one())
+        return float(tx.exec_driver_sql(MARIADB_NOW).scalar_one())
 
     def _claim(self, tx: Connection, ids: Sequence[int], at: int) -> dict[int, str]:
         if not ids:

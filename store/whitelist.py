@@ -16,6 +16,7 @@ from store.revision import advance
 # role's limits instead.
 SHORTEST_PREFIX = {4: 8, 6: 19}
 MAX_REASON = 255
+MAX_DIGITS = 18  # of an entry's number: 64 bits hold them
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ def add(
     """Exempt *network* for *seconds* (``None``: for good); ``change.why`` is the reason.
 
     An active timed entry of the same network and owner is prolonged, not doubled:
-    registering again means 60 minutes from now. Raises `Refused`, `StoreUnavailable`.
+    registering again means 60 minutes from now. It is never shortened; revoking is.
+    Raises `Refused`, `StoreUnavailable`.
     """
     cidr = parse_network(network)
     if not change.why.strip():
@@ -75,6 +77,8 @@ def add(
             session.add(row)
         elif row.expires_at is None and until is not None:
             raise Refused(f"{cidr} is exempt for good already (entry {row.id}); revoke that first")
+        elif row.expires_at is not None and until is not None:
+            until = max(until, row.expires_at)
         row.expires_at = until
         row.reason = change.why[:MAX_REASON]
         row.rev = advance(session)
@@ -93,7 +97,7 @@ def revoke(store: Store, target: str, *, change: Change, now: int | None = None)
     with store.changing() as session:
         at = store.now(session) if now is None else now
         query = select(Whitelist).where(Whitelist.ended_at.is_(None))
-        if target.isascii() and target.isdigit():
+        if target.isascii() and target.isdigit() and len(target) <= MAX_DIGITS:
             query = query.where(Whitelist.id == int(target))
         else:
             query = query.where(Whitelist.network == parse_network(target))

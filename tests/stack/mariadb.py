@@ -62,7 +62,9 @@ def running() -> Iterator[MariaDB]:
         process = subprocess.Popen(
             [program("mariadbd"), "--no-defaults", f"--datadir={folder}/data", *as_user,
              f"--socket={folder}/socket", f"--pid-file={folder}/pid", f"--port={port}",
-             "--bind-address=127.0.0.1", f"--log-error={folder}/log", "--skip-name-resolve"],
+             "--bind-address=127.0.0.1", f"--log-error={folder}/log", "--skip-name-resolve",
+             # the default from MariaDB 11.6 on: the stricter one is what we test
+             "--innodb-snapshot-isolation=ON"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         server = MariaDB(f"mariadb://gatepost@127.0.0.1:{port}/gatepost", folder, process)

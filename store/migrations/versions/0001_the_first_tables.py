@@ -21,8 +21,8 @@ def upgrade() -> None:
         sa.Column(
             "name",
             sa.String(length=128)
-            .with_variant(mysql.VARCHAR(collation="utf8mb4_bin", length=128), "mariadb")
-            .with_variant(mysql.VARCHAR(collation="utf8mb4_bin", length=128), "mysql"),
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=128), "mariadb")
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=128), "mysql"),
             nullable=False,
         ),
         sa.Column("role", sa.String(length=32), nullable=False),
@@ -33,8 +33,8 @@ def upgrade() -> None:
         sa.Column(
             "second_mailbox",
             sa.String(length=320)
-            .with_variant(mysql.VARCHAR(collation="utf8mb4_bin", length=320), "mariadb")
-            .with_variant(mysql.VARCHAR(collation="utf8mb4_bin", length=320), "mysql"),
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=320), "mariadb")
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=320), "mysql"),
             nullable=True,
         ),
         sa.Column("mailbox", sa.BigInteger(), nullable=True),
@@ -74,16 +74,16 @@ def upgrade() -> None:
         sa.Column(
             "who",
             sa.String(length=320)
-            .with_variant(mysql.VARCHAR(collation="utf8mb4_bin", length=320), "mariadb")
-            .with_variant(mysql.VARCHAR(collation="utf8mb4_bin", length=320), "mysql"),
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=320), "mariadb")
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=320), "mysql"),
             nullable=False,
         ),
         sa.Column("action", sa.String(length=32), nullable=False),
         sa.Column(
             "subject",
             sa.String(length=320)
-            .with_variant(mysql.VARCHAR(collation="utf8mb4_bin", length=320), "mariadb")
-            .with_variant(mysql.VARCHAR(collation="utf8mb4_bin", length=320), "mysql"),
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=320), "mariadb")
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=320), "mysql"),
             nullable=False,
         ),
         sa.Column("why", sa.String(length=255), nullable=False),
@@ -105,8 +105,8 @@ def upgrade() -> None:
         sa.Column(
             "subject",
             sa.String(length=160)
-            .with_variant(mysql.VARCHAR(collation="utf8mb4_bin", length=160), "mariadb")
-            .with_variant(mysql.VARCHAR(collation="utf8mb4_bin", length=160), "mysql"),
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=160), "mariadb")
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=160), "mysql"),
             nullable=False,
         ),
         sa.Column("span", sa.Integer(), autoincrement=False, nullable=False),
@@ -137,8 +137,8 @@ def upgrade() -> None:
         sa.Column(
             "who",
             sa.String(length=320)
-            .with_variant(mysql.VARCHAR(collation="utf8mb4_bin", length=320), "mariadb")
-            .with_variant(mysql.VARCHAR(collation="utf8mb4_bin", length=320), "mysql"),
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=320), "mariadb")
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=320), "mysql"),
             nullable=False,
         ),
         sa.Column("rev", sa.BigInteger(), nullable=False),
@@ -155,8 +155,8 @@ def upgrade() -> None:
         sa.Column(
             "name",
             sa.String(length=320)
-            .with_variant(mysql.VARCHAR(collation="utf8mb4_bin", length=320), "mariadb")
-            .with_variant(mysql.VARCHAR(collation="utf8mb4_bin", length=320), "mysql"),
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=320), "mariadb")
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_nopad_bin", length=320), "mysql"),
             nullable=False,
         ),
         sa.Column(

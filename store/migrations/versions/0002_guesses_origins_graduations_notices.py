@@ -16,7 +16,7 @@ _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def _exact(length: int) -> sa.String:
-    binary = mysql.VARCHAR(length, collation="utf8mb4_bin")
+    binary = mysql.VARCHAR(length, collation="utf8mb4_nopad_bin")
     return sa.String(length).with_variant(binary, "mysql", "mariadb")
 
 
