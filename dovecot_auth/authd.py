@@ -26,7 +26,6 @@ from dovecot_auth.check import (
     REFUSAL_SECONDS,
     Blocked,
     Checker,
-    Crowded,
     Login,
     Pending,
     Refused,
@@ -134,18 +133,21 @@ class Service:
         """Read first: whom the store or the memory decides need not wait for a hasher."""
         checker = self._checker
         deadline = time.monotonic() + DEADLINE_SECONDS
-        while isinstance(begun := await self._begun(checker, login), Crowded):
+        while True:
+            begun = await self._begun(checker, login)
+            if isinstance(begun, Verdict):
+                return begun
+            if checker.admit(begun):
+                break
             if time.monotonic() > deadline:
                 raise Late("many checks of this account or network are in progress")
             await asyncio.sleep(CROWDED_SECONDS)
-        if isinstance(begun, Verdict):
-            return begun
         try:
             return await self._in_thread(self._hashing, lambda: checker.decide(begun))
         finally:
             checker.release(begun)
 
-    async def _begun(self, checker: Checker, login: Login) -> Verdict | Crowded | Pending:
+    async def _begun(self, checker: Checker, login: Login) -> Verdict | Pending:
         return await self._in_thread(self._reading, lambda: checker.begin(login))
 
     async def _user(self, asked: dict[str, str]) -> Answer:

@@ -111,11 +111,6 @@ class Pending:
     standing: Standing
 
 
-@dataclass(frozen=True, slots=True)
-class Crowded:
-    """As many checks are in progress as wrong ones are left: ask again in a moment."""
-
-
 class Checker:
     """Decides on one store and one set of settings. Safe in many threads."""
 
@@ -128,19 +123,15 @@ class Checker:
         self._lock = threading.Lock()
 
     def verify(self, login: Login, *, now: int | None = None) -> Verdict:
-        """Decide a login; raise `StoreUnavailable` or `UnknownScheme` for "try later"."""
+        """Decide the one login of a process; raise `StoreUnavailable` or `UnknownScheme`."""
         begun = self.begin(login, now=now)
-        if isinstance(begun, Verdict):
-            return begun
-        if isinstance(begun, Crowded):  # others of this process, in other threads
-            return Verdict(Blocked())
-        try:
-            return self.decide(begun, now=now)
-        finally:
-            self.release(begun)
+        return begun if isinstance(begun, Verdict) else self.decide(begun, now=now)
 
-    def begin(self, login: Login, *, now: int | None = None) -> Verdict | Crowded | Pending:
-        """Decide a login without hashing if that can be; else `decide` it, then `release` it."""
+    def begin(self, login: Login, *, now: int | None = None) -> Verdict | Pending:
+        """Decide a login without hashing if that can be; else `admit` and `decide` it.
+
+        Leaves no trace: whoever asked may have given up before the store answered.
+        """
         at = int(time.time()) if now is None else now
         found = self._found(login.user, now)
         name = found.name if found else canonical(login.user, self._settings.site.domains)
@@ -153,7 +144,6 @@ class Checker:
                 account=found.account if found else None,
                 remote=login.remote,
                 now=at,
-                pending=self._pending,
             )
         if standing.is_blocked:  # before the memory, which would tell a guesser "right"
             return Verdict(Blocked())
@@ -162,11 +152,15 @@ class Checker:
         pending = Pending(login, found, digest, standing)
         if found and self._memory.was_right(digest, now=at):
             return self._right(pending, found)
-        if standing.is_crowded:
-            return Crowded()
-        with self._lock:
-            self._pending.update(budget.subject for budget in standing.budgets)
         return pending
+
+    def admit(self, pending: Pending) -> bool:
+        """Count a check as in progress until `release`; not while as many are as may fail."""
+        with self._lock:
+            if not pending.standing.has_room(self._pending):
+                return False
+            self._pending.update(dict.fromkeys(pending.standing.left, 1))
+            return True
 
     def decide(self, pending: Pending, *, now: int | None = None) -> Verdict:
         """Decide by hashing: always one check, so that time tells no name from a nobody."""
@@ -187,7 +181,7 @@ class Checker:
     def release(self, pending: Pending) -> None:
         """Count the check as in progress no longer."""
         with self._lock:
-            self._pending.subtract(budget.subject for budget in pending.standing.budgets)
+            self._pending.subtract(dict.fromkeys(pending.standing.left, 1))
             self._pending += Counter()  # drops what is zero
 
     def finish(self, verdict: Verdict) -> None:

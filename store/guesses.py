@@ -59,24 +59,23 @@ class Standing:
     """What a login is up against."""
 
     budgets: tuple[Budget, ...]
-    is_blocked: bool  # no failure is left
-    is_crowded: bool  # as many are in progress as are left: wait for them
+    left: Mapping[str, int]  # failures, by the budgets' subjects
     seen_lately: bool  # this place of this account needs no new mark
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether a budget has no failure left."""
+        return any(count <= 0 for count in self.left.values())
+
+    def has_room(self, pending: Mapping[str, int]) -> bool:
+        """Whether one more may be checked while *pending* of each subject are: all may fail."""
+        return all(pending.get(subject, 0) < count for subject, count in self.left.items())
 
 
 def standing(
-    session: Session,
-    *,
-    name: str,
-    account: int | None,
-    remote: str,
-    now: int,
-    pending: Mapping[str, int] | None = None,
+    session: Session, *, name: str, account: int | None, remote: str, now: int
 ) -> Standing:
-    """Return the budgets that count for *name* from *remote*, and whether one is spent.
-
-    *pending* counts the checks in progress of each subject: they may all turn out wrong.
-    """
+    """Return the budgets that count for *name* from *remote*, and what is left of them."""
     network = _network(remote)
     seen_at = _seen_at(session, account, network)
     known = seen_at is not None and seen_at > now - KNOWN_SECONDS
@@ -87,12 +86,9 @@ def standing(
         )
     ).all()
     full_at = {row.subject: row.full_at for row in rows}
-    left = {each.subject: each.left(full_at.get(each.subject, 0), now=now) for each in budgets}
-    waiting = pending or {}
     return Standing(
         budgets=budgets,
-        is_blocked=any(count <= 0 for count in left.values()),
-        is_crowded=any(count <= waiting.get(subject, 0) for subject, count in left.items()),
+        left={each.subject: each.left(full_at.get(each.subject, 0), now=now) for each in budgets},
         seen_lately=seen_at is not None and seen_at > now - SEEN_AGAIN_SECONDS,
     )
 
