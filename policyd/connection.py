@@ -72,7 +72,10 @@ class Connection(asyncio.Protocol):
         self._decoder = Decoder()
         self._began = 0.0  # when the request in the decoder did
         self._questions: deque[Question] = deque()
-        self._paused = False
+        self._blocked = False  # the peer does not read our answers
+        self._full = False  # as many questions wait as may
+        self._held = False  # we are about to end
+        self._paused = False  # for one of these reasons nothing is read
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, unless there are too many of us."""
@@ -105,11 +108,13 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Read no more questions of someone who does not read answers."""
-        self._pause()
+        self._blocked = True
+        self._pace()
 
     def resume_writing(self) -> None:
         """Go on."""
-        self._resume()
+        self._blocked = False
+        self._pace()
 
     def overdue(self, now: float) -> bool:
         """Return whether a request or an answer has taken longer than `DEADLINE`."""
@@ -133,6 +138,11 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def hold(self) -> None:
+        """Read no more, for good."""
+        self._held = True
+        self._pace()
+
     def close(self) -> None:
         """Close once what was written has gone out."""
         if self._transport is not None:
@@ -147,8 +157,9 @@ class Connection(asyncio.Protocol):
             replies.append(reply)
         if replies:
             self._write(replies[0] if len(replies) == 1 else b"".join(replies))
-            if self._paused and len(questions) < MAX_PIPELINED:
-                self._resume()
+            if self._full and len(questions) < MAX_PIPELINED:
+                self._full = False
+                self._pace()
 
     def _ask(self, request: Request) -> None:
         found = self.service.decided(request)
@@ -165,18 +176,20 @@ class Connection(asyncio.Protocol):
             self._questions.append(question)
             self.service.committer.submit(question)
         if len(self._questions) >= MAX_PIPELINED:
-            self._pause()
+            self._full = True
+            self._pace()
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None and self.open:  # uvloop raises on a gone peer
             self._transport.write(data)
 
-    def _pause(self) -> None:
-        if self._transport is not None and not self._paused and self.open:
-            self._paused = True
+    def _pace(self) -> None:
+        """Read on, or no more."""
+        pause = self._blocked or self._full or self._held
+        if self._transport is None or pause == self._paused or not self.open:
+            return
+        self._paused = pause
+        if pause:
             self._transport.pause_reading()
-
-    def _resume(self) -> None:
-        if self._transport is not None and self._paused and self.open:
-            self._paused = False
+        else:
             self._transport.resume_reading()

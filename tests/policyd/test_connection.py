@@ -1,0 +1,87 @@
+"""One connection: whom it reads from, and for how long."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import pytest
+
+from policyd.connection import Connection
+from policyd.service import Service
+from store.engine import Store
+from store.usage import open_usage
+from tests.policyd.conftest import MakeFacts, wire
+
+Work: TypeAlias = Callable[[Service], Coroutine[None, None, None]]
+
+
+class Peer(asyncio.Transport):
+    """The other end, as the loop's transport shows it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = 0
+        self.reading = True
+        self.gone = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.answers += bytes(data).count(b"\n\n")
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def is_closing(self) -> bool:
+        return self.gone
+
+    def abort(self) -> None:
+        self.gone = True
+
+    async def wait(self, answers: int) -> None:
+        async with asyncio.timeout(10):
+            while self.answers < answers:  # noqa: ASYNC110 - the loop's transport has no event
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def served(make_facts: MakeFacts, store: Store) -> Callable[[Work], None]:
+    """Return a function that does some work with a running service of two connections."""
+
+    async def run(work: Work) -> None:
+        loop = asyncio.get_running_loop()
+        service = Service(make_facts(), open_usage(store), loop=loop, max_connections=2)
+        with _started(service):
+            await work(service)
+
+    return lambda work: asyncio.run(run(work))
+
+
+@contextmanager
+def _started(service: Service) -> Iterator[None]:
+    service.start()
+    try:
+        yield
+    finally:
+        service.stop()
+
+
+def connected(service: Service) -> tuple[Connection, Peer]:
+    connection, peer = service.connection(), Peer()
+    connection.connection_made(peer)
+    return connection, peer
+
+
+def test_who_does_not_read_answers_is_not_read_from(served: Callable[[Work], None]) -> None:
+    async def work(service: Service) -> None:
+        connection, peer = connected(service)
+        connection.pause_writing()
+        connection.data_received(b"".join(wire(instance=n) for n in range(1000)))
+        await peer.wait(1000)
+        assert not peer.reading
+        connection.resume_writing()
+        assert peer.reading
+
+    served(work)
