@@ -92,8 +92,10 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Decide what *data* completes. This is the edge: nothing leaves but a close."""
+        began = self._began
         try:
             for raw in self._decoder.feed(data):
+                began = 0.0  # what is left over belongs to another request
                 self._ask(parse(raw))
         except ProtocolError as error:
             log.warning(fields(event="protocol", reason=error))
@@ -101,10 +103,7 @@ class Connection(asyncio.Protocol):
         except Exception:  # the edge: our bug is one connection closed
             log.exception("deciding failed")
             self.abort()
-        if self._decoder.pending:
-            self._began = self._began or self.service.loop.time()
-        else:
-            self._began = 0.0
+        self._began = (began or self.service.loop.time()) if self._decoder.pending else 0.0
 
     def pause_writing(self) -> None:
         """Read no more questions of someone who does not read answers."""

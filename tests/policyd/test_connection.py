@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import pytest
 
-from policyd.connection import Connection
+from policyd.connection import DEADLINE, Connection
 from policyd.service import Service
 from store.engine import Store
 from store.usage import open_usage
@@ -83,5 +83,20 @@ def test_who_does_not_read_answers_is_not_read_from(served: Callable[[Work], Non
         assert not peer.reading
         connection.resume_writing()
         assert peer.reading
+
+    served(work)
+
+
+def test_the_deadline_is_that_of_each_request(served: Callable[[Work], None]) -> None:
+    async def work(service: Service) -> None:
+        connection, peer = connected(service)
+        question = wire(protocol_state="RCPT")
+        connection.data_received(question[:-1])
+        await asyncio.sleep(0.1)
+        connection.data_received(b"\n" + question[:-1])
+        assert peer.answers == 1
+        now = service.loop.time()
+        assert not connection.overdue(now + DEADLINE - 0.05)
+        assert connection.overdue(now + DEADLINE + 0.05)
 
     served(work)
