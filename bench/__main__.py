@@ -4,7 +4,7 @@ import argparse
 import importlib
 import sys
 
-NAMES = ("policyd", "mime", "login")
+NAMES = ("policyd", "mime", "milter", "login")
 
 
 def main() -> int:

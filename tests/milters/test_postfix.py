@@ -187,12 +187,14 @@ def _attached(subject: str) -> bytes:
 def _deliver(stack: Stack, message: bytes, to: Account) -> tuple[int, str]:
     """Send *message* without the copies that smtplib would make of it."""
     with open_session(stack) as session:
-        session.sock.settimeout(600)
+        channel = session.sock
+        assert channel is not None
+        channel.settimeout(600)
         session.mail(SENDER)
         session.rcpt(to.address)
         session.docmd("DATA")
-        session.sock.sendall(message)
-        session.sock.sendall(b".\r\n")
+        channel.sendall(message)
+        channel.sendall(b".\r\n")
         code, text = session.getreply()
         return code, text.decode()
 
