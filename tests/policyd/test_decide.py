@@ -46,8 +46,8 @@ def test_a_suspended_account_sends_nothing_until_its_date(make_facts: MakeFacts)
 @pytest.mark.parametrize(
     ("recipient", "size", "refused"),
     [
-        ("bob@mail.example.edu", 50 * 1.37 * MIB, False),
-        ("bob@mail.example.edu", 50 * 1.37 * MIB + 1, True),
+        ("bob@mail.example.edu", (50 * 1.37 + 1) * MIB, False),
+        ("bob@mail.example.edu", (50 * 1.37 + 1) * MIB + 1, True),
         ("Bob+lists@mail.example.edu", 100 * MIB, True),
         ("a.lovelace@mail.example.edu", 100 * MIB, False),
         ("a.lovelace@mail.example.edu", 700 * MIB, True),
@@ -68,6 +68,16 @@ def test_a_declared_size_is_judged_by_the_role_of_the_recipient(
     )
     assert said.startswith("552 5.3.4 ") is refused
     assert refused or said == DUNNO
+
+
+def test_where_no_attachment_is_allowed_a_size_alone_refuses_nothing(
+    make_facts: MakeFacts, store: Store
+) -> None:
+    facts = make_facts()
+    accounts.set_fields(store, facts.settings, "bob", fields={"attachments": "0"}, change=CHANGE)
+    facts.directory.refresh()
+    recipient = "bob@mail.example.edu"
+    assert text(facts, protocol_state="RCPT", recipient=recipient, size=9 * MIB) == DUNNO
 
 
 def test_a_refused_size_says_the_limit_and_the_advice(make_facts: MakeFacts) -> None:
@@ -100,6 +110,11 @@ def test_too_many_recipients_of_one_message_are_refused_for_good(make_facts: Mak
     assert text(facts, recipient_count=101).startswith("550 5.5.3 This message has 101 recipients")
     assert subjects(facts, recipient_count=100)
     assert text(facts, recipient_count=101, policy_context="inbound") == DUNNO
+
+
+def test_observing_lets_too_many_recipients_pass_and_says_so(make_facts: MakeFacts) -> None:
+    found = asked(make_facts(limits={"mode": "observe"}), recipient_count=101)
+    assert found == Answer(DUNNO, "would-refuse")
 
 
 def test_client_and_account_are_both_charged(make_facts: MakeFacts) -> None:
