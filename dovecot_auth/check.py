@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from config.logs import fields
 from config.settings import Settings
 from dovecot_auth.memory import Memory
-from store import guesses, passwords
+from store import guesses, logins, passwords
 from store.credentials import Credentials, credentials, upgrade_hash
 from store.engine import Store
 from store.errors import StoreUnavailable
 from store.guesses import Standing
-from store.names import MAX_ADDRESS, canonical
 
 log = logging.getLogger(__name__)
 
@@ -133,18 +132,10 @@ class Checker:
         Leaves no trace: whoever asked may have given up before the store answered.
         """
         at = int(time.time()) if now is None else now
-        found = self._found(login.user, now)
-        name = found.name if found else canonical(login.user, self._settings.site.domains)
+        tried = logins.attempt(self._store, self._settings, login.user, remote=login.remote, now=at)
+        found, standing = tried.found, tried.standing
         stored = (found.password if found else None) or passwords.DUMMY
-        digest = self._memory.digest(name, stored, login.password)
-        with self._store.reading() as session:
-            standing = guesses.standing(
-                session,
-                name=name,
-                account=found.account if found else None,
-                remote=login.remote,
-                now=at,
-            )
+        digest = self._memory.digest(tried.name, stored, login.password)
         if standing.is_blocked:  # before the memory, which would tell a guesser "right"
             return Verdict(Blocked())
         if self._memory.was_wrong(digest, now=at):
@@ -200,7 +191,8 @@ class Checker:
 
         Suspended accounts go on receiving: nothing is lost while they are stopped.
         """
-        found = self._found(user, now)
+        known = logins.is_text(user)
+        found = credentials(self._store, self._settings, user, now=now) if known else None
         return self._allowed(found) if found else None
 
     def _right(self, pending: Pending, found: Credentials) -> Verdict:
@@ -209,7 +201,11 @@ class Checker:
         if stop := self._stopped(found, login.service):
             return Verdict(Refused(stop))
         old = found.password or ""
-        upgrade = self._settings.auth.upgrade_hashes and passwords.needs_upgrade(old)
+        upgrade = (
+            self._settings.auth.upgrade_hashes
+            and passwords.needs_upgrade(old)
+            and passwords.covers(login.password, old)
+        )
         return Verdict(
             self._allowed(found),
             Upgrade(found.account, old, login.password) if upgrade else None,
@@ -220,11 +216,6 @@ class Checker:
         new = passwords.hash_password(todo.password)
         done = upgrade_hash(self._store, todo.account, old=todo.old, new=new)
         log.info("hash upgraded %s", fields(account=todo.account, done=done))
-
-    def _found(self, user: str, now: int | None) -> Credentials | None:
-        if not user.isprintable() or len(user) > MAX_ADDRESS:
-            return None  # NUL and lone surrogates are no text for a database
-        return credentials(self._store, self._settings, user, now=now)
 
     def _stopped(self, found: Credentials, service: str) -> str | None:
         if found.stopped("everything"):

@@ -15,8 +15,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import case, delete, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, bindparam, case, delete, select, update
 
 from store.engine import Store
 from store.errors import Refused
@@ -72,19 +71,27 @@ class Standing:
         return all(pending.get(subject, 0) < count for subject, count in self.left.items())
 
 
+# Made once: at a login, building a statement costs more than running it.
+_FULL_AT = select(Guess.subject, Guess.full_at).where(
+    Guess.subject.in_(bindparam("subjects", expanding=True))
+)
+_SEEN_AT = select(Origin.at).where(
+    Origin.account_id == bindparam("account"), Origin.network == bindparam("network")
+)
+
+
 def standing(
-    session: Session, *, name: str, account: int | None, remote: str, now: int
+    connection: Connection, *, name: str, account: int | None, remote: str, now: int
 ) -> Standing:
     """Return the budgets that count for *name* from *remote*, and what is left of them."""
     network = _network(remote)
-    seen_at = _seen_at(session, account, network)
+    # An account that does not exist asks as well: same statements, same time.
+    seen_at: int | None = connection.scalar(
+        _SEEN_AT, {"account": account or 0, "network": network or ""}
+    )
     known = seen_at is not None and seen_at > now - KNOWN_SECONDS
     budgets = _budgets(name, network, known=known)
-    rows = session.execute(
-        select(Guess.subject, Guess.full_at).where(
-            Guess.subject.in_([budget.subject for budget in budgets])
-        )
-    ).all()
+    rows = connection.execute(_FULL_AT, {"subjects": [each.subject for each in budgets]})
     full_at = {row.subject: row.full_at for row in rows}
     return Standing(
         budgets=budgets,
@@ -171,9 +178,3 @@ def _network(remote: str) -> str | None:
         return client(remote).removeprefix("client ")
     except ValueError:
         return None
-
-
-def _seen_at(session: Session, account: int | None, network: str | None) -> int | None:
-    # An account that does not exist asks as well: same statements, same time.
-    mark = (Origin.account_id == (account or 0), Origin.network == (network or ""))
-    return session.scalar(select(Origin.at).where(*mark))

@@ -149,9 +149,9 @@ def test_guessing_slows_the_account_and_nobody_else(empty_house: Place) -> None:
 
 def is_known(where: Place, remote: str) -> bool:
     found = credentials(where.store, where.settings, "alice")
-    with where.store.reading() as session:
+    with where.store.connection() as connection:
         account = found.account if found else None
-        at = guesses.standing(session, name="alice", account=account, remote=remote, now=1)
+        at = guesses.standing(connection, name="alice", account=account, remote=remote, now=1)
     return at.seen_lately
 
 

@@ -2,6 +2,7 @@
 
 import logging
 
+import crypt_r
 import pytest
 
 from dovecot_auth.check import (
@@ -264,6 +265,19 @@ def test_an_old_hash_is_upgraded_after_the_right_password_only(
     verdict = decided(checker, "alice", ALICE)
     assert isinstance(verdict.answer, Allowed)
     assert verdict.upgrade is None
+
+
+def test_a_hash_that_cut_the_password_is_not_upgraded_to_a_mistyped_tail(
+    checker: Checker, empty_house: Place
+) -> None:
+    stored = "{CRYPT}" + str(crypt_r.crypt("correct horse", "ab"))  # DES: reads 8 bytes
+    accounts.set_password(
+        empty_house.store, empty_house.settings, "alice", stored, how="reset", change=CHANGE
+    )
+    for typed in ("correct hosre", "correct "):
+        verdict = decided(checker, "alice", typed)
+        assert isinstance(verdict.answer, Allowed)
+        assert verdict.upgrade is None
 
 
 def test_a_password_changed_meanwhile_wins_over_an_upgrade(

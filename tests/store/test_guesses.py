@@ -28,8 +28,8 @@ def alice(store: Store, settings: Settings) -> int:
 def stand(
     store: Store, account: int | None, remote: str, *, name: str = "alice", now: int = NOW
 ) -> Standing:
-    with store.reading() as session:
-        return guesses.standing(session, name=name, account=account, remote=remote, now=now)
+    with store.connection() as connection:
+        return guesses.standing(connection, name=name, account=account, remote=remote, now=now)
 
 
 def guess(
