@@ -1,0 +1,292 @@
+"""Checks 4, 5, 6, 9 and 10: peers that talk nonsense, slowly, too much, or at a bad moment."""
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from policyd.protocol import MAX_REQUEST, Decoder, ProtocolError
+from policyd.request import Request, parse
+from tests.policyd import relay
+from tests.policyd.conftest import wire
+from tests.policyd.daemon import Client, Daemon, configure, prepared, running
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    url = prepared(f"sqlite:///{tmp_path}/gatepost.db")
+    with running(configure(tmp_path, url, '[limits]\nclient = ["900000000/1h"]\n')) as started:
+        yield started
+
+
+def memory(daemon: Daemon) -> int:
+    """Return the resident set in bytes."""
+    pages = int(Path(f"/proc/{daemon.process.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def descriptors(daemon: Daemon) -> int:
+    return len(os.listdir(f"/proc/{daemon.process.pid}/fd"))  # noqa: PTH208 - numbers, not paths
+
+
+@contextlib.contextmanager
+def held_port() -> Iterator[socket.socket]:
+    """Listen on a port of 127.0.0.1, for policyd to take over."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as held:
+        yield held
+
+
+def fuzz(inputs: int) -> None:
+    """Parse *inputs* mutated requests; each whole and in pieces must mean the same."""
+    chance = random.Random(4)  # noqa: S311 - reproducible noise
+    seed = wire(sender="prvs=1=a@b.example", sasl_username="é")
+    junk = (b"\0", b"\n", b"\n\n", b"=", b"\xff\xfe", b"size=-1", b"\r\n", b"request=", b"9" * 40)
+    for _ in range(inputs // 50):
+        data = bytearray(seed * 50)
+        for _ in range(100):
+            at = chance.randrange(len(data))
+            data[at : at + chance.randrange(40)] = chance.choice(junk)
+        cut = chance.randrange(len(data) + 1)
+        assert _meant(bytes(data), cut) == _meant(bytes(data), 0)
+
+
+def _meant(data: bytes, cut: int) -> list[Request | str]:
+    decoder = Decoder()
+    found: list[Request | str] = []
+    for raw in [*decoder.feed(data[:cut]), *decoder.feed(data[cut:])]:
+        try:
+            found.append(parse(raw))
+        except ProtocolError as error:
+            found.append(str(error))
+    return found
+
+
+def test_two_hundred_thousand_mutations_are_requests_or_protocol_errors() -> None:
+    fuzz(200_000)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_ten_million_mutations_are_requests_or_protocol_errors() -> None:
+    fuzz(10_000_000)
+
+
+@pytest.mark.integration
+def test_a_request_may_be_cut_at_every_byte(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+        for cut in range(1, len(wire())):
+            question = wire(instance=cut)
+            client.send(question[:cut])
+            client.send(question[cut:])
+        assert {client.answer() for _ in range(1, len(wire()))} == {"DUNNO"}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("noise", [b"x", b"a=b\n", b"\0", b"\xff\n"])
+def test_endless_noise_takes_no_memory_and_disturbs_nobody(daemon: Daemon, noise: bytes) -> None:
+    with daemon.client() as good:
+        assert good.ask(instance="warm") == "DUNNO"
+        before = memory(daemon)
+        chunk = noise * (MIB // len(noise))
+        with daemon.client() as bad, contextlib.suppress(OSError):
+            for _ in range(64):
+                bad.send(chunk)
+        assert memory(daemon) - before < 2 * MIB
+        assert good.ask(instance="after") == "DUNNO"
+    assert f"longer than {MAX_REQUEST}" in daemon.log
+
+
+@pytest.mark.integration
+def test_who_never_reads_answers_is_not_read_from_for_ever(daemon: Daemon) -> None:
+    before = memory(daemon)
+    with daemon.client() as deaf, daemon.client() as good:
+        deaf.socket.settimeout(2)
+        with contextlib.suppress(OSError):
+            for _ in range(200):
+                deaf.send(wire(protocol_state="RCPT") * 1000)
+        assert good.ask(instance="after") == "DUNNO"
+    assert memory(daemon) - before < 16 * MIB
+
+
+def slow_and_idle(tmp_path: Path, idle_seconds: float) -> None:
+    """Check 6 with 256 descriptors: 500 slow clients come, idle ones stay connected."""
+    url = prepared(f"sqlite:///{tmp_path}/gatepost.db")
+    config = configure(tmp_path, url)
+    with (
+        running(config, wrapper=("prlimit", "--nofile=256")) as daemon,
+        contextlib.ExitStack() as stack,
+    ):
+        idle = [stack.enter_context(daemon.client()) for _ in range(100)]
+        assert {client.ask(protocol_state="RCPT") for client in idle} == {"DUNNO"}
+        start = time.monotonic()
+        slow = [stack.enter_context(daemon.client()) for _ in range(500)]
+        for client in slow:
+            with contextlib.suppress(OSError):
+                client.send(b"r")
+        # Some find no room and are closed at once, the others by the deadline.
+        assert all(client.answer() == "" for client in slow)
+        assert time.monotonic() - start < 20
+        time.sleep(max(0.0, start + idle_seconds - time.monotonic()))
+        assert {client.ask(protocol_state="RCPT") for client in idle} == {"DUNNO"}
+        assert descriptors(daemon) < 200
+        assert daemon.process.poll() is None
+
+
+@pytest.mark.integration
+def test_slow_clients_are_cut_and_idle_ones_kept_at_the_limit_of_descriptors(
+    tmp_path: Path,
+) -> None:
+    slow_and_idle(tmp_path, 8)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_idle_connections_outlive_those_of_postfix(tmp_path: Path) -> None:
+    slow_and_idle(tmp_path, 310)  # smtpd_policy_service_max_idle is 300 s
+
+
+@pytest.mark.integration
+def test_no_text_of_the_site_or_a_stranger_makes_a_second_smtp_line(tmp_path: Path) -> None:
+    url = prepared(f"sqlite:///{tmp_path}/gatepost.db")
+    advice = r'advice = "one\r\n250 two\n\naction=OK \u0000 three"'
+    extra = f'[limits]\nclient = ["1/1h"]\n[attachments]\n{advice}\napplies_to = "both"\n'
+    config = configure(tmp_path, url, extra)
+    text = config.read_text().replace("[site]", '[site]\nhelp_url = "http://x/\\r\\n550 no"')
+    config.write_text(text)
+    with held_port() as held, running(config, held=held) as daemon:
+        port = held.getsockname()[1]
+        with relay.running(f"inet:127.0.0.1:{port}") as mta, mta.session() as session:
+            for expected in (354, 450):
+                session.docmd("XCLIENT ADDR=192.0.2.8")
+                session.ehlo()
+                session.docmd("MAIL FROM:<a@mail.example.edu>")
+                session.docmd("RCPT TO:<b@elsewhere.example>")
+                code, said = session.docmd("DATA")
+                assert code == expected
+                if code == 354:
+                    session.send(b".\r\n")
+                    session.getreply()
+            assert said.startswith(b"4.7.1 ")
+            assert b"??550 no" in said  # shown, harmless, in the one line
+            assert b"\n" not in said
+            assert session.noop()[0] == 250  # and the dialogue is where it should be
+        daemon.stop()
+
+
+class Asking(threading.Thread):
+    """Asks without a pause until it is hung up on."""
+
+    def __init__(self, daemon: Daemon, number: int) -> None:
+        super().__init__(daemon=True)
+        self._client: Client = daemon.client()
+        self._number = number
+        self.answered = 0
+        self.unanswered_at = 0.0
+
+    def run(self) -> None:
+        with self._client as client:
+            while True:
+                asked = time.monotonic()
+                try:
+                    answer = client.ask(instance=f"{self._number}.{self.answered}")
+                except OSError:
+                    answer = ""
+                if not answer:
+                    self.unanswered_at = asked
+                    return
+                assert answer == "DUNNO"
+                self.answered += 1
+
+
+@pytest.mark.integration
+def test_sigterm_under_load_answers_all_that_was_asked_before(daemon: Daemon) -> None:
+    load = [Asking(daemon, number) for number in range(20)]
+    for each in load:
+        each.start()
+    time.sleep(1)
+    told = time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - told < 5
+    for each in load:
+        each.join(timeout=10)
+    assert all(each.answered for each in load)
+    assert all(each.unanswered_at > told for each in load)
+    assert "Traceback" not in daemon.log
+
+
+@pytest.mark.integration
+def test_sighup_with_a_broken_file_under_load_changes_nothing_and_says_one_line(
+    daemon: Daemon,
+) -> None:
+    load = [Asking(daemon, number) for number in range(5)]
+    for each in load:
+        each.start()
+    daemon.config.write_text("[limits\n")
+    daemon.signal(signal.SIGHUP)
+    daemon.wait_for_log("event=reload-failed")
+    before = [each.answered for each in load]
+    time.sleep(0.5)
+    assert all(each.answered > count for each, count in zip(load, before, strict=True))
+    assert daemon.log.count("ERROR") == 1
+    assert daemon.stop() == 0
+
+
+def soak(daemon: Daemon, decisions: int) -> None:
+    """Ask *decisions* times on 20 connections; memory and descriptors must stay flat."""
+    each = decisions // 20
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(daemon.client()) for _ in range(20)]
+
+        def ask(client: Client, first: int, count: int) -> None:
+            for start in range(first, first + count, 100):
+                addresses = [f"192.0.2.{n % 250}" for n in range(start, start + 100)]
+                client.send(
+                    b"".join(
+                        wire(instance=f"{id(client)}.{start}.{n}", client_address=address)
+                        for n, address in enumerate(addresses)
+                    )
+                )
+                assert all(client.answer() == "DUNNO" for _ in addresses)
+
+        def round_of(first: int, count: int) -> None:
+            threads = [
+                threading.Thread(target=ask, args=(client, first, count)) for client in clients
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+        round_of(0, each // 2 // 100 * 100)
+        held, opened = memory(daemon), descriptors(daemon)
+        round_of(each, each // 2 // 100 * 100)
+        # What was told to messages is remembered for five minutes, up to a bound.
+        assert memory(daemon) - held < decisions / 2 * 250 + 8 * MIB
+        assert descriptors(daemon) <= opened
+
+
+@pytest.mark.integration
+def test_forty_thousand_decisions_leave_nothing_but_the_memory_of_their_answers(
+    daemon: Daemon,
+) -> None:
+    soak(daemon, 40_000)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_two_million_decisions_leave_memory_and_descriptors_flat(daemon: Daemon) -> None:
+    soak(daemon, 600_000)  # fills what is remembered of messages (usage_sqlite.MAX_HEARD)
+    held, opened = memory(daemon), descriptors(daemon)
+    soak(daemon, 1_400_000)
+    assert memory(daemon) - held < 16 * MIB
+    assert descriptors(daemon) <= opened
