@@ -36,8 +36,9 @@ MAX_BCRYPT_COST = 13
 MAX_PBKDF2_ROUNDS = 1_000_000
 MAX_CRYPT_ROUNDS = 1_000_000
 MAX_STORED = 512  # the column's width
-# bcrypt reads no further; the library refuses what crypt(3), and so Dovecot, silently cuts.
+# Neither reads further. The bcrypt library refuses what crypt(3), and so Dovecot, silently cuts.
 BCRYPT_READS = 72
+DES_READS = 8
 
 _NOTATION = re.compile(r"\{([A-Za-z0-9-]+)(?:\.(HEX|B64|BASE64))?\}(.*)", re.DOTALL | re.IGNORECASE)
 _CRYPT_ROUNDS = re.compile(r"\$[56]\$rounds=(\d+)\$")
@@ -77,8 +78,7 @@ def verify(password: str, stored: str) -> bool:
     compose é differently are one user; old hashes may be of the other form.
     """
     _, scheme, data = _parse(stored)
-    forms = dict.fromkeys((unicodedata.normalize("NFC", password), password))
-    return any(scheme.matches(form.encode("utf-8", "surrogateescape"), data) for form in forms)
+    return any(scheme.matches(form, data) for form in _forms(password))
 
 
 def needs_upgrade(stored: str) -> bool:
@@ -96,10 +96,34 @@ def needs_upgrade(stored: str) -> bool:
     )
 
 
+def covers(password: str, stored: str) -> bool:
+    """Return whether *stored*, which matches *password*, proves every byte of it.
+
+    DES and bcrypt cut: behind what they read, a mistyped tail matches as well as the
+    owner's, and a password that ends just there may be the head of a longer one.
+    """
+    _, scheme, data = _parse(stored)
+    if scheme not in {_CRYPT, _BCRYPT}:
+        return True
+    if data.startswith(b"$2"):
+        reads = BCRYPT_READS
+    elif not data.startswith(b"$"):
+        reads = DES_READS
+    else:
+        return True
+    return all(len(form) < reads for form in _forms(password))
+
+
 def scheme_of(stored: str) -> str:
     """Return the scheme's name in capitals; raise `UnknownScheme`. Costs no hashing."""
     name, _, _ = _parse(stored)
     return name
+
+
+def _forms(password: str) -> list[bytes]:
+    """Return the bytes of *password*, composed and as it came, if they differ."""
+    forms = dict.fromkeys((unicodedata.normalize("NFC", password), password))
+    return [form.encode("utf-8", "surrogateescape") for form in forms]
 
 
 def _parse(stored: str) -> tuple[str, _Scheme, bytes]:
@@ -222,11 +246,12 @@ def _scram(algorithm: str) -> _Scheme:
 
 _PLAIN = _Scheme(hmac.compare_digest)
 _CRYPT = _Scheme(_crypt)
+_BCRYPT = _Scheme(_bcrypt)
 _SCHEMES = {
     "ARGON2ID": _argon2(Type.ID),
     "ARGON2I": _argon2(Type.I),
     "ARGON2": _argon2(Type.ID, Type.I),  # Dovecot 2.4
-    "BLF-CRYPT": _Scheme(_bcrypt),
+    "BLF-CRYPT": _BCRYPT,
     "CRYPT": _CRYPT,
     "SHA512-CRYPT": _CRYPT,
     "SHA256-CRYPT": _CRYPT,

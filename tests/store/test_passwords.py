@@ -116,6 +116,26 @@ def test_bcrypt_reads_72_bytes_as_dovecot_does() -> None:
     assert verify(long, stored.replace("{BLF-CRYPT}", "{CRYPT}"))
 
 
+@pytest.mark.parametrize(
+    ("stored", "reads"),
+    [
+        ("{BLF-CRYPT}$2y$05$" + "." * 53, 72),
+        ("{CRYPT}$2b$05$" + "." * 53, 72),
+        ("{CRYPT}" + "." * 13, 8),
+        ("{DES-CRYPT}" + "." * 13, 8),
+    ],
+)
+def test_a_hash_covers_only_what_its_scheme_reads(stored: str, reads: int) -> None:
+    assert passwords.covers("x" * (reads - 1), stored)
+    assert not passwords.covers("x" * reads, stored)  # perhaps the head of a longer one
+    assert not passwords.covers("é" * (reads // 2), stored)
+
+
+@pytest.mark.parametrize("stored", ["{PLAIN}$2x", "{CRYPT}$6$salt$x", "{SHA512}" + "A" * 86])
+def test_every_other_hash_covers_all_of_a_password(stored: str) -> None:
+    assert passwords.covers("x" * 500, stored)
+
+
 @pytest.mark.parametrize("scheme", ["BLF-CRYPT", "SHA512-CRYPT", "DES-CRYPT"])
 @pytest.mark.parametrize("password", [f"{PASSWORD}\0x", "\udcff"])
 def test_bytes_that_crypt_cannot_read_match_nothing(scheme: str, password: str) -> None:
