@@ -18,6 +18,9 @@ WANTED = frozenset({b"content-type", b"content-disposition", b"content-transfer-
 _TOKEN = re.compile(r"\s*([!-'*+\-.0-9A-Z^-~]*)", re.IGNORECASE)
 # RFC 2045 6.4: what may be opened without decoding it first.
 _IDENTITY = frozenset({"", "7bit", "8bit", "binary"})
+# What `email` raises on RFC 2231: for a charset like "idna" or with a NUL, and for
+# numbered sections beside one without a number.
+_UNREADABLE = (ValueError, LookupError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ class Fields:
 def _boundary(message: Message) -> str | None:
     try:
         boundary = message.get_boundary()
-    except (ValueError, LookupError):  # RFC 2231 with a charset like "idna" or with a NUL
+    except _UNREADABLE:
         return None
     # A folded one fits no line, so there is none.
     return None if boundary is None or "\n" in boundary or "\r" in boundary else boundary
@@ -115,5 +118,5 @@ def _boundary(message: Message) -> str | None:
 def _name(message: Message) -> str:
     try:
         return message.get_filename() or ""
-    except (ValueError, LookupError):
-        return "?"  # there is a name, in a charset nobody can read
+    except _UNREADABLE:
+        return "?"  # there is a name, which nobody can read

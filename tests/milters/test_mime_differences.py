@@ -109,6 +109,18 @@ def test_a_boundary_nobody_can_read_is_none() -> None:
     assert oracle.scanned(raw) == [5]
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"Content-Type: multipart/mixed; boundary*0=a; boundary*=b\r\n",
+        b"Content-Type: text/plain; name*0=a; name*=b\r\n",
+    ],
+)
+def test_sections_with_and_without_a_number_count(field: bytes) -> None:
+    # The email package raises TypeError.
+    assert oracle.scanned(field + b"\r\n--a\r\n") == [5]
+
+
 def test_uuencoded_text_within_text_is_text() -> None:
     # As for email; named because old mail programs show it as a file.
     raw = b"Content-Type: text/plain\r\n\r\nbegin 644 x\r\n#86)C\r\n`\r\nend\r\n"
