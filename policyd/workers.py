@@ -5,6 +5,7 @@ connection to the store when it forks. A worker that dies is replaced; the
 questions it had are asked again by Postfix.
 """
 
+import ctypes
 import logging
 import os
 import signal
@@ -23,6 +24,7 @@ from policyd.server import serve
 log = logging.getLogger("policyd")
 # A worker that dies at once must not become a fork bomb.
 REST_SECONDS = 0.5
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -40,6 +42,16 @@ def run(path: Path, settings: Settings) -> int:
         notify("STOPPING=1")
         return 0
     return _Parent(path, settings, sets).run(ready)
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel send us SIGTERM when *parent* is gone, even by SIGKILL (prctl(2)).
+
+    Orphans would go on serving the port beside the workers of the next start.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it went before we could ask
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _say_nothing() -> None:
@@ -69,6 +81,7 @@ class _Parent:
         return code
 
     def _fork(self, which: int) -> None:
+        parent = os.getpid()
         process = os.fork()
         if process:
             self._workers[process] = which
@@ -77,6 +90,7 @@ class _Parent:
         try:
             for number in _PASSED_ON:
                 signal.signal(number, signal.SIG_DFL)
+            _end_with(parent)
             serve(self._path, self._settings, self._sets[which], _say_nothing)
             code = 0
         except Exception:  # the edge of a process: what is not caught here is lost

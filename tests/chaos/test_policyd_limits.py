@@ -1,7 +1,9 @@
 """Checks 1, 2 and 7: exact counts whatever is killed, lost or raced (through real Postfix)."""
 
 import contextlib
+import os
 import random
+import signal
 import smtplib
 import socket
 import socketserver
@@ -18,6 +20,7 @@ from store.engine import Store
 from store.usage_report import report
 from tests.policyd import relay
 from tests.policyd.daemon import configure, prepared, running
+from tests.stack import postgres
 from tests.stack.ports import free_port
 
 pytestmark = pytest.mark.integration
@@ -250,3 +253,23 @@ def test_fifty_clients_on_two_daemons_get_exactly_the_limit(
             assert "event=store-lost" not in daemon.log
             assert daemon.stop() == 0
     assert counted(shared_url) == 100
+
+
+def test_workers_end_with_their_parent_even_if_it_is_killed(
+    tmp_path: Path, postgres_server: postgres.Postgres
+) -> None:
+    url = prepared(postgres_server.fresh_database(f"orphans{time.monotonic_ns()}"))
+    with running(configure(tmp_path, url, OPEN, "workers = 3")) as daemon:
+        leader = daemon.process.pid
+        children = Path(f"/proc/{leader}/task/{leader}/children")
+        until = time.monotonic() + 20
+        while len(workers := children.read_text().split()) < 3 and time.monotonic() < until:
+            time.sleep(0.05)
+        os.kill(int(workers[0]), signal.SIGKILL)  # one that dies is replaced
+        daemon.wait_for_log("event=worker-died")
+        assert daemon.ask(instance="a") == "DUNNO"
+        workers = children.read_text().split()
+    until = time.monotonic() + 20
+    while any(Path(f"/proc/{each}/stat").exists() for each in workers):
+        assert time.monotonic() < until
+        time.sleep(0.05)
