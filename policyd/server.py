@@ -10,7 +10,7 @@ import logging
 import resource
 import signal
 import socket
-import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -22,50 +22,20 @@ from config.logs import fields
 from config.settings import Settings
 from policyd.facts import Facts
 from policyd.listen import BACKLOG
+from policyd.refresher import Refresher
 from policyd.service import MAX_CONNECTIONS, Service
 from store.directory import Directory
 from store.engine import Store
-from store.errors import StoreUnavailable
 from store.usage import open_usage
 
 log = logging.getLogger("policyd")
 Ready: TypeAlias = Callable[[], None]
-# R18: what another process registers holds within 2 s; a second of them is what
-# `Facts.standing` may remember.
-REFRESH_SECONDS = 0.5
 # Below the 5 s after which we call an answer overdue, and systemd's TimeoutStopSec.
 DRAIN_SECONDS = 4.0
 # What was on its way when we stopped listening arrives within this.
 LINGER_SECONDS = 0.1
 # Sockets, database, log: descriptors that are not connections.
 SPARE_FDS = 56
-
-
-class Refresher(threading.Thread):
-    """Keeps the memory copy of people and exemptions fresh."""
-
-    def __init__(self, directory: Directory) -> None:
-        super().__init__(name="refresher", daemon=True)
-        self.directory = directory
-        self._stopped = threading.Event()
-
-    def run(self) -> None:
-        """Refresh until stopped."""
-        while not self._stopped.wait(REFRESH_SECONDS):
-            self.refresh(self.directory)
-
-    def refresh(self, directory: Directory) -> None:
-        """Refresh once. While the store is away the copy stays; the committer tells the log."""
-        try:
-            directory.refresh()
-        except StoreUnavailable as error:
-            log.debug(fields(event="refresh-failed", reason=error))
-        except Exception:  # a bug in one refresh must not end the refreshing
-            log.exception("refreshing failed")
-
-    def stop(self) -> None:
-        """End the thread soon."""
-        self._stopped.set()
 
 
 class Server:
@@ -84,12 +54,13 @@ class Server:
         self._facts = Facts(settings, directory)
         self._stopping = asyncio.Event()
         self._reloading: asyncio.Task[None] | None = None
+        self._again = False  # whether SIGHUP came since the file was read last
         self._service: Service | None = None
 
     async def run(self) -> None:
         """Serve until SIGTERM."""
         loop = asyncio.get_running_loop()
-        await asyncio.to_thread(self._refresher.refresh, self._facts.directory)
+        await asyncio.to_thread(self._refresher.refresh, time.monotonic())
         if not self._facts.directory.loaded:
             log.warning(
                 fields(event="no-people", reason="store away: largest limits, no exemptions")
@@ -120,6 +91,8 @@ class Server:
         loop = asyncio.get_running_loop()
         end = loop.time() + DRAIN_SECONDS
         await asyncio.sleep(LINGER_SECONDS)
+        for connection in service.connections:
+            connection.hold()  # who goes on asking must not keep us
         while service.busy and loop.time() < end:  # noqa: ASYNC110 - once in a process's life
             await asyncio.sleep(0.01)
         for connection in tuple(service.connections):
@@ -131,8 +104,14 @@ class Server:
         log.info(fields(event="stopped"))
 
     def _reload(self) -> None:
+        self._again = True
         if self._reloading is None or self._reloading.done():
-            self._reloading = asyncio.get_running_loop().create_task(self._load_again())
+            self._reloading = asyncio.get_running_loop().create_task(self._load_as_asked())
+
+    async def _load_as_asked(self) -> None:
+        while self._again:
+            self._again = False
+            await self._load_again()
 
     async def _load_again(self) -> None:
         try:
@@ -144,11 +123,8 @@ class Server:
         fixed = ("store", "policyd")
         if any(getattr(settings, key) != getattr(self._settings, key) for key in fixed):
             log.warning(fields(event="restart-needed", reason="[store] or [policyd] changed"))
-        directory = Directory(self._store, settings)
-        await asyncio.to_thread(self._refresher.refresh, directory)
-        if not directory.loaded and self._facts.directory.loaded:
-            log.error(fields(event="reload-failed", reason="the store is away; try again later"))
-            return
+        # With the rows of the old one: settings change although the store is away.
+        directory = await asyncio.to_thread(self._refresher.directory.under, settings)
         self._refresher.directory = directory
         self._facts = Facts(settings, directory)
         if self._service is not None:

@@ -8,7 +8,7 @@ with the caller's ``now``, so they hold to the second without any refresh.
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Literal, TypeVar
 
@@ -111,6 +111,18 @@ class Directory:
         self._by_prefix: dict[tuple[int, int], dict[int, tuple[Entry, ...]]] = {}
         self._unknown_roles: set[str] = set()
         self.loaded = False
+
+    def under(self, settings: Settings) -> "Directory":
+        """Return another that knows the same, under other *settings*, without the store."""
+        other = Directory(self._store, settings)
+        # First: what a refresh in its thread changes meanwhile is read again by the next.
+        other._seen, other.loaded = self._seen, self.loaded
+        for name, person in tuple(self._people.items()):
+            other._people[name] = replace(person, limits=other._limits(person.role))
+        other._names_of = self._names_of.copy()
+        other._entries = self._entries.copy()
+        other._by_prefix = self._by_prefix  # never changed, only replaced
+        return other
 
     def refresh(self) -> bool:
         """Read what changed; return whether anything did. Raises `StoreUnavailable`."""

@@ -112,6 +112,18 @@ def test_postgresql_may_be_restarted_in_the_middle_of_the_day(
         assert (lines(daemon, "store-lost"), lines(daemon, "store-back")) == (1, 1)
 
 
+def test_settings_are_read_again_although_the_store_is_away(
+    tmp_path: Path, server: postgres.Postgres
+) -> None:
+    config = configure(tmp_path, prepared(server.url), LIMIT)
+    with running(config) as daemon:
+        server.control("stop", "-m", "immediate")
+        config.write_text(config.read_text().replace("10/1h", "20/1h"))
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for_log("event=reloaded")
+        assert daemon.ask(recipient_count=15) == "DUNNO"
+
+
 @pytest.mark.parametrize("mode", ["local", "defer"])
 def test_a_stopped_postgresql_costs_the_deadline_at_most_and_nothing_leaks(
     tmp_path: Path, server: postgres.Postgres, mode: str

@@ -48,6 +48,21 @@ def test_a_change_is_seen_at_the_next_refresh(
     assert directory.person("al") is None
 
 
+def test_new_settings_hold_for_what_is_known_without_the_store(
+    directory: Directory, store: Store, url: str
+) -> None:
+    whitelist.add(store, "192.0.2.7", seconds=60, change=CHANGE, now=NOW)
+    directory.refresh()
+    roles = {"staff": {"mailbox": "1G", "attachments": "7M", "send": ["9/1h"]}}
+    other = directory.under(settings_for(url, roles=roles))
+    person = other.person("al")
+    assert person is not None
+    assert person.send(NOW) == (Rate(9, 3600),)
+    assert other.whitelisted("192.0.2.7", NOW) is not None
+    assert other.loaded
+    assert not other.refresh()
+
+
 def test_an_alias_that_moves_belongs_to_its_new_account(
     directory: Directory, store: Store, settings: Settings
 ) -> None:
