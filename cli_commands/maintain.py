@@ -1,26 +1,35 @@
 """``gatepost maintain``: what cron runs; everything here may run twice or not at all."""
 
+from functools import partial
+
 import click
 
 from cli_commands.app import Answer, App, command
-from store import aging, whitelist
+from cli_commands.post import post
+from store import aging, notices, whitelist
 
 
 @command()
 @click.option("--quiet", is_flag=True, help="Say nothing unless something went wrong (for cron).")
 def maintain(app: App, answer: Answer, quiet: bool) -> None:
-    """Expire the whitelist, forget old counters and answers.
+    """Expire the whitelist, forget old counters and answers, send the notices that wait.
 
     Nothing depends on it: limits and exemptions end on their own time.
     Example: gatepost maintain --quiet
     """
     expired = whitelist.expire(app.store, change=app.change("expired"))
     forgotten = aging.forget(app.store)
+    sent = notices.send(app.store, partial(post, app.settings))
     if not quiet:
         answer.say(
             f"{expired} exemptions expired, {forgotten.windows} windows "
-            f"and {forgotten.answers} answers forgotten"
+            f"and {forgotten.answers} answers forgotten, {sent} notices sent"
         )
     answer.document(
-        {"expired": expired, "windows": forgotten.windows, "answers": forgotten.answers}
+        {
+            "expired": expired,
+            "windows": forgotten.windows,
+            "answers": forgotten.answers,
+            "notices": sent,
+        }
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cli_commands import post
 from tests.cli.conftest import Run
 
 HASH = "{SSHA512}" + "A" * 88
@@ -91,3 +92,23 @@ def test_who_graduates_is_named_in_one_way_and_must_exist(run: Run, tmp_path: Pa
     done = run("account", "graduate", "--file", str(names))
     assert done.code == 1
     assert "nobody" in done.err
+
+
+def test_who_graduated_is_told_by_the_next_maintenance(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, mail = tmp_path / "sendmail", tmp_path / "mail"
+    run("account", "add", "jane", "--role", "student")
+    run("account", "graduate", "jane")
+    monkeypatch.setattr(post, "SENDMAIL", str(program))
+    done = run("maintain")
+    assert done.code == 1
+    assert "notices wait" in done.err
+    program.write_text(f'#!/bin/sh\necho "$@" > {mail}\ncat >> {mail}\n')
+    program.chmod(0o755)
+    assert run("maintain", "--json").document["notices"] == 1
+    assert run("maintain", "--json").document["notices"] == 0
+    text = mail.read_text()
+    assert text.startswith("-i -f postmaster@mail.example.edu -- jane@mail.example.edu\n")
+    assert "Auto-Submitted: auto-generated" in text
+    assert "alumni account" in text
