@@ -4,6 +4,7 @@ Only three fields matter, and only the first of each. Their parameters (quoting,
 RFC 2231, folding, 8-bit bytes) are read by the `email` package itself, so there
 is no second opinion about a boundary or a file name; but each field is cut to
 `MAX_FIELD` bytes and `MAX_PARAMETERS` first, because that reading takes quadratic time.
+What is cut off may be a file name, so such a part counts as an attachment.
 """
 
 import re
@@ -18,6 +19,7 @@ WANTED = frozenset({b"content-type", b"content-disposition", b"content-transfer-
 _TOKEN = re.compile(r"\s*([!-'*+\-.0-9A-Z^-~]*)", re.IGNORECASE)
 # RFC 2045 6.4: what may be opened without decoding it first.
 _IDENTITY = frozenset({"", "7bit", "8bit", "binary"})
+_UNKNOWN = "?"  # a name that nobody can read, or that may have been cut off
 # What `email` raises on RFC 2231: for a charset like "idna" or with a NUL, and for
 # numbered sections beside one without a number.
 _UNREADABLE = (ValueError, LookupError, TypeError)
@@ -88,8 +90,12 @@ class Fields:
         """Return what the lines mean."""
         message = Message()
         message.set_default_type(default_type)
+        is_cut = False
         for key, value in self._found.items():
-            few = b";".join(value.split(b";", MAX_PARAMETERS)[:MAX_PARAMETERS])
+            few = value
+            if len(value) >= MAX_FIELD or value.count(b";") >= MAX_PARAMETERS:
+                few = b";".join(value.split(b";", MAX_PARAMETERS)[:MAX_PARAMETERS])
+                is_cut = True
             text = few.rstrip(b"\r\n").decode("ascii", "surrogateescape")
             message.set_raw(key.decode("ascii"), text)
         encoding = _TOKEN.match(str(message.get("content-transfer-encoding", "")))
@@ -101,7 +107,7 @@ class Fields:
             type=kind,
             encoding=encoding[1].lower() if encoding else "",
             boundary=_boundary(message) if is_multipart else None,
-            name=_name(message) if named else "",
+            name=(_name(message) if named else "") or (_UNKNOWN if is_cut else ""),
             disposition=message.get_content_disposition() or "",
         )
 
@@ -119,4 +125,4 @@ def _name(message: Message) -> str:
     try:
         return message.get_filename() or ""
     except _UNREADABLE:
-        return "?"  # there is a name, which nobody can read
+        return _UNKNOWN

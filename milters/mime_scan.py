@@ -13,8 +13,8 @@ with its reason and its test (tests/milters/test_mime_differences.py):
 * an *encoded* message/rfc822 is one attachment of its decoded size: `email` takes
   its base64 for the text of the message, and a limit could be slipped past;
 * message/delivery-status is not opened: it holds fields, no files;
-* header fields are read up to 4 KiB and 64 parameters, header names and the blanks after
-  a boundary up to 1 kB;
+* a part with a field over 4 KiB or 64 parameters counts; header names and the blanks after
+  a boundary are read up to 1 kB;
 * those of `milters.mime_count`.
 
 Text within text (uuencode in a text/plain body) is text, as it is for `email`.
