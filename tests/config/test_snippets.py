@@ -170,6 +170,26 @@ def test_dovecot_makes_the_sockets_that_postfix_asks(version: str) -> None:
     assert made == asked
 
 
+@pytest.mark.parametrize("version", ["2.3", "2.4"])
+@pytest.mark.parametrize(
+    ("percent", "user"),
+    [
+        ("95", "-f"),
+        ("95", "alice\nBcc: everybody@mail.example.edu"),
+        ("95", ""),
+        ("", "alice"),
+        ("5551234", "alice"),
+        ("95\nBcc: x@y.example\n\nYour password has expired", "alice"),
+    ],
+)
+def test_no_warning_is_written_with_what_could_change_it(
+    version: str, percent: str, user: str
+) -> None:
+    script = shipped.CONFIG / f"dovecot-{version}/quota-warning"
+    done = subprocess.run([script, percent, user], check=False, capture_output=True)
+    assert done.returncode == 64
+
+
 # systemd and cron
 
 
