@@ -12,6 +12,22 @@ MIN_LENGTH = 15  # characters, where the password is the only factor (800-63B-4 
 MAX_CARRIED = 509  # bytes of user and password on checkpassword's descriptor 3
 # 128 characters of 3 bytes and the longest name still fit; 800-63B-4 asks for 64.
 MAX_LENGTH = 128
+# What long guesses are made of (the common passwords of 15 characters and more in public
+# lists are these, repeated and joined), besides the words of the site. Long ones first.
+COMMON = (
+    "abcdefghijklmnopqrstuvwxyz",
+    "1234567890",
+    "qwertyuiop",
+    "asdfghjkl",
+    "password",
+    "passwort",
+    "iloveyou",
+    "zxcvbnm",
+    "welcome",
+    "letmein",
+    "qwerty",
+    "12345",
+)
 MIN_DIFFERENT = 5  # fewer characters than this, repeated, are no password
 
 
@@ -26,10 +42,12 @@ def check(password: str, *, name: str, local_words: Collection[str] = ()) -> Non
     if len(text) > MAX_LENGTH:
         raise ValueError(f"a password has at most {MAX_LENGTH} characters")
     bare = text.casefold()
-    for word in (name, *local_words):
+    for word in (name, *local_words, *COMMON):
         bare = bare.replace(word.casefold(), "")
     if len(set(bare)) < MIN_DIFFERENT:
-        raise ValueError("a password is more than a name and a few repeated characters")
+        raise ValueError(
+            "a password is more than a name, a common word and a few repeated characters"
+        )
 
 
 def check_carried(password: str, *, name: str) -> None:
