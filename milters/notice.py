@@ -42,7 +42,7 @@ def build(refused: Refused, *, to: str, postmaster: str) -> bytes:
     report["Date"] = refused.date
     report["Message-ID"] = make_msgid(domain=host)
     report["Auto-Submitted"] = "auto-replied"  # RFC 3834: no machine answers it
-    report.attach(MIMEText(_words(refused), "plain", "us-ascii"))
+    report.attach(MIMEText(_words(refused)))
     report.attach(_status(refused, host))
     report.attach(_original(refused.header))
     return report.as_bytes(policy=compat32.clone(linesep="\r\n"))
@@ -68,12 +68,19 @@ def _status(refused: Refused, host: str) -> Message:
     status.attach(message)
     for limit in refused.over:
         recipient = Message()
-        recipient["Final-Recipient"] = f"rfc822; {limit.address}"
+        recipient["Final-Recipient"] = _typed(limit.address)
         recipient["Action"] = "failed"
         recipient["Status"] = "5.3.4"
         recipient["Diagnostic-Code"] = f"smtp; 552 5.3.4 {refused.text}"
         status.attach(recipient)
     return status
+
+
+def _typed(address: str) -> str:
+    """Return *address* with its type; RFC 6533 3 has ASCII for those of SMTPUTF8."""
+    if address.isascii():
+        return f"rfc822; {address}"
+    return "utf-8; " + "".join(c if c.isascii() else f"\\x{{{ord(c):X}}}" for c in address)
 
 
 def _original(header: bytes) -> Message:
