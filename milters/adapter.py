@@ -171,7 +171,7 @@ class Connection(Milter.Base):
 
     def give_up(self, refusal: Refuse) -> None:
         """Let this message end in *refusal*, and keep nothing of it."""
-        self._message = None
+        self._forget()
         self._refusal = refusal
 
     def refused_early(self, step: str) -> int:
@@ -181,10 +181,16 @@ class Connection(Milter.Base):
         return self._say(self._refusal)
 
     def _reset(self) -> None:
-        self._message = self._refusal = None
+        self._forget()
+        self._refusal = None
         if self._admitted:
             self._admitted = False
             self._service.release()
+
+    def _forget(self) -> None:
+        if self._message is not None:
+            self._message.close()
+            self._message = None
 
     def _say(self, verdict: Verdict) -> int:
         if isinstance(verdict, Refuse):

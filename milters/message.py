@@ -1,7 +1,7 @@
 """One message on its way through the milter. No libmilter here: plain calls, plain answers.
 
-Kept in memory: the envelope, the header fields that matter, and at most the first
-``spam.scan`` bytes for spamd. The body itself only passes through the scanner.
+Kept: the envelope, the header fields that matter, and the first ``spam.scan`` bytes
+for spamd, large ones on disk. The body itself only passes through the scanner.
 """
 
 import logging
@@ -18,6 +18,7 @@ from milters.mime_scan import Scanner
 from milters.postman import NotSent
 from milters.spam import Edit, Field, Report
 from milters.spamd import SpamdUnavailable
+from milters.start import Start
 from milters.verdict import FORGED, NO_SPAMD, TOO_BIG, Accept, Refuse, Verdict
 
 log = logging.getLogger("milter")
@@ -82,7 +83,7 @@ class Message:
         self._scan = tools.scan if self._is_judged() else None
         self._header = bytearray()  # for spamd
         self._shown = bytearray()  # of the header, for a notice
-        self._start = bytearray()  # of the body, for spamd
+        self._start = Start()  # of the body, for spamd
 
     def recipient(self, address: str) -> None:
         """Take one more recipient that Postfix accepted."""
@@ -111,7 +112,7 @@ class Message:
             self._scanner.feed(piece)
             self._settled = attachments.settled(self._limits, self._scanner.total)
         if (room := self._room()) > 0:
-            self._start += piece[:room]
+            self._start.add(piece[:room])
         if self._settled:
             return False
         return self._measure is not Measure.NOTHING or self._room() > 0
@@ -136,6 +137,10 @@ class Message:
             return verdict
         # Last, when nothing else can refuse: who was left out must be told, once.
         return self._leave_out(over, verdict, refusal, queue_id)
+
+    def close(self) -> None:
+        """Free what the message holds."""
+        self._start.close()
 
     @property
     def measured(self) -> Measured:
@@ -208,7 +213,7 @@ class Message:
 
     def _room(self) -> int:
         """Return how many bytes of the body spamd should still get."""
-        return 0 if self._scan is None else self._tools.settings.spam.scan - len(self._start)
+        return 0 if self._scan is None else self._tools.settings.spam.scan - self._start.size
 
     def _spam(self) -> Verdict:
         """Ask spamd and return the edits it takes."""
@@ -222,7 +227,7 @@ class Message:
             date=self.envelope.date,
         )
         try:
-            report = self._scan(b"".join((received, self._header, b"\r\n", self._start)))
+            report = self._scan(b"".join((received, self._header, b"\r\n", self._start.read())))
         except SpamdUnavailable as error:
             if self._tools.settings.spam.on_spamd_loss == "tempfail":
                 return NO_SPAMD

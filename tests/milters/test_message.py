@@ -143,6 +143,23 @@ def test_spamd_gets_the_header_and_the_first_part_of_the_body() -> None:
     assert rest == b"Subject: hello\r\n folded\r\n\r\n" + b"1" * 2000 + b"2" * 48
 
 
+def test_a_long_start_for_spamd_is_whole() -> None:
+    seen: list[bytes] = []
+
+    def scan(raw: bytes) -> Report:
+        seen.append(raw)
+        return SPAM
+
+    made = message("foreign", scan=scan)
+    pieces = [bytes([n]) * 65535 for n in range(12)]
+    for piece in pieces:
+        if not made.body(piece):
+            break
+    made.verdict()
+    made.close()
+    assert seen[0].endswith(b"".join(pieces)[: 512 * KIB])
+
+
 def test_refused_mail_is_not_scanned() -> None:
     def scan(_: bytes) -> Report:
         raise AssertionError

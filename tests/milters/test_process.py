@@ -218,11 +218,12 @@ def test_sigterm_finishes_what_is_under_way_and_takes_nothing_new(milter: Start)
             second.connect()
             first.mail()
             first.rcpt(STAFF)
+            first.header(b"Subject", b"x")
+            first.body(b"x")  # is answered, so the message is under way
             running.process.signal(signal.SIGTERM)
             wait_until(lambda: not Path(running.address.path).exists(), "the socket is gone")
             late = second.message(STAFF)
             assert late.text == "451 4.3.2 The mail filter is busy; please try again later"
-            first.header(b"Subject", b"x")
             reply = first.end()
             assert reply.word == b"c"
             assert any(b"X-Spam-Flag" in data for _, data in reply.changes)
