@@ -1,17 +1,19 @@
 """``gatepost account``: people and functions with a mailbox."""
 
+import dataclasses
 import sys
+import time
 from typing import Any
 
 import click
 
 from cli_commands.account_files import export, import_
 from cli_commands.account_graduation import graduate
-from cli_commands.account_view import initial_note, marks, rows_of
+from cli_commands.account_view import initial_note, marks, open_or_closed, rows_of
 from cli_commands.app import Answer, App, Span, Until, command
 from config.loader import ConfigError, Problem
 from config.units import parse_size
-from store import accounts, identity, password_rules, passwords, suspension
+from store import accounts, guesses, identity, password_rules, passwords, suspension
 from store.errors import Refused
 
 # A secret on standard input ends at its line; nobody types more.
@@ -91,7 +93,9 @@ def show(app: App, answer: Answer, name: str) -> None:
     Example: gatepost account show alice
     """
     found = accounts.get(app.store, app.settings, name)
-    answer.record(found, rows_of(app, found))
+    closed = guesses.closed_until(app.store, found.name, now=int(time.time()))
+    rows = [*rows_of(app, found), ("logins", open_or_closed(closed))]
+    answer.record({**dataclasses.asdict(found), "closed_until": closed}, rows)
 
 
 @command(account, "list")
@@ -157,7 +161,7 @@ def set_(app: App, answer: Answer, name: str, **options: Any) -> None:
 def passwd(
     app: App, answer: Answer, name: str, identity_stdin: bool, password_stdin: bool, why: str
 ) -> None:
-    """Set a password, asked for twice or read from standard input.
+    """Set a password, asked for twice or read from standard input; forgive wrong ones.
 
     Example: gatepost account passwd alice
     """
@@ -174,6 +178,7 @@ def passwd(
         app.store, app.settings, found.name, hashed,
         how="initial" if initial else "reset", initial=initial, change=app.change(why),
     )  # fmt: skip
+    guesses.forgive(app.store, found.name)  # its owner must get in now
     answer.say(f"password of {found.name} set{' to the initial one' if initial else ''}")
     answer.document({"name": found.name, "initial": initial})
 

@@ -39,6 +39,13 @@ def _source(own: bool, until: int | None) -> str:
     return f" (own, until {when(until)})" if until is not None else " (own)"
 
 
+def open_or_closed(until: int | None) -> str:
+    """Return whether logins are held up by guessed passwords (`store.guesses`)."""
+    if until is None:
+        return "open"
+    return f"closed, to strangers or a known place, until {when(until)}: too many wrong passwords"
+
+
 def initial_note(view: View) -> str:
     """Return the mark that follows such an account wherever it is shown (R3)."""
     return " [initial password]" if view.initial else ""

@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, case, delete, select, update
+from sqlalchemy import Connection, bindparam, case, delete, func, select, update
 
 from store.engine import Store
 from store.errors import Refused
@@ -127,11 +127,20 @@ def remember(store: Store, account: int, remote: str, *, now: int) -> None:
         return  # another process marked it in this moment
 
 
+def closed_until(store: Store, name: str, *, now: int) -> int | None:
+    """Return when *name* is open again to strangers and to each known place; ``None``: it is."""
+    query = select(func.max(Guess.full_at)).where(Guess.subject.startswith(_account(name)))
+    with store.reading() as session:
+        full_at = session.scalar(query) or 0
+    opens = full_at - (ACCOUNT_BUDGET - 1) * ACCOUNT_REFILL  # a pair's budget is as large
+    return opens if opens > now else None
+
+
 def forgive(store: Store, name: str) -> bool:
-    """Give *name* its whole budget back (an operator reset the password)."""
+    """Give *name* its whole budgets back, everywhere (an operator reset the password)."""
+    own = Guess.subject.startswith(_account(name))
     with store.changing() as session:
-        gone = session.connection().execute(delete(Guess).where(Guess.subject == _account(name)))
-        return bool(gone.rowcount)
+        return bool(session.connection().execute(delete(Guess).where(own)).rowcount)
 
 
 def forget(store: Store, *, now: int) -> int:

@@ -1,7 +1,12 @@
+import time
+from pathlib import Path
+
 import click
 import pytest
 
 from cli import COMMANDS, gatepost
+from store import guesses
+from store.engine import Store
 from tests.cli.conftest import Run
 
 WORDS = "correct horse battery staple"
@@ -136,3 +141,18 @@ def test_maintain_may_run_at_any_time(run: Run) -> None:
     assert run("maintain", "--json").document == nothing
     assert run("limit", "show").out == "nothing used\n"
     assert run("limit", "show", "2001:db8::7", "--json").document == []
+
+
+def test_an_account_closed_by_guessing_is_shown_and_opened_by_a_new_password(
+    run: Run, folder: Path
+) -> None:
+    run("account", "add", "alice", "--role", "staff")
+    assert run("account", "show", "alice", "--json").document["closed_until"] is None
+    store, now = Store(f"sqlite:///{folder}/gatepost.db"), int(time.time())
+    with store.connection() as connection:
+        at = guesses.standing(connection, name="alice", account=1, remote="", now=now)
+    for _ in range(guesses.ACCOUNT_BUDGET):
+        guesses.charge(store, at.budgets, now=now)
+    assert "closed" in run("account", "show", "alice").out
+    assert run("account", "passwd", "alice", "--password-stdin", stdin=WORDS).code == 0
+    assert run("account", "show", "alice", "--json").document["closed_until"] is None

@@ -134,9 +134,14 @@ def test_as_many_checks_may_be_in_progress_as_failures_are_left(store: Store, al
 
 
 def test_an_operator_gives_the_budget_back(store: Store, alice: int) -> None:
-    guess(store, alice, ELSEWHERE, ACCOUNT_BUDGET)
+    guesses.remember(store, alice, HOME, now=NOW)
+    for remote in (ELSEWHERE, HOME):
+        guess(store, alice, remote, ACCOUNT_BUDGET)
+    assert guesses.closed_until(store, "alice", now=NOW) == NOW + ACCOUNT_REFILL
     assert guesses.forgive(store, "alice")
+    assert guesses.closed_until(store, "alice", now=NOW) is None
     assert not stand(store, alice, ELSEWHERE).is_blocked
+    assert not stand(store, alice, HOME).is_blocked
     assert not guesses.forgive(store, "alice")
 
 
