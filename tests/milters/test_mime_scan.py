@@ -51,6 +51,14 @@ def test_the_size_of_the_pieces_changes_nothing(path: Path, size: int) -> None:
     assert oracle.scanned(raw, tuple(range(0, len(raw), size))) == oracle.scanned(raw)
 
 
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
+def test_a_cut_at_any_place_changes_nothing(path: Path) -> None:
+    raw = path.read_bytes()
+    whole = oracle.scanned(raw)
+    for at in range(len(raw)):
+        assert oracle.scanned(raw, (at,)) == whole, at
+
+
 @given(st.binary(max_size=2000))
 def test_hostile_bytes_never_raise(raw: bytes) -> None:
     oracle.scanned(raw)

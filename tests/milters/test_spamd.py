@@ -232,6 +232,29 @@ def test_fifty_at_once_keep_one_deadline_and_one_thread() -> None:
     assert max(results) < 2.5
 
 
+def test_who_closes_waits_for_the_scans_under_way() -> None:
+    def slow(connection: socket.socket) -> None:
+        read_all(connection)
+        time.sleep(0.5)
+        connection.sendall(OK)
+
+    with server(slow) as address:
+        spamd = Spamd(address, max_scans=1)
+        found: list[bool] = []
+        threads = [
+            threading.Thread(target=lambda: found.append(spamd.scan(HAM).is_spam)) for _ in "ab"
+        ]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.2)
+        spamd.close()
+        for thread in threads:
+            thread.join()
+        assert found == [True, True]
+        with pytest.raises(SpamdUnavailable, match="closed"):
+            spamd.scan(HAM)
+
+
 def test_aiospamc_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
     # By default it prints every mail's bytes to stderr.
     with server(answering(OK)) as address, client(address) as spamd:
