@@ -27,6 +27,7 @@ class Service:
         self._lock = threading.Lock()
         self._under_way = 0
         self._draining = False
+        self._spamd: Spamd | None = None
         self._use(settings)
 
     def admit(self) -> bool:
@@ -59,8 +60,9 @@ class Service:
         limits, spamd = self._limits, self._spamd
         self._use(settings)
         limits.stop()
-        if spamd is not None:
-            spamd.close()
+        if spamd is not None and spamd is not self._spamd:
+            # Not here: scans under way may take their whole deadline.
+            threading.Thread(target=spamd.close, name="old spamd", daemon=True).start()
 
     def drain(self, seconds: float) -> bool:
         """Take no more messages and wait for those under way; return whether all ended."""
@@ -80,7 +82,9 @@ class Service:
         limits = RoleLimits(Store(settings.store.url), settings)
         limits.start()
         self._limits = limits
-        self._spamd = Spamd(settings.spam.spamd) if settings.spam.spamd else None
+        address = settings.spam.spamd
+        if self._spamd is None or self._spamd.address != address:
+            self._spamd = Spamd(address) if address else None
         scan = self._scan if self._spamd else None
         self._tools = Tools(settings, limits, scan, self._notify)
         self._trusted = tuple(map(ip_network, settings.spam.trusted))

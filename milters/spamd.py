@@ -45,8 +45,10 @@ class Spamd:
     def __init__(
         self, address: Address, *, deadline: float = DEADLINE, max_scans: int = MAX_SCANS
     ) -> None:
+        self.address = address
         self._client = Client(_Connection(address))
         self._deadline = deadline
+        self._max_scans = max_scans
         self._turns = threading.BoundedSemaphore(max_scans)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="spamd", daemon=True)
@@ -58,16 +60,21 @@ class Spamd:
         if not self._turns.acquire(timeout=self._deadline):
             raise SpamdUnavailable("busy")
         try:
+            if self._loop.is_closed():  # and it cannot be, while we have a turn
+                raise SpamdUnavailable("closed")
             left = max(0.0, self._deadline - (time.monotonic() - start))
             return self._ask(message, left)
         finally:
             self._turns.release()
 
     def close(self) -> None:
-        """Stop the thread; scans under way fail."""
+        """Stop the thread when the scans under way have ended; their deadline bounds that."""
+        for _ in range(self._max_scans):
+            self._turns.acquire()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._turns.release(self._max_scans)  # who comes late need not wait to learn it
 
     def _ask(self, message: bytes, seconds: float) -> Report:
         request = Request("SYMBOLS", body=message)
