@@ -19,7 +19,7 @@ from milters.postman import NotSent
 from milters.spam import Edit, Field, Report
 from milters.spamd import SpamdUnavailable
 from milters.start import Start
-from milters.verdict import FORGED, NO_SPAMD, TOO_BIG, Accept, Refuse, Verdict
+from milters.verdict import FORGED, NO_NOTICE, NO_SPAMD, TOO_BIG, Accept, Refuse, Verdict
 
 log = logging.getLogger("milter")
 # Header bytes kept for spamd: Postfix cuts a field at 102,400 bytes
@@ -194,7 +194,7 @@ class Message:
             self._tools.notify(notice.build(refused, to=to, postmaster=site.postmaster), to)
         except NotSent as error:
             log.error(fields(id=queue_id, event="notice-not-sent", to=to, error=error))  # noqa: TRY400
-            return refusal
+            return NO_NOTICE
         left_out = {limit.address for limit in over}
         dropped = (each for each in self.recipients if _bare(each) in left_out)
         return replace(verdict, dropped=tuple(dropped))

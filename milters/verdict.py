@@ -42,4 +42,5 @@ TOO_BIG = ("552", "5.3.4")  # RFC 3463 X.3.4: message too big for system
 FORGED = Refuse("550", "5.6.0", "Too many X-Spam-* header fields")
 FAILED = Refuse("451", "4.3.0", "The mail filter failed; please try again later")
 BUSY = Refuse("451", "4.3.2", "The mail filter is busy; please try again later")
+NO_NOTICE = Refuse("451", "4.3.0", "You cannot be told now who is left out; please try again later")
 NO_SPAMD = Refuse("451", "4.3.0", "The spam filter cannot answer now; please try again later")
