@@ -7,6 +7,7 @@ its own. Every value is the median of interleaved rounds of one run: compare rat
 import argparse
 import contextlib
 import json
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -15,15 +16,14 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench import policyd_peers, policyd_postfix
+from bench.policyd_start import dunno, gatepost
 from bench.table import Row, Table
-from store import schema, whitelist
-from store.audit import Change
-from store.engine import Store
 from tests.stack import mariadb, postgres
 
 CONNECTIONS = (1, 10, 50, 100)
 CLIENTS = 1000  # distinct addresses that send at the same time
-START_SECONDS = 20
+ROWS = 1_000_000
 # A limit nobody reaches, so that every decision is charged; and one everybody has reached.
 CHARGED, LIMITED = '["900000000/1h"]', '["1/1h"]'
 
@@ -64,68 +64,57 @@ def run(options: argparse.Namespace) -> list[Table]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gatepost-bench-")))
         folder.chmod(0o711)
         cases = _cases(stack, folder)
+        if options.peers:
+            peers = policyd_peers.start(stack, folder)
+            cases += [Case(name, where, 50) for name, where in peers.items()]
         results = {case: Result() for case in cases}
         for _ in range(rounds):
             for case in cases:
                 _measure(case, results[case], seconds)
-    return [_table(results)]
+    with tempfile.TemporaryDirectory(prefix="gatepost-bench-") as name:
+        Path(name).chmod(0o711)
+        messages = 1000 if options.quick else 5000
+        mail = policyd_postfix.table(Path(name), rounds=rounds, messages=messages)
+    return [_table(results), mail]
 
 
 def _cases(stack: contextlib.ExitStack, folder: Path) -> list[Case]:
-    dunno = folder / "dunno.sock"
-    _start(stack, [sys.executable, "-m", "bench.policyd_dunno", str(dunno)], folder, dunno)
-    sqlite = f"sqlite:///{folder}/gatepost.db"
-    servers = {"SQLite FULL": sqlite}
-    for name, server in (("PostgreSQL", postgres), ("MariaDB", mariadb)):
-        running = stack.enter_context(server.running())
-        servers[name] = running.url
-    cases = [Case("parses, says DUNNO", str(dunno), n) for n in CONNECTIONS]
+    postgresql = stack.enter_context(postgres.running())
+    mysql = stack.enter_context(mariadb.running())
+    servers = {
+        "SQLite FULL": f"sqlite:///{folder}/gatepost.db",
+        "PostgreSQL": postgresql.url,
+        "MariaDB": mysql.url,
+    }
+    cases = [Case("parses, says DUNNO", dunno(stack, folder), n) for n in CONNECTIONS]
     for name, url in servers.items():
         where = gatepost(stack, folder / name.partition(" ")[0], url, CHARGED)
         cases += [Case(f"gatepost, {name}", where, n) for n in CONNECTIONS]
+    both = postgresql.fresh_database("both")
+    where = gatepost(stack, folder / "both", both, CHARGED, workers=2)
+    cases.append(Case("gatepost, PostgreSQL, 2 workers", where, 50))
     where = gatepost(stack, folder / "more", f"sqlite:///{folder}/more.db", CHARGED)
     cases.append(Case("gatepost, SQLite, client + account (3 windows)", where, 50, users=CLIENTS))
     where = gatepost(stack, folder / "full", f"sqlite:///{folder}/full.db", LIMITED)
     cases.append(Case("gatepost, SQLite, every client over its limit", where, 50))
     where = gatepost(stack, folder / "free", f"sqlite:///{folder}/free.db", CHARGED, exempt=True)
     cases.append(Case("gatepost, SQLite, whitelisted clients", where, 50))
+    where = gatepost(stack, folder / "old", f"sqlite:///{folder}/old.db", CHARGED)
+    _fill(folder / "old.db")
+    cases.append(Case("gatepost, SQLite, 1,000,000 usage rows", where, 50))
     return cases
 
 
-def gatepost(
-    stack: contextlib.ExitStack, folder: Path, url: str, limit: str, *, exempt: bool = False
-) -> str:
-    """Start a policyd with its own folder; return its socket."""
-    folder.mkdir()
-    store = Store(url)
-    schema.upgrade(store)
-    if exempt:
-        whitelist.add(store, "10.0.0.0/8", seconds=None, change=Change("bench", "a benchmark"))
-    store.close()
-    config, socket = folder / "gatepost.toml", folder / "policy.sock"
-    config.write_text(
-        f'[site]\ndomains = ["mail.example.edu"]\n[store]\nurl = "{url}"\n'
-        f'[policyd]\nlisten = ["unix:{socket}"]\n[limits]\nclient = {limit}\n'
-        '[roles.staff]\nsend = ["900000000/1h", "900000000/1d"]\n'
-    )
-    command = [sys.executable, "-I", "-m", "policyd", "--config", str(config)]
-    _start(stack, command, folder, socket)
-    return str(socket)
-
-
-def _start(
-    stack: contextlib.ExitStack, command: list[str], folder: Path, socket: Path
-) -> "subprocess.Popen[bytes]":
-    log = stack.enter_context((folder / "log").open("wb"))
-    process = subprocess.Popen(command, stderr=log)
-    stack.callback(process.wait)
-    stack.callback(process.kill)
-    until = time.monotonic() + START_SECONDS
-    while not socket.exists():
-        if time.monotonic() > until or process.poll() is not None:
-            raise RuntimeError(f"{command} did not start: {(folder / 'log').read_text()}")
-        time.sleep(0.05)
-    return process
+def _fill(database: Path) -> None:
+    """Put a million windows in use into *database*, of other clients than the load's."""
+    end = int(time.time()) + 3600
+    slot = end // 60
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO usage (subject, span, slot, used, past, refused, until)"
+            " VALUES (?, 3600, ?, 1, x'00000001', 0, ?)",
+            ((f"client 2001:db8:{n >> 16:x}:{n & 65535:x}::/64", slot, end) for n in range(ROWS)),
+        )
 
 
 def _measure(case: Case, result: Result, seconds: float) -> None:
