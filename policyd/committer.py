@@ -20,6 +20,7 @@ from typing import Any, Literal, Protocol
 
 from config.logs import fields
 from policyd.fallback import Fallback
+from store.engine import STATEMENT_MS
 from store.errors import StoreUnavailable
 from store.usage import Usage
 from store.window import Charge, Counted, Verdict, Word
@@ -32,6 +33,10 @@ MAX_BATCH = 500
 # a MariaDB under load 10 accepted 112 of a limit of 100. An SMTP client waits minutes.
 PATIENCE_SECONDS = 1.0
 RETRY_SECONDS = 1.0
+# The database gives up a statement before (store.engine): what takes longer hears nothing.
+HANG_SECONDS = STATEMENT_MS / 1000 + 1
+# The last try to tell the store what was counted without it. Supervisors wait longer.
+STOP_SECONDS = 2.0
 # Old rows are looked for this often, and at once again while there are many, with
 # pauses in which decisions go first.
 FORGET_SECONDS = 10.0
@@ -62,9 +67,10 @@ class _Job:
 
     tickets: Sequence[Ticket] = ()
     entries: Sequence[Counted] = ()
-    verdicts: Sequence[Verdict] = ()
+    verdicts: Sequence[Verdict | None] = ()  # `None`: a bug of ours
     error: str = ""  # why the store could not
-    bug: bool = False  # why we could not: the store is not to blame
+    # What of the tickets was accepted without the store, while this hung.
+    meanwhile: Sequence[Counted] = ()
 
 
 class Committer:
@@ -85,10 +91,12 @@ class Committer:
         self._waiting: list[Ticket] = []
         self._scheduled = False  # whether `_next` will be called in this turn of the loop
         self._running: _Job | None = None
+        self._began = 0.0  # when it did
         self._patience: asyncio.TimerHandle | None = None
         self._fallback: Fallback | None = None  # while the store is away
         self._lost_at = 0.0
         self._closing = False  # the last of what was counted is on its way to the store
+        self._stopping = False
         self._inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="committer", daemon=True)
 
@@ -115,9 +123,23 @@ class Committer:
         return self._fallback is not None
 
     def stop(self) -> None:
-        """End the thread after what it does now."""
+        """End the thread after what it does now and, in an outage, a last try to tell the store."""
+        self._stopping = True
         self._inbox.put(None)
-        self._thread.join(timeout=1)
+        self._thread.join(timeout=STOP_SECONDS)
+        if self._fallback is None:
+            return
+        job = self._running
+        lost = self._fallback.counted + (len(job.entries) + len(job.meanwhile) if job else 0)
+        if lost:
+            log.error(fields(event="counts-lost", charges=lost))
+
+    def watch(self, now: float) -> None:
+        """Give up what hangs; to be called now and then."""
+        if self._running is not None and now - self._began > HANG_SECONDS:
+            self._usage.cut()
+            if self._fallback is None:
+                self._lose(f"no answer in {HANG_SECONDS} s")
 
     # In the loop.
 
@@ -142,7 +164,7 @@ class Committer:
             )
 
     def _start(self, job: _Job) -> None:
-        self._running = job
+        self._running, self._began = job, self._loop.time()
         self._inbox.put(job)
 
     def _done(self, job: _Job) -> None:
@@ -152,31 +174,34 @@ class Committer:
             self._patience = None
         if self._fallback is not None:
             self._tried(job, self._fallback)
-        elif job.bug:
-            self._next()
-            for ticket in job.tickets:
-                ticket.failed()
         elif job.error:
             self._running = job  # as when it hangs: its tickets need another answer
-            self._lose(job.error)
+            fallback = self._lose(job.error)
             self._running = None
-            self._loop.call_later(RETRY_SECONDS, self._retry)
+            self._tried(job, fallback)
         else:
             # First the next transaction, then the answers: the disk works while we write.
             self._next()
             for ticket, verdict in zip(job.tickets, job.verdicts, strict=True):
-                ticket.settled(verdict)
+                if verdict is None:
+                    ticket.failed()
+                else:
+                    ticket.settled(verdict)
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, reason: str) -> Fallback:
         """Open the circuit; who waits gets an answer without the store."""
         self._patience = None
         mode = self._on_loss()
         log.warning(fields(event="store-lost", reason=reason, meanwhile=mode))
         self._lost_at = self._loop.time()
-        self._fallback = Fallback(self._usage.seen, self._usage.offset)
-        batch = [*(self._running.tickets if self._running else ()), *self._waiting]
-        self._waiting = []
-        self._without_store(batch, self._fallback)
+        self._fallback = fallback = Fallback(self._usage.seen, self._usage.offset)
+        if self._running is not None:
+            self._without_store(self._running.tickets, fallback)
+            # The store may still take them: to be told to it only if it did not.
+            self._running.meanwhile = fallback.take(len(self._running.tickets))
+        batch, self._waiting = self._waiting, []
+        self._without_store(batch, fallback)
+        return fallback
 
     def _without_store(self, batch: Sequence[Ticket], fallback: Fallback) -> None:
         if self._on_loss() == "defer":
@@ -190,7 +215,7 @@ class Committer:
 
     def _retry(self) -> None:
         """Try the store: with what was counted, if anything."""
-        if self._fallback is not None and self._running is None:
+        if self._fallback is not None and self._running is None and not self._stopping:
             entries = self._fallback.take(MAX_BATCH)
             self._closing = self._fallback.counted == 0
             self._start(_Job(entries=entries))
@@ -205,10 +230,11 @@ class Committer:
         """See whether the store is back after *job*, which may have hung since the loss."""
         closing, self._closing = self._closing, False
         if job.error:
-            fallback.put_back(job.entries)
+            fallback.put_back([*job.meanwhile, *job.entries])
             self._next()
             self._loop.call_later(RETRY_SECONDS, self._retry)
         elif job.tickets or not closing or fallback.counted:
+            fallback.put_back(_untold(job))
             self._next()
             self._retry()
         else:
@@ -228,6 +254,7 @@ class Committer:
                 forget_at = self._forget()
                 continue
             if job is None:
+                self._tell_rest()
                 break
             self._do(job)
             try:
@@ -240,16 +267,40 @@ class Committer:
 
     def _do(self, job: _Job) -> None:
         try:
-            if job.tickets:
-                charges = [ticket.charge for ticket in job.tickets]
-                job.verdicts = self._usage.charge(charges, self._word)
+            verdicts = self._attempt(job.tickets, job.entries)
+            if verdicts is None:  # one is poison: the others shall not suffer
+                apart = [self._attempt([ticket], ()) for ticket in job.tickets]
+                job.verdicts = [each[0] if each else None for each in apart]
+                for entry in job.entries:
+                    self._attempt((), [entry])
             else:
-                self._usage.restore(job.entries)
+                job.verdicts = verdicts
         except StoreUnavailable as error:
             job.error = str(error) or type(error).__name__
+
+    def _attempt(
+        self, tickets: Sequence[Ticket], entries: Sequence[Counted]
+    ) -> Sequence[Verdict] | None:
+        """Charge *tickets*, else restore *entries*; ``None`` after a bug of ours."""
+        try:
+            if tickets:
+                return self._usage.charge([ticket.charge for ticket in tickets], self._word)
+            self._usage.restore(entries)
+        except StoreUnavailable:
+            raise
         except Exception:  # a bug of ours must not end the thread
             log.exception("charging failed")
-            job.bug = True
+            return None
+        return ()
+
+    def _tell_rest(self) -> None:
+        """Tell the store what was counted without it, before this process ends."""
+        while self._fallback is not None and (entries := self._fallback.take(MAX_BATCH)):
+            job = _Job(entries=entries)
+            self._do(job)
+            if job.error:
+                self._fallback.put_back(entries)
+                return
 
     def _forget(self) -> float:
         """Forget some old rows; return when to look again."""
@@ -258,4 +309,17 @@ class Committer:
             some = self._usage.forget() if self._fallback is None else 0
         except StoreUnavailable:
             some = 0  # the next charge will tell
+        except Exception:  # a bug of ours must not end the thread
+            log.exception("forgetting failed")
+            some = 0
         return now + (FORGET_PAUSE_SECONDS if some else FORGET_SECONDS)
+
+
+def _untold(job: _Job) -> list[Counted]:
+    """Return what was accepted while *job* hung, and then refused by the store."""
+    refused = {
+        ticket.charge
+        for ticket, verdict in zip(job.tickets, job.verdicts, strict=True)
+        if verdict is None or not verdict.accepted
+    }
+    return [each for each in job.meanwhile if each.charge in refused]

@@ -49,6 +49,7 @@ class Server:
         self._ready = ready
         self._settings = settings
         self._store = Store(settings.store.url)
+        self._usage = open_usage(self._store)
         directory = Directory(self._store, settings)
         self._refresher = Refresher(directory)
         self._facts = Facts(settings, directory)
@@ -68,7 +69,7 @@ class Server:
         self._refresher.start()
         service = Service(
             self._facts,
-            open_usage(self._store),
+            self._usage,
             loop=loop,
             max_connections=min(MAX_CONNECTIONS, descriptors() - SPARE_FDS),
         )

@@ -125,6 +125,7 @@ class Service:
             if connection.overdue(now):
                 log.warning(fields(event="deadline", waiting=connection.waiting))
                 connection.abort()
+        self.committer.watch(now)
         if warning := self.tally.misuse(self.facts.settings.limits.charge_at):
             log.warning(warning)
         if now >= self._tell_at:

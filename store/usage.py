@@ -66,6 +66,9 @@ class Usage(ABC, Generic[Tx]):
         """Forget some of what is over; return how many rows. Raises `StoreUnavailable`."""
         return self._run(lambda tx: self._forget(tx, int(self._now(tx))))
 
+    def cut(self) -> None:
+        """Make a call that hangs on a silent server fail. For other threads than that one."""
+
     @abstractmethod
     def close(self) -> None:
         """Give the connection back."""

@@ -9,11 +9,16 @@ of their keys everywhere, so processes wait for each other but never in a circle
 "Now" is the time of the statement at the database: machines need not agree.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from socket import SHUT_RDWR, socket
 from typing import Any, TypeVar
+from weakref import WeakSet
 
-from sqlalchemy import Connection
+import psycopg
+from sqlalchemy import Connection, event
 
 from store.engine import Store, translated
 from store.usage import ANSWER_SECONDS, FORGET_ROWS, Usage
@@ -125,6 +130,22 @@ class PostgresUsage(Usage[Connection]):
         self._kept: Connection | None = None
         self._locked: dict[Key, Window] = {}
         self._at = 0.0
+        # All of the store, not only ours: one that is silent may be handed to us next.
+        self._open: WeakSet[psycopg.Connection[Any]] = WeakSet()
+        event.listen(store.engine, "connect", self._opened)
+
+    def _opened(self, connection: "psycopg.Connection[Any]", _record: object) -> None:
+        self._open.add(connection)
+
+    def cut(self) -> None:
+        """Shut the sockets down: PyMySQL has a timeout for reading, libpq has none."""
+        for connection in tuple(self._open):
+            # A closed one has no number any more.
+            with (
+                suppress(OSError, psycopg.Error),
+                socket(fileno=os.dup(connection.fileno())) as opened,
+            ):
+                opened.shutdown(SHUT_RDWR)
 
     def close(self) -> None:
         """Give the connection back."""

@@ -1,8 +1,12 @@
 """The store goes away under a running daemon, and comes back."""
 
 import os
+import select
 import signal
+import socket
+import socketserver
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -158,3 +162,54 @@ def _signal_all(server: postgres.Postgres, number: signal.Signals) -> None:
     children = Path(f"/proc/{leader}/task/{leader}/children").read_text().split()
     for process in (leader, *map(int, children)):
         os.kill(process, number)
+
+
+class Middlebox(socketserver.ThreadingTCPServer):
+    """Passes connections on to a port of ours, until it forgets those it knows."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Passage)
+        self.behind = port
+        self.known = threading.Event()  # a new one with each forgetting
+
+    def forget(self) -> None:
+        """Pass nothing more on connections that are open: they look alive, and are silent."""
+        self.known.set()
+        self.known = threading.Event()
+
+
+class _Passage(socketserver.BaseRequestHandler):
+    server: Middlebox
+
+    def handle(self) -> None:
+        forgotten, client = self.server.known, self.request
+        with socket.create_connection(("127.0.0.1", self.server.behind)) as behind:
+            while True:
+                for end in select.select([client, behind], [], [])[0]:
+                    data = end.recv(65536)
+                    if not data:
+                        return
+                    if not forgotten.is_set():
+                        (behind if end is client else client).sendall(data)
+
+
+@pytest.mark.parametrize("mode", ["local", "defer"])
+def test_a_connection_that_fell_silent_is_given_up(
+    tmp_path: Path, server: postgres.Postgres, mode: str
+) -> None:
+    port = str(server.port)
+    with Middlebox(int(port)) as between:
+        threading.Thread(target=between.serve_forever, daemon=True).start()
+        url = prepared(server.url).replace(port, str(between.server_address[1]))
+        extra = f'{LIMIT}on_store_loss = "{mode}"\n'
+        with running(configure(tmp_path, url, extra)) as daemon:
+            assert daemon.ask(instance="before") == "DUNNO"
+            between.forget()
+            assert daemon.ask(instance="a") == ("DUNNO" if mode == "local" else "")
+            daemon.wait_for_log("event=store-back", 12)
+            assert daemon.ask(instance="b") == "DUNNO"
+            assert lines(daemon, "store-lost") == 1
+            assert charged(server.url) == [3 if mode == "local" else 2]
+        between.shutdown()

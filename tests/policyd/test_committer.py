@@ -1,0 +1,140 @@
+"""Group commit under bugs of ours and stores that hang: one ticket's trouble stays its own."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import pytest
+
+from policyd.committer import Committer
+from store.engine import Store
+from store.usage_report import report
+from store.usage_sqlite import SqliteUsage
+from store.window import Charge, Counted, Limit, Verdict
+from tests.policyd.test_store_loss import locked
+
+ROOM = Limit("account alice", 3600, 100)
+NONE = Limit("account bob", 3600, 0)
+POISON = 13
+Work: TypeAlias = Callable[[Committer], Coroutine[None, None, None]]
+
+
+class Flawed(SqliteUsage):
+    """Counters with a bug wherever the message `POISON` comes, and in forgetting."""
+
+    def restore(self, entries: Sequence[Counted]) -> None:
+        if any(entry.charge.id == POISON for entry in entries):
+            raise ValueError
+        super().restore(entries)
+
+    def forget(self) -> int:
+        raise ValueError
+
+
+class Asked:
+    """A ticket whose outcome can be waited for."""
+
+    wanted = True
+
+    def __init__(self, charge: Charge) -> None:
+        self.charge = charge
+        self.outcome: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
+
+    def settled(self, verdict: Verdict) -> None:
+        self.outcome.set_result(verdict.accepted)
+
+    def failed(self) -> None:
+        self.outcome.set_result(None)
+
+
+def word(charge: Charge, verdict: Verdict, now: float) -> str:
+    del verdict, now
+    if charge.id == POISON:
+        raise ValueError
+    return "450"
+
+
+async def outcomes(committer: Committer, *charges: Charge) -> list[bool | None]:
+    asked = [Asked(charge) for charge in charges]
+    for each in asked:
+        committer.submit(each)
+    async with asyncio.timeout(10):
+        return [await each.outcome for each in asked]
+
+
+async def back(committer: Committer) -> None:
+    async with asyncio.timeout(10):
+        while committer.lost:  # noqa: ASYNC110 - the log says it, nothing else
+            await asyncio.sleep(0.01)
+
+
+def committing(
+    store: Store, work: Work, *, on_loss: Literal["local", "defer"] = "local"
+) -> dict[str, int]:
+    """Do *work* with a committer on *store*; return what is counted in the end."""
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        committer = Committer(Flawed(store), word, loop, on_loss=lambda: on_loss)
+        committer.start()
+        try:
+            await work(committer)
+        finally:
+            await asyncio.to_thread(committer.stop)
+
+    asyncio.run(run())
+    return {used.subject: used.used for used in report(store)}
+
+
+def test_a_poison_ticket_fails_alone_and_the_thread_goes_on(store: Store) -> None:
+    async def work(committer: Committer) -> None:
+        good, poison = Charge(1, 1, (ROOM,)), Charge(POISON, 1, (NONE,))
+        assert await outcomes(committer, good, poison, Charge(2, 1, (ROOM,))) == [True, None, True]
+        assert await outcomes(committer, Charge(3, 1, (ROOM,))) == [True]
+
+    assert committing(store, work)["account alice"] == 3
+
+
+def test_a_poison_entry_takes_no_other_with_it(store: Store, tmp_path: Path) -> None:
+    async def work(committer: Committer) -> None:
+        with locked(tmp_path / "gatepost.db"):
+            await outcomes(committer, Charge(1, 1, (ROOM,)))
+            await outcomes(committer, Charge(POISON, 1, (ROOM,)), Charge(2, 1, (ROOM,)))
+        await back(committer)
+
+    assert committing(store, work)["account alice"] == 2
+
+
+def test_what_the_store_took_although_it_hung_is_not_counted_again(
+    store: Store, tmp_path: Path
+) -> None:
+    async def work(committer: Committer) -> None:
+        with locked(tmp_path / "gatepost.db"):
+            # Nameless, as a named one is after the outage of more than ANSWER_SECONDS.
+            assert await outcomes(committer, Charge(None, 5, (ROOM,))) == [True]
+        await back(committer)
+
+    assert committing(store, work)["account alice"] == 5
+
+
+def test_what_was_counted_in_an_outage_is_told_at_the_end(store: Store, tmp_path: Path) -> None:
+    async def work(committer: Committer) -> None:
+        with locked(tmp_path / "gatepost.db"):
+            await outcomes(committer, Charge(1, 5, (ROOM,)))
+            await outcomes(committer, Charge(2, 5, (ROOM,)))
+
+    assert committing(store, work)["account alice"] == 10
+
+
+def test_what_cannot_be_told_at_the_end_is_an_error(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with locked(tmp_path / "gatepost.db"):
+
+        async def work(committer: Committer) -> None:
+            await outcomes(committer, Charge(1, 5, (ROOM,)))
+            await outcomes(committer, Charge(2, 5, (ROOM,)))
+
+        committing(store, work)
+    assert "event=counts-lost charges=2" in caplog.messages
