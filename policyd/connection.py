@@ -71,6 +71,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._decoder = Decoder()
         self._began = 0.0  # when the request in the decoder did
+        self._asked = False  # whether it ever asked anything
+        self._active = service.loop.time()  # when it asked last, or came
         self._questions: deque[Question] = deque()
         self._blocked = False  # the peer does not read our answers
         self._full = False  # as many questions wait as may
@@ -78,10 +80,9 @@ class Connection(asyncio.Protocol):
         self._paused = False  # for one of these reasons nothing is read
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport, unless there are too many of us."""
+        """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)  # a stream server's
-        if not self.service.admit(self):
-            self.abort()
+        self.service.admit(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it; verdicts that still come have nobody to tell."""
@@ -120,6 +121,11 @@ class Connection(asyncio.Protocol):
         if self._questions and now - self._questions[0].born > DEADLINE:
             return True
         return self._began > 0 and now - self._began > DEADLINE
+
+    @property
+    def worth(self) -> tuple[bool, bool, float]:
+        """How much would be lost by closing it: least for who never asked, then for the idle."""
+        return self._asked, self.waiting, self._active
 
     @property
     def open(self) -> bool:
@@ -161,6 +167,7 @@ class Connection(asyncio.Protocol):
                 self._pace()
 
     def _ask(self, request: Request) -> None:
+        self._asked, self._active = True, self.service.loop.time()
         found = self.service.decided(request)
         if isinstance(found, Answer):
             reply = encode(found.action) if found.cause else _PASS

@@ -22,6 +22,8 @@ log = logging.getLogger("policyd")
 MAX_CONNECTIONS: Final = 1000
 # How often deadlines are looked at: a late close comes at most this much later.
 SWEEP_SECONDS = 0.25
+# A flood of connections must not become one of log lines.
+FULL_SECONDS = 60.0
 # Texts of refusals, half a kilobyte each.
 REMEMBERED_WORDS = 4096
 _QUARTER = 900  # every midnight of the world is at a quarter of an hour (UTC)
@@ -48,6 +50,7 @@ class Service:
         self._words: dict[tuple[object, ...], str] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._tell_at = loop.time() + TALLY_SECONDS
+        self._full_again = loop.time()  # when to say again that there is no room
 
     def start(self) -> None:
         """Start to charge, and to watch deadlines."""
@@ -66,13 +69,18 @@ class Service:
         """Make the protocol object of a new connection."""
         return Connection(self)
 
-    def admit(self, connection: Connection) -> bool:
-        """Take *connection* in if there is room."""
+    def admit(self, connection: Connection) -> None:
+        """Take *connection* in; when full, instead of the one that is missed least.
+
+        Postfix connects again when a connection that it kept is gone; to turn away
+        who comes would stop all mail for as long as the others stay.
+        """
         if len(self.connections) >= self._max_connections:
-            log.warning(fields(event="too-many-connections", limit=self._max_connections))
-            return False
+            self._tell_full()
+            least = min(self.connections, key=lambda each: each.worth)
+            self.connections.discard(least)
+            least.abort()
         self.connections.add(connection)
-        return True
 
     def decided(self, request: Request) -> Answer | Charge:
         """Decide *request*; a charge still needs its verdict."""
@@ -118,6 +126,12 @@ class Service:
                 self._words.clear()
             self._words[same] = text
         return text
+
+    def _tell_full(self) -> None:
+        now = self.loop.time()
+        if now >= self._full_again:
+            self._full_again = now + FULL_SECONDS
+            log.warning(fields(event="too-many-connections", limit=self._max_connections))
 
     def _sweep(self) -> None:
         now = self.loop.time()

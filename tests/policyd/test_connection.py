@@ -100,3 +100,22 @@ def test_the_deadline_is_that_of_each_request(served: Callable[[Work], None]) ->
         assert connection.overdue(now + DEADLINE + 0.05)
 
     served(work)
+
+
+def test_when_full_the_mute_goes_first_then_the_idle_and_the_newcomer_stays(
+    served: Callable[[Work], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(service: Service) -> None:
+        (asking, first), (_, mute) = connected(service), connected(service)
+        asking.data_received(wire(protocol_state="RCPT"))
+        second, kept = connected(service)
+        assert (first.gone, mute.gone, kept.gone) == (False, True, False)
+        await asyncio.sleep(0.01)
+        second.data_received(wire(protocol_state="RCPT"))
+        _, newest = connected(service)
+        assert (first.gone, kept.gone, newest.gone) == (True, False, False)
+
+    served(work)
+    assert [line for line in caplog.messages if "too-many" in line] == [
+        "event=too-many-connections limit=2"
+    ]
