@@ -8,7 +8,7 @@ import asyncio
 import logging
 from functools import lru_cache
 
-from config.logs import quoted
+from config.logs import MAX_VALUE, quoted
 from policyd.action import describe
 from policyd.facts import Answer
 from policyd.request import Request
@@ -17,7 +17,7 @@ from store.window import Verdict
 log = logging.getLogger("policyd")
 # As config.logs.setup prints it, so that each line of a batch has its own prefix.
 _NEXT = "\nINFO policyd: "
-_quoted = lru_cache(maxsize=4096)(quoted)
+_remembered = lru_cache(maxsize=4096)(quoted)
 
 
 class Journal:
@@ -55,6 +55,11 @@ class Journal:
         if not self._lines:
             self._loop.call_soon(self.flush)
         self._lines.append(line)
+
+
+def _quoted(text: str) -> str:
+    # What `quoted` would cut off need not be remembered: a peer may send 16 KB.
+    return _remembered(text[: MAX_VALUE + 1])
 
 
 def _who(request: Request) -> str:

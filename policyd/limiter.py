@@ -82,6 +82,7 @@ def message_id(request: Request) -> int | None:
     """
     if not request.instance:
         return None
-    name = f"{request.instance}\n{request.state}\n{request.recipient}"
+    what = f"{request.state}\n{request.recipient}\n{request.recipient_count}"
+    name = f"{request.instance}\n{what}"
     digest = blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

@@ -232,5 +232,6 @@ def test_a_repeat_has_the_id_of_its_message_and_nobody_elses(make_facts: MakeFac
     assert identity(queue_id="other") == identity()
     assert identity(instance="1a2b.65f0c0de.7a120.1") != identity()
     assert identity(recipient="a@example.org") != identity()
+    assert identity(recipient_count=2) != identity()
     assert identity(instance="") is None
     assert 0 <= (identity() or 0) < 1 << 63
