@@ -17,9 +17,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from functools import partial
 
 from config.logs import fields
 from dovecot_auth.check import (
@@ -32,20 +30,18 @@ from dovecot_auth.check import (
     Verdict,
 )
 from dovecot_auth.http import Decoder, ProtocolError, Request, encode, form
+from dovecot_auth.threads import DEADLINE_SECONDS, Late, Threads
 from store.errors import StoreUnavailable
+from store.guesses import network_of
 from store.passwords import UnknownScheme
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 # Each check takes one core and 19 MiB for 20 ms; more threads than cores only take turns.
 HASHING_THREADS = max(2, os.cpu_count() or 1)
 # These wait for the database, not for the processor, and must not queue behind the hashing
 # of a storm. Below the store's pool of connections.
 READING_THREADS = 4
-# At 50 checks a second and core this is what a person would wait for anyway.
-MAX_WAITING = 400
-DEADLINE_SECONDS = 8.0  # below the script's 10 s, so that it hears a reason
 CROWDED_SECONDS = 0.05  # a few hashes later there may be room
 IDLE_SECONDS = 600.0  # Dovecot's client keeps its connections
 REQUEST_SECONDS = 5.0  # to send one request; a local peer needs a millisecond
@@ -56,19 +52,14 @@ _CHUNK = 16 * 1024
 Answer = tuple[int, dict[str, str]]
 
 
-class Late(Exception):  # noqa: N818 - a state, not a mistake
-    """The question waited too long, or too many wait."""
-
-
 class Service:
     """Answers questions. One a process; knows nothing of sockets."""
 
     def __init__(self, checker: Checker) -> None:
         """Start the threads on first use."""
         self._checker = checker
-        self._hashing = ThreadPoolExecutor(HASHING_THREADS, "hashing")
-        self._reading = ThreadPoolExecutor(READING_THREADS, "reading")
-        self._waiting = 0
+        self._hashing = Threads("hashing", HASHING_THREADS)
+        self._reading = Threads("reading", READING_THREADS)
         self._chores: set[asyncio.Task[None]] = set()
 
     def replace(self, checker: Checker) -> None:
@@ -84,7 +75,8 @@ class Service:
                 case "POST", "/user":
                     return await self._user(form(request.body))
                 case "GET", "/health":
-                    return 200, {"status": "ok", "waiting": str(self._waiting)}
+                    waiting = self._reading.waiting + self._hashing.waiting
+                    return 200, {"status": "ok", "waiting": str(waiting)}
                 case _:
                     return 400, {"reason": "no such question"}
         except ProtocolError:
@@ -103,8 +95,8 @@ class Service:
         """Finish the chores and stop the threads."""
         if self._chores:
             await asyncio.wait(self._chores, timeout=DRAIN_SECONDS)
-        self._hashing.shutdown(wait=False, cancel_futures=True)
-        self._reading.shutdown(wait=False, cancel_futures=True)
+        self._hashing.close()
+        self._reading.close()
 
     async def _verify(self, asked: dict[str, str]) -> Answer:
         began = time.monotonic()
@@ -132,55 +124,51 @@ class Service:
     async def _decided(self, login: Login) -> Verdict:
         """Read first: whom the store or the memory decides need not wait for a hasher."""
         checker = self._checker
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while True:
-            begun = await self._begun(checker, login)
+        begun = await self._begun(checker, login)
+        if isinstance(begun, Verdict):
+            return begun
+        with self._hashing.place(network_of(login.remote)):
+            if not checker.admit(begun):
+                begun = await self._after_others(checker, begun)
             if isinstance(begun, Verdict):
                 return begun
-            if checker.admit(begun):
-                break
-            if time.monotonic() > deadline:
-                raise Late("many checks of this account or network are in progress")
-            await asyncio.sleep(CROWDED_SECONDS)
-        try:
-            return await self._in_thread(self._hashing, lambda: checker.decide(begun))
-        finally:
-            checker.release(begun)
+            try:
+                return await self._hashing.run(partial(checker.decide, begun))
+            finally:
+                checker.release(begun)
+
+    async def _after_others(self, checker: Checker, begun: Pending) -> Verdict | Pending:
+        """Return the login admitted, or decided, once fewer are checked than may fail."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while True:
+            while not checker.admit(begun):
+                if time.monotonic() > deadline:
+                    raise Late("many checks of this account or network are in progress")
+                await asyncio.sleep(CROWDED_SECONDS)
+            # Only who has a place asks the store again: those before may have failed.
+            try:
+                fresh = await self._begun(checker, begun.login)
+            finally:
+                checker.release(begun)
+            if isinstance(fresh, Verdict) or checker.admit(fresh):
+                return fresh
+            begun = fresh
 
     async def _begun(self, checker: Checker, login: Login) -> Verdict | Pending:
-        return await self._in_thread(self._reading, lambda: checker.begin(login))
+        with self._reading.place(network_of(login.remote)):
+            return await self._reading.run(partial(checker.begin, login))
 
     async def _user(self, asked: dict[str, str]) -> Answer:
         user = _needed(asked, "user")
-        found = await self._in_thread(self._reading, lambda: self._checker.lookup(user))
+        with self._reading.place(None):  # Postfix and LMTP ask, for nobody in particular
+            found = await self._reading.run(partial(self._checker.lookup, user))
         return (200, found.fields()) if found else (404, {"reason": "nobody of ours"})
-
-    async def _in_thread(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        """Run *work* in *pool*, unless it waited so long that nobody hears the answer."""
-        if self._waiting >= MAX_WAITING:
-            raise Late(f"{self._waiting} questions wait already")
-        deadline = time.monotonic() + DEADLINE_SECONDS
-
-        def timely() -> T:
-            if time.monotonic() > deadline:
-                raise Late(f"waited {DEADLINE_SECONDS} s for a thread")
-            return work()
-
-        self._waiting += 1
-        try:
-            future = asyncio.get_running_loop().run_in_executor(pool, timely)
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                return await future
-        except TimeoutError:
-            raise Late(f"no answer within {DEADLINE_SECONDS} s") from None
-        finally:
-            self._waiting -= 1
 
     def _later(self, verdict: Verdict) -> None:
         loop = asyncio.get_running_loop()
 
         async def chore() -> None:
-            await loop.run_in_executor(self._hashing, self._checker.finish, verdict)
+            await loop.run_in_executor(self._hashing.executor, self._checker.finish, verdict)
 
         task = loop.create_task(chore())
         self._chores.add(task)

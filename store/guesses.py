@@ -84,7 +84,7 @@ def standing(
     connection: Connection, *, name: str, account: int | None, remote: str, now: int
 ) -> Standing:
     """Return the budgets that count for *name* from *remote*, and what is left of them."""
-    network = _network(remote)
+    network = network_of(remote)
     # An account that does not exist asks as well: same statements, same time.
     seen_at: int | None = connection.scalar(
         _SEEN_AT, {"account": account or 0, "network": network or ""}
@@ -111,7 +111,7 @@ def charge(store: Store, budgets: Collection[Budget], *, now: int) -> None:
 
 def remember(store: Store, account: int, remote: str, *, now: int) -> None:
     """Mark that *account* logged in from *remote*. Raises `StoreUnavailable`."""
-    network = _network(remote)
+    network = network_of(remote)
     if network is None:
         return
     mark = (Origin.account_id == account, Origin.network == network)
@@ -125,6 +125,14 @@ def remember(store: Store, account: int, remote: str, *, now: int) -> None:
                 session.add(Origin(account_id=account, network=network, at=now))
     except Refused:
         return  # another process marked it in this moment
+
+
+def network_of(remote: str) -> str | None:
+    """Return the network whose budget *remote* shares; ``None`` for no address."""
+    try:
+        return client(remote).removeprefix("client ")
+    except ValueError:
+        return None
 
 
 def closed_until(store: Store, name: str, *, now: int) -> int | None:
@@ -180,10 +188,3 @@ def _budgets(name: str, network: str | None, *, known: bool) -> tuple[Budget, ..
 def _account(name: str) -> str:
     """A name may be anything a stranger typed; its hash has a length and no secrets of his."""
     return "guess " + hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-
-
-def _network(remote: str) -> str | None:
-    try:
-        return client(remote).removeprefix("client ")
-    except ValueError:
-        return None
