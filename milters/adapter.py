@@ -11,6 +11,7 @@ Whatever goes wrong in a callback ends in our own 451: the client keeps the mail
 import email.utils
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
@@ -38,6 +39,9 @@ class Service(Protocol):
 
     def release(self) -> None:
         """Count a message out."""
+
+    def judging(self) -> AbstractContextManager[None]:
+        """Count a message as whole while in it."""
 
     def trusts(self, client: str) -> bool:
         """Return whether mail from the address *client* is believed."""
@@ -147,7 +151,8 @@ class Connection(Milter.Base):
         try:
             verdict: Verdict = self._refusal or FAILED
             if self._refusal is None and self._message is not None:
-                verdict = self._message.verdict(self.queue_id() or "")
+                with self._service.judging():
+                    verdict = self._message.verdict(self.queue_id() or "")
             self._log(verdict)
             return self._say(verdict)
         finally:

@@ -27,7 +27,10 @@ from milters.service import Service
 from milters.spamd import DEADLINE
 
 log = logging.getLogger("milter")
-DRAIN_SECONDS = DEADLINE + 5  # a scan under way may take its whole deadline
+# Whose message is still coming in after this gets a 451 from Postfix and sends it
+# again: a slow stranger must not hold up a restart.
+DRAIN_SECONDS = 8
+JUDGE_SECONDS = DEADLINE + 5  # a scan under way may take its whole deadline
 START_SECONDS = 10
 STOP_SECONDS = 10  # libmilter notices a stop within 3 s
 SOCKET_UMASK = 0o117  # 0660: Postfix is in the socket's group
@@ -108,7 +111,7 @@ def _reload(service: Service, path: Path) -> None:
 def _stop(service: Service, libmilter: threading.Thread, address: Address) -> None:
     if address.kind == "unix":
         Path(address.path).unlink(missing_ok=True)
-    if not service.drain(DRAIN_SECONDS):
+    if not service.drain(sending=DRAIN_SECONDS, judged=JUDGE_SECONDS):
         log.warning(fields(event="stop", messages="still under way"))
     adapter.stop()
     libmilter.join(STOP_SECONDS)

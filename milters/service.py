@@ -3,6 +3,8 @@
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
 
 from config.settings import Settings
@@ -26,6 +28,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self._lock = threading.Lock()
         self._under_way = 0
+        self._judged = 0  # of those under way
         self._draining = False
         self._spamd: Spamd | None = None
         self._use(settings)
@@ -64,13 +67,29 @@ class Service:
             # Not here: scans under way may take their whole deadline.
             threading.Thread(target=spamd.close, name="old spamd", daemon=True).start()
 
-    def drain(self, seconds: float) -> bool:
-        """Take no more messages and wait for those under way; return whether all ended."""
+    @contextmanager
+    def judging(self) -> Iterator[None]:
+        """Count a message as whole: it waits for us, not we for its sender."""
+        with self._lock:
+            self._judged += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._judged -= 1
+
+    def drain(self, *, sending: float, judged: float) -> bool:
+        """Take no more messages and wait for those under way; return whether all ended.
+
+        Up to *sending* seconds for those still coming in, *judged* while any waits for us.
+        """
         self._draining = True
-        deadline = time.monotonic() + seconds
-        while self._under_way and time.monotonic() < deadline:
+        start = time.monotonic()
+        while self._under_way:
+            if time.monotonic() - start >= (judged if self._judged else sending):
+                return False
             time.sleep(_POLL_SECONDS)
-        return not self._under_way
+        return True
 
     def close(self) -> None:
         """Stop the threads."""

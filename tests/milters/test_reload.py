@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from milters.process import DRAIN_SECONDS, STOP_SECONDS
 from tests.milters import test_spamd
 from tests.milters.client import Client, Reply, connected
 from tests.milters.conftest import Start
@@ -55,5 +56,33 @@ def test_a_reload_lets_a_scan_under_way_end(milter: Start, new: dict[str, object
             running.configure({**settings, **new})
             running.process.signal(signal.SIGHUP)
             wait_until(lambda: "event=reload" in running.log(), "reload")
+            thread.join()
+    assert any(b"X-Spam-Flag" in data for _, data in replies[0].changes)
+
+
+def test_a_slow_sender_does_not_hold_up_the_end(milter: Start) -> None:
+    running = milter()
+    with connected(running.address) as client:
+        client.connect()
+        client.mail()
+        client.rcpt(STAFF)
+        client.body(b"x")  # is answered, so the message has begun
+        start = time.monotonic()
+        running.process.signal(signal.SIGTERM)
+        wait_until(lambda: not running.process.alive, "the end")
+        assert time.monotonic() - start < DRAIN_SECONDS + STOP_SECONDS
+    assert "still under way" in running.log()
+
+
+@pytest.mark.timeout(60)
+def test_the_end_waits_for_the_verdict_of_a_slow_spamd(milter: Start) -> None:
+    slow = SlowSpamd(DRAIN_SECONDS + 3)
+    replies: list[Reply] = []
+    with test_spamd.server(slow) as spamd:
+        running = milter(spam={"spamd": f"{spamd.host}:{spamd.port}"})
+        with connected(running.address) as client:
+            thread = ending(client, replies)
+            assert slow.begun.wait(10)
+            running.process.signal(signal.SIGTERM)
             thread.join()
     assert any(b"X-Spam-Flag" in data for _, data in replies[0].changes)
