@@ -1,14 +1,17 @@
 """The sockets that policyd listens on: systemd's, or its own."""
 
+import logging
 import os
 import socket
 import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from config.logs import fields
 from config.systemd import inherited_sockets
 from config.units import Address
 
+log = logging.getLogger("policyd")
 # As many as may be connected: all smtpd processes may reconnect at once after a restart.
 BACKLOG = 1024
 # Postfix's smtpd runs as user postfix: the socket's group decides who may ask.
@@ -22,6 +25,9 @@ def listening(addresses: Sequence[Address], *, workers: int = 1) -> list[list[so
     spreads the connections; workers share what can be opened once only.
     """
     if inherited := inherited_sockets():
+        held, asked = " ".join(map(name_of, inherited)), " ".join(map(str, addresses))
+        if held != asked:
+            log.warning(fields(event="listen-ignored", asked=asked, held_by_systemd=held))
         sets = [inherited] * workers
     else:
         unix = {a: _open_unix(Path(a.path)) for a in addresses if a.kind == "unix"}
@@ -33,6 +39,14 @@ def listening(addresses: Sequence[Address], *, workers: int = 1) -> list[list[so
         for opened in each:
             opened.setblocking(False)
     return sets
+
+
+def name_of(opened: socket.socket) -> str:
+    """Return where *opened* listens, as the settings write it."""
+    where = opened.getsockname()
+    if opened.family == socket.AF_UNIX:
+        return f"unix:{where}"
+    return str(Address("inet", host=where[0], port=where[1]))
 
 
 def _open_inet(address: Address, *, share: bool) -> socket.socket:

@@ -5,6 +5,7 @@ connection to the store when it forks. A worker that dies is replaced; the
 questions it had are asked again by Postfix.
 """
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -14,11 +15,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Never
 
 from config.logs import fields
 from config.settings import Settings
 from config.systemd import notify
-from policyd.listen import listening
+from policyd.listen import listening, name_of
 from policyd.server import serve
 
 log = logging.getLogger("policyd")
@@ -33,7 +35,7 @@ def run(path: Path, settings: Settings) -> int:
     sets = listening(settings.policyd.listen, workers=settings.policyd.workers)
 
     def ready() -> None:
-        listen = " ".join(map(str, settings.policyd.listen))
+        listen = " ".join(map(name_of, sets[0]))
         log.info(fields(event="ready", listen=listen, workers=len(sets)))
         notify("READY=1")
 
@@ -81,15 +83,22 @@ class _Parent:
         return code
 
     def _fork(self, which: int) -> None:
-        parent = os.getpid()
-        process = os.fork()
-        if process:
+        """Start a worker, with signals held back: none may miss it, nor be its to pass on."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
+        if not self._stopping:
+            parent = os.getpid()
+            process = os.fork()
+            if not process:
+                self._work(which, parent)
             self._workers[process] = which
-            return
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+
+    def _work(self, which: int, parent: int) -> Never:
         code = 1
         try:
             for number in _PASSED_ON:
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
             _end_with(parent)
             serve(self._path, self._settings, self._sets[which], _say_nothing)
             code = 0
@@ -108,8 +117,7 @@ class _Parent:
             return 1 if code else 0
         log.error(fields(event="worker-died", process=process, code=code))
         time.sleep(REST_SECONDS)
-        if not self._stopping:
-            self._fork(which)
+        self._fork(which)
         return 0
 
     def _pass_on(self, number: int, _frame: object) -> None:
@@ -117,4 +125,5 @@ class _Parent:
             self._stopping = True
             notify("STOPPING=1")
         for process in self._workers:
-            os.kill(process, number)
+            with contextlib.suppress(ProcessLookupError):  # it ended a moment ago
+                os.kill(process, number)

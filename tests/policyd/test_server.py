@@ -198,6 +198,17 @@ def test_systemd_may_hold_the_socket_and_learns_that_we_are_ready(tmp_path: Path
             assert process.wait(10) == 0
 
 
+def test_the_log_names_the_sockets_that_listen_and_warns_of_those_that_do_not(
+    tmp_path: Path, url: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        here = f"inet:127.0.0.1:{held.getsockname()[1]}"
+        with running(configure(tmp_path, url), held=held) as daemon:
+            asked = f"unix:{tmp_path}/policy.sock"
+            assert f"event=listen-ignored asked={asked} " in daemon.log
+            assert f"event=ready listen={here} " in daemon.log
+
+
 def test_a_bad_configuration_is_exit_78(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("[site]\n")
     done = subprocess.run(
