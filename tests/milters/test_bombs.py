@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+# A process each, a minute together: not for every save of a file.
+pytestmark = pytest.mark.integration
 MAX_CPU = 2.0
 MAX_RSS_MIB = 200
 _RUN = """

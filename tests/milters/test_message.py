@@ -24,7 +24,7 @@ class Table:
         self._sizes = sizes
 
     def of(self, address: str) -> int | None:
-        return self._sizes.get(address.strip("<>").partition("@")[0])
+        return self._sizes.get(address.partition("@")[0].partition("+")[0])
 
 
 LIMITS = Table(small=10 * KIB, big=500 * KIB)
@@ -71,6 +71,22 @@ def test_an_attachment_over_the_limit_is_refused_with_limit_size_and_advice() ->
 @pytest.mark.parametrize("recipient", ["big", "foreign"])
 def test_an_attachment_within_the_limit_is_accepted(recipient: str) -> None:
     assert fill(message(recipient), 12 * KIB).verdict() == Accept()
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ('<"small"@mail.example.edu>', ""),
+        ('<"sm\\all"@mail.example.edu>', ""),
+        ("<@relay:small@mail.example.edu>", "small@mail.example.edu"),
+        ('<"small+ x"@mail.example.edu>', '"small+ x"@mail.example.edu'),
+    ],
+)
+def test_a_recipient_written_oddly_has_the_same_limit(written: str, meant: str) -> None:
+    made = message(user="writer", notify=lambda *_: None)
+    made.recipient("<big@mail.example.edu>")
+    made.recipient(written, meant=meant)
+    assert fill(made, 12 * KIB).verdict() == Accept(dropped=(written,))
 
 
 def test_text_is_no_attachment() -> None:
