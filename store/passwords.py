@@ -30,8 +30,10 @@ SALT_BYTES = 16
 HASH_BYTES = 32
 # One check of an imported hash costs at most about a second and 256 MiB, or it is refused:
 # else one line of an import could stop all logins.
-MAX_MEMORY_KIB = 256 * 1024
-MAX_TIME_COST = 16
+MAX_ARGON2_WORK = 512 * 1024  # KiB times passes: 0.5 s here
+MAX_ARGON2_KIB = 256 * 1024
+MAX_ARGON2_LANES = 8
+MIN_BCRYPT_COST = 4  # bcrypt knows no less
 MAX_BCRYPT_COST = 13
 MAX_PBKDF2_ROUNDS = 1_000_000
 MAX_CRYPT_ROUNDS = 1_000_000
@@ -59,6 +61,7 @@ class _Scheme:
     """How one scheme is checked: *matches* gets the password and the decoded data."""
 
     matches: Callable[[bytes, bytes], bool]
+    form: Callable[[bytes], None] | None = None  # raises `UnknownScheme`; None: a check is cheap
     encoded: bool = False  # digests are base64 or hex, the rest is text
     raw: int = 0  # bytes of an unsalted digest, which tells hex from base64 as Dovecot does
 
@@ -77,7 +80,7 @@ def verify(password: str, stored: str) -> bool:
     A password is compared as Unicode (NFC), so that a phone and a laptop that
     compose é differently are one user; old hashes may be of the other form.
     """
-    _, scheme, data = _parse(stored)
+    scheme, data = _parse(stored)
     return any(scheme.matches(form, data) for form in _forms(password))
 
 
@@ -102,7 +105,7 @@ def covers(password: str, stored: str) -> bool:
     DES and bcrypt cut: behind what they read, a mistyped tail matches as well as the
     owner's, and a password that ends just there may be the head of a longer one.
     """
-    _, scheme, data = _parse(stored)
+    scheme, data = _parse(stored)
     if scheme not in {_CRYPT, _BCRYPT}:
         return True
     if data.startswith(b"$2"):
@@ -114,10 +117,13 @@ def covers(password: str, stored: str) -> bool:
     return all(len(form) < reads for form in _forms(password))
 
 
-def scheme_of(stored: str) -> str:
-    """Return the scheme's name in capitals; raise `UnknownScheme`. Costs no hashing."""
-    name, _, _ = _parse(stored)
-    return name
+def check_form(stored: str) -> None:
+    """Raise `UnknownScheme` for a hash that can never be checked: its scheme, form or cost."""
+    scheme, data = _parse(stored)
+    if scheme.form is not None:
+        scheme.form(data)
+    else:
+        scheme.matches(b"", data)
 
 
 def _forms(password: str) -> list[bytes]:
@@ -126,7 +132,7 @@ def _forms(password: str) -> list[bytes]:
     return [form.encode("utf-8", "surrogateescape") for form in forms]
 
 
-def _parse(stored: str) -> tuple[str, _Scheme, bytes]:
+def _parse(stored: str) -> tuple[_Scheme, bytes]:
     found = _NOTATION.fullmatch(stored)
     if not found or len(stored) > MAX_STORED:
         raise UnknownScheme("not of the form {SCHEME}hash")
@@ -140,7 +146,7 @@ def _parse(stored: str) -> tuple[str, _Scheme, bytes]:
         encoding = "HEX" if scheme.raw and len(text) == 2 * scheme.raw else "B64"
     if scheme is not _PLAIN and not text.isascii():
         raise UnknownScheme("a hash is ASCII")
-    return name, scheme, _decoded(text, encoding)
+    return scheme, _decoded(text, encoding)
 
 
 def _decoded(text: str, encoding: str) -> bytes:
@@ -155,30 +161,44 @@ def _decoded(text: str, encoding: str) -> bytes:
 
 
 def _argon2(*kinds: Type) -> _Scheme:
-    def matches(secret: bytes, data: bytes) -> bool:
+    def read(data: bytes) -> Type:
         try:
             found = extract_parameters(data.decode("ascii"))
         except (InvalidHashError, UnicodeDecodeError, ValueError):
             raise UnknownScheme("not an Argon2 hash") from None
         if found.type not in kinds or found.version > ARGON2_VERSION:
             raise UnknownScheme("another kind of Argon2 than its scheme says")
-        if found.memory_cost > MAX_MEMORY_KIB or found.time_cost > MAX_TIME_COST:
+        if (
+            found.memory_cost > MAX_ARGON2_KIB
+            or found.memory_cost * found.time_cost > MAX_ARGON2_WORK
+            or found.parallelism > MAX_ARGON2_LANES
+        ):
             raise UnknownScheme("an Argon2 hash that costs too much to check")
+        return found.type
+
+    def form(data: bytes) -> None:
+        read(data)
+
+    def matches(secret: bytes, data: bytes) -> bool:
         try:
-            return verify_secret(data, secret, found.type)
+            return verify_secret(data, secret, read(data))
         except VerificationError as error:
             if "match" in str(error):
                 return False
             raise UnknownScheme(f"Argon2: {error}") from None
 
-    return _Scheme(matches)
+    return _Scheme(matches, form)
+
+
+def _bcrypt_form(data: bytes) -> None:
+    if not re.fullmatch(rb"\$2[abxy]\$\d\d\$[./0-9A-Za-z]{53}", data):
+        raise UnknownScheme("not a bcrypt hash")
+    if not MIN_BCRYPT_COST <= int(data[4:6]) <= MAX_BCRYPT_COST:
+        raise UnknownScheme("a bcrypt hash of no cost, or one that costs too much to check")
 
 
 def _bcrypt(secret: bytes, data: bytes) -> bool:
-    if not re.fullmatch(rb"\$2[abxy]\$\d\d\$[./0-9A-Za-z]{53}", data):
-        raise UnknownScheme("not a bcrypt hash")
-    if int(data[4:6]) > MAX_BCRYPT_COST:
-        raise UnknownScheme("a bcrypt hash that costs too much to check")
+    _bcrypt_form(data)
     if b"\0" in secret:
         return False  # C strings end there; Dovecot's users cannot have one
     try:
@@ -187,14 +207,22 @@ def _bcrypt(secret: bytes, data: bytes) -> bool:
         raise UnknownScheme(f"bcrypt: {error}") from None
 
 
-def _crypt(secret: bytes, data: bytes) -> bool:
-    """Check whatever crypt(3) knows: $1$, $5$, $6$, $y$ and DES; $2…$ goes to bcrypt."""
+def _crypt_form(data: bytes) -> None:
     text = data.decode("ascii", "replace")
     if text.startswith("$2"):
-        return _bcrypt(secret, data)
+        _bcrypt_form(data)
+        return
     rounds = _CRYPT_ROUNDS.match(text)
     if not _CHEAP_CRYPT.fullmatch(text) or (rounds and int(rounds[1]) > MAX_CRYPT_ROUNDS):
         raise UnknownScheme("not a crypt(3) hash gatepost knows, or one that costs too much")
+
+
+def _crypt(secret: bytes, data: bytes) -> bool:
+    """Check whatever crypt(3) knows: $1$, $5$, $6$, $y$ and DES; $2…$ goes to bcrypt."""
+    if data.startswith(b"$2"):
+        return _bcrypt(secret, data)
+    _crypt_form(data)
+    text = data.decode("ascii")
     try:
         computed = crypt_r.crypt(secret.decode("utf-8"), text)
     except (ValueError, UnicodeError):
@@ -245,8 +273,8 @@ def _scram(algorithm: str) -> _Scheme:
 
 
 _PLAIN = _Scheme(hmac.compare_digest)
-_CRYPT = _Scheme(_crypt)
-_BCRYPT = _Scheme(_bcrypt)
+_CRYPT = _Scheme(_crypt, _crypt_form)
+_BCRYPT = _Scheme(_bcrypt, _bcrypt_form)
 _SCHEMES = {
     "ARGON2ID": _argon2(Type.ID),
     "ARGON2I": _argon2(Type.I),

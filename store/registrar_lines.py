@@ -9,7 +9,7 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from store.passwords import UnknownScheme, scheme_of
+from store.passwords import UnknownScheme, check_form
 
 COLUMNS = ("name", "role", "condition", "second_mailbox", "aliases", "identity", "password_hash")
 # Debian gives people ids from 1000 on; what lies below is no person (adduser.conf).
@@ -140,7 +140,7 @@ def _with_hash(number: int, name: str, stored: str) -> Line | Refusal:
 def _checked(line: Line) -> Line | Refusal:
     if line.password is not None:
         try:
-            scheme_of(line.password)
+            check_form(line.password)
         except UnknownScheme as error:
             return Refusal(line.number, line.name, f"password hash: {error}")
     return line

@@ -18,7 +18,7 @@ from store.registrar_lines import (
     shadow_hashes,
 )
 
-SHA = "{SSHA512}AAAA"
+SHA = "{SSHA512}" + "A" * 88
 
 
 def read(text: str) -> list[Line | Refusal]:
@@ -34,7 +34,7 @@ def test_a_csv_line_says_what_its_columns_say() -> None:
         "role,name,condition,second_mailbox,aliases,identity,password_hash\r\n"
         'student, s1234567 ,resumption,x@example.org,"a.b c",AB 123,\r\n'
         "\r\n"
-        "staff,prof,,,,,{SSHA512}AAAA\r\n"
+        f"staff,prof,,,,,{SHA}\r\n"
     )
     assert read(text) == [
         Line(
@@ -69,7 +69,10 @@ def test_a_header_that_names_no_columns_stops_the_file(header: str) -> None:
         ("alice,1,2,3", "4 fields"),
         ("alice,,{OTP}x", "password hash"),
         ("alice,,secret", "password hash"),
-        ("alice,AB123,{SSHA512}AAAA", "exclude"),
+        (
+            f"alice,AB123,{SHA}",
+            "exclude",
+        ),
         ('alice,"x"y,', "not CSV"),
     ],
 )
@@ -109,7 +112,7 @@ def test_a_dovecot_passwd_file_brings_names_and_hashes() -> None:
     found = list(
         dovecot_lines(
             [
-                "alice@mail.example.edu:{SSHA512}AAAA:5000:5000::/var/vmail/alice::x=y\n",
+                f"alice@mail.example.edu:{SHA}:5000:5000::/var/vmail/alice::x=y\n",
                 "bob:$6$salt$abc\n",
                 "carol:\n",
                 "dave\n",
@@ -138,3 +141,20 @@ def test_hostile_text_only_ever_raises_header_error(text: str) -> None:
     lines = text.splitlines(keepends=True)
     assert all(isinstance(each, Line | Refusal) for each in passwd_lines(lines))
     assert all(isinstance(each, Line | Refusal) for each in dovecot_lines(lines))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "{BLF-CRYPT}nonsense",
+        "{BLF-CRYPT}$2y$14$" + "." * 53,
+        "{ARGON2ID}x",
+        "{CRYPT}$9$salt$x",
+        "{SSHA512}AAAA",
+        "{PBKDF2}x",
+    ],
+)
+def test_a_hash_that_nobody_could_log_in_with_is_refused(stored: str) -> None:
+    (refused,) = csv_lines(["name,password_hash\n", f"alice,{stored}\n"])
+    assert isinstance(refused, Refusal)
+    assert refused.reason.startswith("password hash: ")
