@@ -88,6 +88,7 @@ class Connection(Milter.Base):
             # Base.setsymlist passes bytes, which Python 3 refuses; the context takes text.
             self._ctx.setsymlist(Milter.M_CONNECT, "j")
             self._ctx.setsymlist(Milter.M_ENVFROM, "i {auth_authen}")
+            self._ctx.setsymlist(Milter.M_ENVRCPT, "{rcpt_addr}")
             self._ctx.setsymlist(Milter.M_EOM, "i")
         return answer
 
@@ -124,7 +125,7 @@ class Connection(Milter.Base):
     def envrcpt(self, recipient: str, *parameters: str) -> int:  # noqa: ARG002
         """Take a recipient."""
         if self._message is not None:
-            self._message.recipient(recipient)
+            self._message.recipient(recipient, meant=self.getsymval("{rcpt_addr}") or "")
         return Milter.CONTINUE
 
     @_guarded

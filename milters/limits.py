@@ -1,5 +1,8 @@
 """Who may receive how much, from the memory copy of the store.
 
+A name that only Postfix knows (virtual_alias_maps) has no limit of ours: it is
+resolved after us. An alias of the store has that of its account.
+
 A thread asks the store every second what changed. While the store is away the
 copy stays as it is; before it was ever read, everybody of ours has the largest
 limit there is: nobody is refused because we know nothing.
@@ -43,10 +46,9 @@ class RoleLimits:
 
     def of(self, address: str) -> int | None:
         """Return the limit of *address*; ``None`` when it is none of ours."""
-        bare = address.strip("<>")
         if not self._directory.loaded:
-            return self._largest if is_local(canonical(bare, self._domains)) else None
-        person = self._directory.person(bare)
+            return self._largest if is_local(canonical(address, self._domains)) else None
+        person = self._directory.person(address)
         return None if person is None else person.attachments(time.time())
 
     def _run(self) -> None:

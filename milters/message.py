@@ -5,6 +5,7 @@ for spamd, large ones on disk. The body itself only passes through the scanner.
 """
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -30,6 +31,7 @@ MAX_HEADER = 1 << 20
 MAX_VERDICTS = 100
 # Of these fields only the first of a name means anything, so no other is kept.
 FIRST = frozenset({"subject", *(name.decode() for name in WANTED)})
+_QUOTED_PAIR = re.compile(r"\\(.)")
 
 Scan = Callable[[bytes], Report]
 # Hands a notice (its bytes, its recipient) to Postfix; raises `NotSent`.
@@ -71,7 +73,7 @@ class Message:
 
     def __init__(self, envelope: Envelope, tools: Tools) -> None:
         self.envelope = envelope
-        self.recipients: list[str] = []
+        self.recipients: dict[str, str] = {}  # as the client wrote it: the address it means
         self._tools = tools
         self._first: dict[str, Field] = {}
         self._verdicts: list[Field] = []  # X-Spam-*, as somebody before us says
@@ -85,9 +87,13 @@ class Message:
         self._shown = bytearray()  # of the header, for a notice
         self._start = Start()  # of the body, for spamd
 
-    def recipient(self, address: str) -> None:
-        """Take one more recipient that Postfix accepted."""
-        self.recipients.append(address)
+    def recipient(self, written: str, *, meant: str = "") -> None:
+        """Take one more recipient, and the address that Postfix says is *meant*.
+
+        ``<"anna"@ours>`` and ``<@relay:anna@ours>`` are Anna; only Postfix reads all
+        that its configuration lets through.
+        """
+        self.recipients[written] = unquoted(meant or written)
 
     def header(self, name: str, value: bytes) -> None:
         """Take one more header field; folds in *value* are LF and a blank."""
@@ -164,7 +170,7 @@ class Message:
     def _applicable(self) -> Iterator[Limit]:
         applies = self._tools.settings.attachments.applies_to
         if applies in ("recipient", "both"):
-            for address in map(_bare, self.recipients):
+            for address in self.recipients.values():
                 if (size := self._tools.limits.of(address)) is not None:
                     yield Limit(address, size)
         user = self.envelope.user if applies in ("sender", "both") else ""
@@ -178,7 +184,7 @@ class Message:
             self._tools.settings.attachments.mixed == "deliver"
             and bool(self.envelope.user)
             and all(limit.is_recipient for limit in over)
-            and any(_bare(address) not in left_out for address in self.recipients)
+            and not left_out.issuperset(self.recipients.values())
         )
 
     def _leave_out(
@@ -196,7 +202,7 @@ class Message:
             log.error(fields(id=queue_id, event="notice-not-sent", to=to, error=error))  # noqa: TRY400
             return NO_NOTICE
         left_out = {limit.address for limit in over}
-        dropped = (each for each in self.recipients if _bare(each) in left_out)
+        dropped = (each for each, meant in self.recipients.items() if meant in left_out)
         return replace(verdict, dropped=tuple(dropped))
 
     # --- spam ---
@@ -238,5 +244,9 @@ class Message:
         return Accept(tuple(edits))
 
 
-def _bare(address: str) -> str:
-    return address.strip("<>")
+def unquoted(address: str) -> str:
+    """Return *address* without the brackets and quotes that RFC 5321 4.1.2 lets it have."""
+    local, at, domain = address.removeprefix("<").removesuffix(">").rpartition("@")
+    if len(local) > 1 and local.startswith('"') and local.endswith('"'):
+        local = _QUOTED_PAIR.sub(r"\1", local[1:-1])
+    return f"{local}{at}{domain}"

@@ -64,6 +64,19 @@ def test_the_limit_itself_is_allowed_and_one_byte_more_is_not(
     assert (answer.stage, answer.code) == ("END", 552)
 
 
+@pytest.mark.parametrize("form", ['<"{name}"@{domain}>', "<@relay:{name}@{domain}>"])
+def test_a_recipient_written_oddly_has_the_same_limit(
+    stack: Stack, people: People, subject: str, form: str
+) -> None:
+    name, _, domain = people.alumni.address.partition("@")
+    with stack.clients.open_smtp() as session:
+        session.mail("somebody@elsewhere.example")
+        assert session.docmd("RCPT", f"TO:{form.format(name=name, domain=domain)}")[0] == 250
+        code, text = session.data(messages.attached(subject, LIMIT + 1))
+    assert code == 552
+    assert people.alumni.address in text.decode()
+
+
 def test_one_of_ours_may_receive_more_until_a_date(stack: Stack, subject: str) -> None:
     person = stack.add_account("alumni")
     words = ("account", "set", person.name, "--attachments", "20M", "--until", "7d")
