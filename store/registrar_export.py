@@ -1,5 +1,6 @@
 """The accounts as a file: CSV that `store.registrar` reads back, or Dovecot's passwd-file."""
 
+import base64
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,11 +43,19 @@ def dovecot_text(store: Store, settings: Settings, *, now: int) -> Iterator[str]
         quota = effective(row.mailbox, row.mailbox_until, of_role=role.mailbox, now=now)
         home = site.mail_home.replace("{name}", row.name)
         # A password that is none ("!") lets nobody in.
-        stored = row.password or "{CRYPT}!"
+        stored = _in_one_field(row.password or "{CRYPT}!")
         yield (
             f"{row.name}:{stored}:{site.mail_uid}:{site.mail_gid}::{home}::"
             f"userdb_quota_rule=*:bytes={quota}\n"
         )
+
+
+def _in_one_field(stored: str) -> str:
+    """Return *stored* such that a passwd-file holds it: only plain text can break its line."""
+    scheme, _, text = stored.partition("}")
+    if ":" not in text and text.isprintable():
+        return stored
+    return f"{scheme}.B64}}" + base64.b64encode(text.encode()).decode()
 
 
 def _read(store: Store) -> tuple[Sequence[Account], Mapping[int, list[str]]]:

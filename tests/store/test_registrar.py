@@ -170,6 +170,17 @@ def test_an_export_for_dovecot_has_homes_and_quotas(store: Store, settings: Sett
     assert ":{CRYPT}!:" in text[1]
 
 
+@pytest.mark.parametrize("word", ["pass:0:0:x", "two\nroot::0:0", "tab\t"])
+def test_a_legacy_plain_password_stays_in_its_field(
+    store: Store, settings: Settings, word: str
+) -> None:
+    new = New("alice", "alumni", password=f"{{PLAIN}}{word}")
+    accounts.add(store, settings, new, change=CHANGE)
+    (line,) = dovecot_lines(dovecot_text(store, settings, now=1))
+    assert isinstance(line, Line)
+    assert passwords.verify(word, line.password or "")
+
+
 def test_five_thousand_accounts_take_seconds(store: Store, settings: Settings) -> None:
     lines = (Line(n, f"s{n:07}", "student", aliases=(f"a{n}",), password=HASH) for n in range(5000))
     began = time.monotonic()
