@@ -293,9 +293,9 @@ def _inet(address: Address) -> str:
 
 
 def _declared(parameters: tuple[str, ...]) -> int | None:
-    """Return SIZE= as the client wrote it: any case, and perhaps nonsense."""
+    """Return SIZE= as the client wrote it: any case, and perhaps nonsense; 0 is unknown."""
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.upper() == "SIZE" and value.isascii() and value.isdigit():
-            return int(value)
+            return int(value) or None
     return None

@@ -17,8 +17,8 @@ ADVICE = "Send a cloud link instead."
         ([], None, Measure.NOTHING),
         ([], 10**12, Measure.NOTHING),
         ([ALUMNI], None, Measure.CONTENT),
-        ([ALUMNI], 10 * MIB, Measure.LENGTH),
-        ([ALUMNI], 10 * MIB + 1, Measure.CONTENT),
+        ([ALUMNI], 9 * MIB, Measure.LENGTH),
+        ([ALUMNI], 10 * MIB * 98 // 100, Measure.CONTENT),  # lines counted as LF
         ([STUDENT, ALUMNI], 11 * MIB, Measure.CONTENT),
     ],
 )
