@@ -16,9 +16,10 @@ from milters.spamd import Spamd, SpamdUnavailable
 from store.engine import Store
 
 log = logging.getLogger("milter")
-# Postfix has at most 100 smtpd by default, one message each; a message may hold
-# half a MiB for spamd. Each busy one has a thread of libmilter's.
-MAX_MESSAGES = 200
+# Postfix has at most 100 processes a service by default, one message each: three
+# services of smtpd, and cleanup for sendmail(1). Each busy one has a thread of
+# libmilter's, and may hold 1 MiB of header if somebody means us harm.
+MAX_MESSAGES = 500
 _POLL_SECONDS = 0.05
 
 
