@@ -1,10 +1,13 @@
 """Graduates become alumni: role, quota and limits in one step, one or a whole cohort (R7).
 
 Who holds more than the new quota keeps the old one until a date (a mailbox override
-with an end): after it no new mail is taken, and nothing stored is ever deleted. Each
-gets a notice. What an account was before is kept, so a graduation can be undone.
+with an end): after it no new mail is taken, and nothing stored is ever deleted. What
+an account was before is kept, so a graduation can be undone. Overrides of sending and
+attachments stay: somebody gave them to this person, for good or until their date.
+Each gets a notice (`store.notices`).
 """
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +23,7 @@ from store.audit import Change, record
 from store.directory import effective, generous
 from store.engine import Store
 from store.errors import NotFound, Refused
-from store.models import Account, Graduation, Notice
+from store.models import Account, Audit, Graduation, Notice
 from store.names import canonical
 from store.revision import advance
 
@@ -152,7 +155,7 @@ def undo(
 ) -> list[str]:
     """Give *names* back the role and quota from before they graduated; return their names.
 
-    All or nothing; raises `Refused` for one that never graduated.
+    All or nothing; raises `Refused` for one that never graduated, or got another role since.
     """
     undone = []
     with store.changing() as session:
@@ -168,6 +171,9 @@ def undo(
             )
             if last is None:
                 raise Refused(f"{row.name} has not graduated, so there is nothing to undo")
+            became = _became(session, row, last)
+            if row.role != became:
+                raise Refused(f"{row.name} is {row.role} since, not {became}: set the role instead")
             check_role(settings, last.role)
             row.role, row.mailbox, row.mailbox_until = last.role, last.mailbox, last.mailbox_until
             row.rev, last.undone_at = rev, at
@@ -181,6 +187,15 @@ def undo(
             record(session, change, at=at, action="account.ungraduate", subject=row.name)
             undone.append(row.name)
     return undone
+
+
+def _became(session: Session, row: Account, last: Graduation) -> str:
+    """Return the role that *last* gave; its audit row says it."""
+    query = select(Audit.detail).where(
+        Audit.action == "account.graduate", Audit.subject == row.name, Audit.at == last.at
+    )
+    detail = session.scalar(query.order_by(Audit.id.desc()).limit(1))
+    return str(json.loads(detail)["to"]) if detail else ROLE
 
 
 def _graduate(

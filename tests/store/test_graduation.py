@@ -120,6 +120,15 @@ def test_what_never_graduated_cannot_be_undone_nor_anything_with_it(
         graduation.undo(store, settings, ["heavy"], change=CHANGE)
 
 
+@pytest.mark.usefixtures("students")
+def test_undoing_takes_no_later_role_away(store: Store, settings: Settings) -> None:
+    graduated(store, settings, "light")
+    accounts.set_fields(store, settings, "light", fields={"role": "staff"}, change=CHANGE)
+    with pytest.raises(Refused, match="light is staff since"):
+        graduation.undo(store, settings, ["light"], change=CHANGE)
+    assert accounts.get(store, settings, "light").role == "staff"
+
+
 def test_a_cohort_is_the_students_of_a_prefix(store: Store, settings: Settings) -> None:
     for name, role in (("s2301", "student"), ("s2302", "student"), ("s2303", "staff")):
         accounts.add(store, settings, New(name, role), change=CHANGE)
