@@ -24,6 +24,7 @@ from store.revision import advance
 Owned = TypeVar("Owned", Address, Suspension)
 How = Literal["initial", "reset", "changed", "upgraded"]
 DEFAULT_CONDITION = "normal"
+MAX_CONDITION = 32  # the column's width
 MAX_ALIASES = 50  # of one account: every one is kept in the memory of every service
 
 
@@ -88,6 +89,7 @@ def add_in(
 ) -> Account:
     """Make an account inside a transaction (imports make many in one)."""
     check_role(settings, new.role)
+    check_condition(new.condition)
     name = _new_name(settings, new.name)
     if _is_taken(session, name):
         raise Refused(f"{name} is taken already, by an account or an alias")
@@ -237,6 +239,23 @@ def check_role(settings: Settings, role: str) -> None:
         raise Refused(f"no role {role!r} in the settings; there are {', '.join(settings.roles)}")
 
 
+def check_condition(condition: str) -> None:
+    """Raise `Refused` for a word that the column cannot hold."""
+    if not 0 < len(condition) <= MAX_CONDITION or not condition.isprintable():
+        raise Refused(f"the condition {condition!r} is not a word of 1 to {MAX_CONDITION} letters")
+
+
+def check_alias(alias: str) -> None:
+    """Raise `Refused` for a canonical name that cannot be an alias."""
+    if is_local(alias):
+        try:
+            account_name(alias, ())
+        except ValueError as error:
+            raise Refused(str(error)) from None
+    elif len(alias) > MAX_ADDRESS or not alias.isprintable():
+        raise Refused(f"the alias {alias!r} is not a mail address")
+
+
 def _new_name(settings: Settings, text: str) -> str:
     try:
         return account_name(text, settings.site.domains)
@@ -274,8 +293,7 @@ def _set_aliases(
         session.delete(held[gone])
     session.flush()
     for alias in sorted(wanted - held.keys()):
-        if is_local(alias):
-            alias = _new_name(settings, alias)  # noqa: PLW2901 - the same name, checked
+        check_alias(alias)
         if _is_taken(session, alias):
             raise Refused(f"the alias {alias} is taken already")
         session.add(Address(name=alias, account_id=row.id))
@@ -289,6 +307,8 @@ def _checked(
     """Return *value* as the column *field* keeps it; raise `Refused`."""
     if field == "role":
         check_role(settings, str(value))
+    elif field == "condition":
+        check_condition(str(value))
     elif field == "name":
         name = _new_name(settings, str(value))
         if name != row.name and _is_taken(session, name):

@@ -17,12 +17,19 @@ from sqlalchemy.orm import Session
 
 from config.settings import Settings
 from store import identity, passwords
-from store.accounts import DEFAULT_CONDITION, MAX_ALIASES, check_role, second_mailbox
+from store.accounts import (
+    DEFAULT_CONDITION,
+    MAX_ALIASES,
+    check_alias,
+    check_condition,
+    check_role,
+    second_mailbox,
+)
 from store.audit import Change, record
 from store.engine import Store
 from store.errors import Refused
 from store.models import Account, Address, PasswordEvent
-from store.names import account_name, canonical, is_local
+from store.names import account_name, canonical
 from store.registrar_lines import Line, Refusal
 from store.revision import advance
 
@@ -138,6 +145,8 @@ def _judge(
     name = account_name(line.name, settings.site.domains)
     if line.role:
         check_role(settings, line.role)
+    if line.condition:
+        check_condition(line.condition)
     existing = names.accounts.get(name)
     outside = second_mailbox(settings, line.second_mailbox)
     if existing is not None and refresh:
@@ -178,7 +187,8 @@ def _aliases(settings: Settings, line: Line, name: str) -> Iterator[str]:
         raise Refused(f"an account has at most {MAX_ALIASES} aliases")
     for alias in dict.fromkeys(canonical(a, settings.site.domains) for a in line.aliases):
         if alias != name:
-            yield account_name(alias, ()) if is_local(alias) else alias
+            check_alias(alias)
+            yield alias
 
 
 def _hashed(
