@@ -45,7 +45,7 @@ READING_THREADS = 4
 CROWDED_SECONDS = 0.05  # a few hashes later there may be room
 IDLE_SECONDS = 600.0  # Dovecot's client keeps its connections
 REQUEST_SECONDS = 5.0  # to send one request; a local peer needs a millisecond
-MAX_CONNECTIONS = 1000
+MAX_CONNECTIONS = 1000  # of each listener; the unit allows for more descriptors
 DRAIN_SECONDS = 5.0
 _CHUNK = 16 * 1024
 
@@ -176,7 +176,7 @@ class Service:
 
 
 class Connections:
-    """The edge: bytes in, bytes out; bounded in number, size and time."""
+    """The edge of one listener: bytes in, bytes out; bounded in number, size and time."""
 
     def __init__(self, service: Service) -> None:
         """Serve *service*."""

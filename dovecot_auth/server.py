@@ -33,19 +33,21 @@ async def run(settings: Settings, reload: Callable[[], Settings]) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     service = Service(Checker(Store(settings.store.url), settings))
-    connections = Connections(service)
+
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _reload, service, reload)
     sockets = systemd.inherited_sockets() or [bound(each) for each in settings.auth.listen]
-    servers = [await _listening(connections, each) for each in sockets]
+    # Each listener has its own cap: who fills one does not close the other.
+    edges = [Connections(service) for _ in sockets]
+    servers = [await _listening(*pair) for pair in zip(edges, sockets, strict=True)]
     log.info("ready on %s", ", ".join(str(each) for each in settings.auth.listen))
     systemd.notify("READY=1")
     await stop.wait()
     systemd.notify("STOPPING=1")
     for server in servers:
         server.close()
-    await connections.drain()
+    await asyncio.gather(*(edge.drain() for edge in edges))
     await service.close()
     log.info("stopped")
 

@@ -249,6 +249,7 @@ def test_connections_beyond_the_cap_are_closed_at_once(empty_house: Place) -> No
             for _ in range(MAX_CONNECTIONS):
                 held.enter_context(connected(empty_house.socket))
             assert held.enter_context(connected(empty_house.socket)).recv(1) == b""
+            assert empty_house.ask("/verify", **ALICE)[0] == 200  # the other listener
         assert until(lambda: _answers(empty_house))
 
 
