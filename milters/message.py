@@ -202,8 +202,14 @@ class Message:
             log.error(fields(id=queue_id, event="notice-not-sent", to=to, error=error))  # noqa: TRY400
             return NO_NOTICE
         left_out = {limit.address for limit in over}
-        dropped = (each for each, meant in self.recipients.items() if meant in left_out)
-        return replace(verdict, dropped=tuple(dropped))
+        # By both names: Postfix finds a quoted one as written, and one with a route without it.
+        names = (
+            name
+            for written, meant in self.recipients.items()
+            if meant in left_out
+            for name in (written, f"<{meant}>")
+        )
+        return replace(verdict, dropped=tuple(dict.fromkeys(names)))
 
     # --- spam ---
 

@@ -107,6 +107,24 @@ def test_a_colleague_reaches_the_others_and_learns_who_was_left_out(
         assert not [s for s in mailbox.subjects() if subject in s]
 
 
+@pytest.mark.parametrize("form", ['<"{name}"@{domain}>', "<@relay:{name}@{domain}>"])
+def test_who_is_left_out_is_left_out_however_written(
+    stack: Stack, people: People, subject: str, form: str
+) -> None:
+    name, _, domain = people.alumni.address.partition("@")
+    staff = people.staff.login
+    with stack.clients.open_submission(stack.computer()) as session:
+        session.login(staff.name, staff.password)
+        session.mail(f"{staff.name}@{domain}")
+        session.rcpt(people.student.address)
+        assert session.docmd("RCPT", f"TO:{form.format(name=name, domain=domain)}")[0] == 250
+        assert session.data(messages.attached(subject, LIMIT + 1))[0] == 250
+    with stack.clients.imap(people.student.login) as mailbox:
+        mailbox.wait_for(subject)
+    with stack.clients.imap(people.alumni.login) as mailbox:
+        assert not [s for s in mailbox.subjects() if subject in s]
+
+
 def test_a_stranger_is_told_whose_mailbox_it_was_and_nobody_gets_a_part(
     stack: Stack, people: People, subject: str
 ) -> None:
