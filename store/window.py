@@ -156,8 +156,10 @@ class Window:
 
     def copy(self) -> "Window":
         """Return another with the same counts in the same place."""
-        twin = Window(self.span, self.slot, used=self.used, refused=self.refused)
-        twin._past, twin.older, twin.row = self._past, self.older, self.row  # not summed again
+        twin = Window.__new__(Window)  # a third of the time: nothing is summed again
+        twin.span, twin.slot, twin.row, twin.moved = self.span, self.slot, self.row, self.moved
+        twin.used, twin.refused = self.used, self.refused
+        twin._past, twin.older = self._past, self.older  # noqa: SLF001 - one of us
         return twin
 
     def free_at(self, amount: int, limit: int) -> float | None:
