@@ -80,6 +80,14 @@ printf '#!/opt/gatepost/venv/bin/python -I\\nfrom cli import main\\nmain()\\n' >
 install -m 755 /tmp/gatepost /opt/gatepost/venv/bin/gatepost
 """
 
+# What a person types at a prompt, where there is no terminal.
+TYPED = {
+    "gatepost account passwd alice\n": (
+        "echo 'correct horse battery' | gatepost account passwd alice --password-stdin\n"
+    ),
+    "doveadm auth test alice\n": "doveadm auth test alice 'correct horse battery'\n",
+}
+
 TRIAL = """\
 echo 'correct horse battery' | gatepost account add carol --role alumni --password-stdin
 sed -n 's/^[*].* gatepost  //p' /etc/cron.d/gatepost | runuser -u gatepost -- sh -eu
@@ -103,6 +111,9 @@ def blocks(sections: tuple[str, ...]) -> Iterator[str]:
         for words, block in re.findall(
             r"^```sh ?(\w*)\n(.*?)^```", section, re.MULTILINE | re.DOTALL
         ):
+            if words == "terminal":
+                for asking, answered in TYPED.items():
+                    block = block.replace(asking, answered)  # noqa: PLW2901 - the same, answered
             yield PROGRAM.format(packages=" ".join(packages)) if words == "network" else block
 
 
