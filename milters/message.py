@@ -26,6 +26,8 @@ log = logging.getLogger("milter")
 # Header bytes kept for spamd: Postfix cuts a field at 102,400 bytes
 # (header_size_limit) but does not limit their number.
 MAX_HEADER = 1 << 20
+# A mail that ends within libmilter's first piece of body is no bigger than any sensible limit.
+MAX_UNSCANNED = 64 << 10
 # X-Spam-* fields a stranger's message may have: filters on its way add some ten. For
 # each that we remove Postfix walks the whole header, so 40,000 took it 97 s.
 MAX_VERDICTS = 100
@@ -80,6 +82,7 @@ class Message:
         self._limits: list[Limit] = []
         self._measure: Measure | None = None  # known once the header has ended
         self._scanner: Scanner | None = None
+        self._unscanned: list[bytes] = []
         self._settled = False  # nothing that comes can change the verdict
         self._size = 0  # of the body on the wire
         self._scan = tools.scan if self._is_judged() else None
@@ -114,9 +117,8 @@ class Message:
         if self._measure is None:
             self._end_of_header()
         self._size += len(piece)
-        if self._scanner is not None:
-            self._scanner.feed(piece)
-            self._settled = attachments.settled(self._limits, self._scanner.total)
+        if self._measure is Measure.CONTENT:
+            self._scan_attachments(piece)
         if (room := self._room()) > 0:
             self._start.add(piece[:room])
         if self._settled:
@@ -160,12 +162,21 @@ class Message:
     def _end_of_header(self) -> None:
         self._limits = list(self._applicable())
         self._measure = attachments.measure(self._limits, declared=self.envelope.declared)
-        if self._measure is Measure.CONTENT:
+
+    def _scan_attachments(self, piece: bytes) -> None:
+        """Measure *piece*; what is no longer than every limit need not be (most mail is not)."""
+        if self._scanner is None:
+            self._unscanned.append(piece)
+            if self._size <= min(MAX_UNSCANNED, *(limit.size for limit in self._limits)):
+                return
             self._scanner = Scanner()
             for key, each in self._first.items():
                 if key.encode() in WANTED:
                     self._scanner.feed(b"%b: %b\r\n" % (each.name.encode(), each.value))
-            self._scanner.feed(b"\r\n")
+            piece = b"\r\n" + b"".join(self._unscanned)
+            self._unscanned.clear()
+        self._scanner.feed(piece)
+        self._settled = attachments.settled(self._limits, self._scanner.total)
 
     def _applicable(self) -> Iterator[Limit]:
         applies = self._tools.settings.attachments.applies_to
