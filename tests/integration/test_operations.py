@@ -127,6 +127,7 @@ def may_copy_the_machine() -> bool:
     return subprocess.run(words, check=False, capture_output=True).returncode == 0
 
 
+@pytest.mark.slow  # and needs overlays, which a chroot or a container may not give
 @pytest.mark.timeout(SECONDS + 60)
 def test_the_documented_installation_works_beside_a_running_mail_server(tmp_path: Path) -> None:
     assert may_copy_the_machine(), "needs mount namespaces and overlays: run on a machine or a VM"
