@@ -1,4 +1,4 @@
-"""``gatepost serve``: one service in this process, or several under a small supervisor."""
+"""``gatepost serve``: services as children of a small supervisor."""
 
 import click
 

@@ -161,10 +161,6 @@ class Directory:
                     return entry
         return None
 
-    def largest_attachments(self) -> int:
-        """Return the largest limit of any role: what ignorance allows."""
-        return max(role.attachments for role in self._settings.roles.values())
-
     def _read_accounts(self, session: Session) -> None:
         rows = session.scalars(select(Account).where(Account.rev > self._seen)).all()
         if not rows:
