@@ -15,7 +15,7 @@ pytestmark = pytest.mark.integration
 MAX_CPU = 2.0
 MAX_RSS_MIB = 200
 _RUN = """
-import json, resource, sys, time
+import json, re, resource, sys
 from config.settings import Settings
 from milters.message import Envelope, Message, Tools
 from milters.verdict import Accept
@@ -84,10 +84,12 @@ BOMBS = {
 }
 verdict = message(*BOMBS[sys.argv[1]])
 used = resource.getrusage(resource.RUSAGE_SELF)
+# Not ru_maxrss: Linux hands the size of the process that called exec() on to the new one.
+peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 after = message([("Content-Type", b"application/pdf")], [b"x" * 1000])
 print(json.dumps({
     "verdict": type(verdict).__name__, "cpu": used.ru_utime + used.ru_stime,
-    "mib": used.ru_maxrss / 1024, "next": isinstance(after, Accept)}))
+    "mib": peak / 1024, "next": isinstance(after, Accept)}))
 """
 # What arrives is over the limit of 10 MiB, or it is small and harms nobody.
 BOMBS = {
