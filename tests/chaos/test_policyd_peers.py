@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from policyd.protocol import MAX_REQUEST, Decoder, ProtocolError
+from policyd.refresher import REFRESH_SECONDS
 from policyd.request import Request, parse
 from tests.policyd import relay
 from tests.policyd.conftest import wire
@@ -268,6 +269,7 @@ def soak(daemon: Daemon, decisions: int) -> None:
                 thread.join()
 
         round_of(0, each // 2 // 100 * 100)
+        time.sleep(2 * REFRESH_SECONDS)  # the refresher opens its own connection when it is due
         held, opened = memory(daemon), descriptors(daemon)
         round_of(each, each // 2 // 100 * 100)
         # What was told to messages is remembered for five minutes, up to a bound.
