@@ -180,13 +180,14 @@ class Committer:
             self._running = None
             self._tried(job, fallback)
         else:
-            # First the next transaction, then the answers: the disk works while we write.
-            self._next()
             for ticket, verdict in zip(job.tickets, job.verdicts, strict=True):
                 if verdict is None:
                     ticket.failed()
                 else:
                     ticket.settled(verdict)
+            if self._waiting and not self._scheduled:
+                self._scheduled = True
+                self._loop.call_soon(self._next)
 
     def _lose(self, reason: str) -> Fallback:
         """Open the circuit; who waits gets an answer without the store."""
