@@ -175,6 +175,9 @@ class Batch(Base):
 
     A row for each message would touch a page of its own in every commit: four times
     the work. Here rows are only appended; processes keep the last minutes in memory.
+    ``counts`` is ahead of `Usage` (see `store.usage_sqlite`): JSON, row id of a window →
+    ``used << 31 | refused``, or null where that row has been written; NULL says that
+    `Usage` holds all until here. Who changes `Usage` otherwise must fold the log first.
     """
 
     __tablename__ = "batch"
@@ -182,6 +185,7 @@ class Batch(Base):
     at: Mapped[Seconds]
     messages: Mapped[bytes] = mapped_column(LargeBinary)  # 8 bytes each, big-endian
     refused: Mapped[str] = mapped_column(Text)  # JSON: message → what it was told
+    counts: Mapped[str | None] = mapped_column(Text)
 
 
 class Guess(Base):

@@ -27,6 +27,8 @@ from store.window import (
     settle_all,
 )
 
+# No message's: `policyd.limiter.message_id` gives none below zero.
+PROBE_ID = -1
 T = TypeVar("T")
 Tx = TypeVar("Tx")  # what a transaction runs on
 # Some 400 bytes each: 40 MB at most; a campus has fewer clients in a day.
@@ -58,7 +60,7 @@ class Usage(ABC, Generic[Tx]):
     def restore(self, entries: Sequence[Counted]) -> None:
         """Add what was accepted while the store was away, where it is not there already.
 
-        Without entries, find out whether the store is back. Raises `StoreUnavailable`.
+        Without entries, find out whether the store takes changes. Raises `StoreUnavailable`.
         """
         self._run(lambda tx: self._restore(tx, entries))
 
@@ -85,6 +87,9 @@ class Usage(ABC, Generic[Tx]):
 
     def _restore(self, tx: Tx, entries: Sequence[Counted]) -> None:
         now = self._now(tx)
+        if not entries:
+            self._probe(tx, int(now))
+            return
         ids = sorted({each.charge.id for each in entries if each.charge.id is not None})
         told = self._claim(tx, ids, int(now))
         # Those told to pass were charged by a transaction whose answer never came.
@@ -129,6 +134,10 @@ class Usage(ABC, Generic[Tx]):
     @abstractmethod
     def _note(self, tx: Tx, fresh: Sequence[int], said: Sequence[tuple[int, str]]) -> None:
         """Keep for a repeat that *fresh* ids may pass, except what some were *said*."""
+
+    @abstractmethod
+    def _probe(self, tx: Tx, now: int) -> None:
+        """Write something that means nothing: a full or read-only store can be read."""
 
     @abstractmethod
     def _forget(self, tx: Tx, now: int) -> int:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from store.engine import MARIADB_NOW, Store, translated
-from store.usage import ANSWER_SECONDS, FORGET_ROWS, Usage
+from store.usage import ANSWER_SECONDS, FORGET_ROWS, PROBE_ID, Usage
 from store.window import Key, Window, slot_of
 
 T = TypeVar("T")
@@ -28,6 +28,7 @@ _SAVE = (
     " refused = VALUES(refused), until = VALUES(until)"
 )
 _REWORD = "UPDATE answer SET action = %s WHERE id = %s"
+_PROBE = "REPLACE INTO answer (id, at, action) VALUES (%s, %s, '')"
 _FORGET_ANSWERS = "DELETE FROM answer WHERE at <= %s ORDER BY at LIMIT %s"
 _EMPTY = "SELECT subject, span FROM `usage` WHERE until BETWEEN 1 AND %s ORDER BY until LIMIT %s"
 _FORGET_WINDOW = "DELETE FROM `usage` WHERE subject = %s AND span = %s AND until <= %s"
@@ -129,6 +130,9 @@ class MariaUsage(Usage[Connection]):
         del fresh  # claimed, and so noted
         if said:
             tx.exec_driver_sql(_REWORD, [(action, each) for each, action in said])
+
+    def _probe(self, tx: Connection, now: int) -> None:
+        tx.exec_driver_sql(_PROBE, (PROBE_ID, now))
 
     def _forget(self, tx: Connection, now: int) -> int:
         gone = tx.exec_driver_sql(_FORGET_ANSWERS, (now - ANSWER_SECONDS, FORGET_ROWS)).rowcount

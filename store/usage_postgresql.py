@@ -21,7 +21,7 @@ import psycopg
 from sqlalchemy import Connection, event
 
 from store.engine import Store, translated
-from store.usage import ANSWER_SECONDS, FORGET_ROWS, Usage
+from store.usage import ANSWER_SECONDS, FORGET_ROWS, PROBE_ID, Usage
 from store.window import (
     JITTER_SECONDS,
     PAST_BYTES,
@@ -88,6 +88,10 @@ _CLAIM = """
 INSERT INTO answer (id, at, action)
 SELECT id, %s, '' FROM unnest(%s::bigint[]) AS ids(id) ORDER BY id
 ON CONFLICT DO NOTHING
+"""
+_PROBE = """
+INSERT INTO answer (id, at, action) VALUES (%s, %s, '')
+ON CONFLICT (id) DO UPDATE SET at = excluded.at
 """
 _MAKE = f"""
 INSERT INTO usage (subject, span, slot, used, past, refused, until)
@@ -225,6 +229,9 @@ class PostgresUsage(Usage[Connection]):
         del fresh  # claimed, and so noted
         if said:
             tx.exec_driver_sql(_REWORD, _transposed(said))
+
+    def _probe(self, tx: Connection, now: int) -> None:
+        tx.exec_driver_sql(_PROBE, (PROBE_ID, now))
 
     def _forget(self, tx: Connection, now: int) -> int:
         gone = tx.exec_driver_sql(_FORGET_ANSWERS, (now - ANSWER_SECONDS, FORGET_ROWS)).rowcount

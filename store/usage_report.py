@@ -1,8 +1,10 @@
 """What the sending limits hold now, for people: read only, nothing is charged."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import Integer, Select, literal_column, select
+from sqlalchemy.orm import Session
 
 from store.engine import Store
 from store.models import Usage
@@ -29,9 +31,26 @@ def report(store: Store, *, subject: str | None = None, now: int | None = None) 
         query = query.where(Usage.subject == subject)
     with store.reading() as session:
         at = store.now(session) if now is None else now
-        found = [_used(row, at) for row in session.scalars(query)]
+        if store.dialect == "sqlite":
+            found = [_used(row, at) for row in _with_log(session, query)]
+        else:
+            found = [_used(row, at) for row in session.scalars(query)]
     found = [used for used in found if used.used or used.refused]
     return sorted(found, key=lambda used: (-used.used, used.subject, used.span))
+
+
+def _with_log(session: Session, query: Select[Usage]) -> Iterator[Usage]:
+    """Return the rows as they count now: on SQLite they are up to a second behind."""
+    from store.usage_sqlite import ahead, counted
+
+    connection = session.connection()
+    connection.exec_driver_sql("BEGIN")  # the log and the rows of the same moment
+    behind = ahead(connection)
+    session.autoflush = False  # what is set here is for show
+    for row, place in session.execute(query.add_columns(literal_column("rowid", Integer))):
+        if place in behind:
+            row.used, row.refused = counted(behind[place])
+        yield row
 
 
 def _used(row: Usage, now: int) -> Used:

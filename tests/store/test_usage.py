@@ -13,6 +13,7 @@ from store import models
 from store.engine import Store
 from store.errors import StoreUnavailable
 from store.usage import Usage, open_usage
+from store.usage_sqlite import SqliteUsage
 from store.window import Charge, Counted, Limit, Verdict
 
 ALICE = Limit("account alice", 3600, 100)
@@ -129,12 +130,36 @@ def test_what_is_over_is_forgotten_and_nothing_else(url: str, store: Store) -> N
             session.query(models.Usage).filter_by(subject="account bob").update({"until": 1})
             kept = models.Batch if store.dialect == "sqlite" else models.Answer
             session.query(kept).filter_by(id=1).update({"at": 1})
-            session.add(models.Batch(at=int(time.time()), messages=b"", refused="{}"))
+            session.add(models.Batch(at=int(time.time()), messages=b"", refused="{}", counts="{}"))
         assert usage.forget() == 2
         assert usage.forget() == 0
         assert usage.charge([Charge(2, 1, (ALICE,))], word)[0].repeated
     with opened(url) as usage:
         assert usage.charge([Charge(1, 1, (minute,))], word)[0].used == 1
+
+
+READ_ONLY = {
+    "sqlite": "PRAGMA query_only=ON",
+    "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    "mysql": "SET SESSION TRANSACTION READ ONLY",
+    "mariadb": "SET SESSION TRANSACTION READ ONLY",
+}
+
+
+def test_a_store_that_only_reads_is_not_back(url: str, store: Store) -> None:
+    with opened(url) as usage:
+        usage.restore([])
+        _run_in(usage, READ_ONLY[store.dialect])
+        with pytest.raises(StoreUnavailable):
+            usage.restore([])
+
+
+def _run_in(usage: Any, statement: str) -> None:
+    if isinstance(usage, SqliteUsage):
+        usage._connection().execute(statement)
+    else:
+        usage._kept.exec_driver_sql(statement)
+        usage._kept.commit()
 
 
 def test_the_windows_seen_last_outlive_a_failure(url: str) -> None:
