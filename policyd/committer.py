@@ -89,6 +89,8 @@ class Committer:
         self._loop = loop
         self._on_loss = on_loss
         self._waiting: list[Ticket] = []
+        self._gathered = 0  # how many waited a turn of the loop ago
+        self._last = 0  # how many the last transaction had
         self._scheduled = False  # whether `_next` will be called in this turn of the loop
         self._running: _Job | None = None
         self._began = 0.0  # when it did
@@ -109,8 +111,7 @@ class Committer:
         self._waiting.append(ticket)
         if not self._scheduled and (self._running is None or self.lost):
             # Not at once: what else this turn of the loop reads shall come along.
-            self._scheduled = True
-            self._loop.call_soon(self._next)
+            self._soon()
 
     @property
     def idle(self) -> bool:
@@ -143,6 +144,10 @@ class Committer:
 
     # In the loop.
 
+    def _soon(self) -> None:
+        self._scheduled = True
+        self._loop.call_soon(self._next)
+
     def _next(self) -> None:
         self._scheduled = False
         if self._fallback is not None:
@@ -150,6 +155,13 @@ class Committer:
                 batch, self._waiting = self._waiting, []
                 self._without_store(batch, self._fallback)
         elif self._running is None and self._waiting:
+            # Those answered last ask again one by one. Whoever misses this transaction
+            # waits for all of it, so it begins when a turn of the loop brings nobody.
+            if self._gathered < len(self._waiting) < self._last:
+                self._gathered = len(self._waiting)
+                self._soon()
+                return
+            self._gathered, self._last = 0, len(self._waiting)
             batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
             self._charge([ticket for ticket in batch if ticket.wanted])
 
@@ -186,8 +198,7 @@ class Committer:
                 else:
                     ticket.settled(verdict)
             if self._waiting and not self._scheduled:
-                self._scheduled = True
-                self._loop.call_soon(self._next)
+                self._soon()
 
     def _lose(self, reason: str) -> Fallback:
         """Open the circuit; who waits gets an answer without the store."""

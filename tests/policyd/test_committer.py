@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import pytest
 
 from policyd.committer import Committer
+from store import models
 from store.engine import Store
 from store.usage_report import report
 from store.usage_sqlite import SqliteUsage
@@ -138,3 +139,24 @@ def test_what_cannot_be_told_at_the_end_is_an_error(
 
         committing(store, work)
     assert "event=counts-lost charges=2" in caplog.messages
+
+
+def test_who_asks_again_one_by_one_shares_the_next_transaction(store: Store) -> None:
+    async def work(committer: Committer) -> None:
+        await outcomes(committer, *(Charge(None, 1, (ROOM,)) for _ in range(10)))
+        before = transactions(store)
+        again = []
+        for _ in range(10):  # a turn of the loop each
+            again.append(Asked(Charge(None, 1, (ROOM,))))
+            committer.submit(again[-1])
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            assert all([await each.outcome for each in again])
+        assert transactions(store) == before + 1
+
+    committing(store, work)
+
+
+def transactions(store: Store) -> int:
+    with store.reading() as session:
+        return session.query(models.Batch).count()
