@@ -129,7 +129,7 @@ class Server:
         self._refresher.directory = directory
         self._facts = Facts(settings, directory)
         if self._service is not None:
-            self._service.facts = self._facts
+            self._service.under(self._facts)
         log.info(fields(event="reloaded"))
 
 

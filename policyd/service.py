@@ -47,10 +47,16 @@ class Service:
         self.journal = Journal(loop)
         self.tally = Tally()
         self._max_connections = max_connections
-        self._words: dict[tuple[object, ...], str] = {}
+        self._words: dict[tuple[object, ...], str] = {}  # under these facts
         self._sweeper: asyncio.TimerHandle | None = None
         self._tell_at = loop.time() + TALLY_SECONDS
         self._full_again = loop.time()  # when to say again that there is no room
+
+    def under(self, facts: Facts) -> None:
+        """Decide by *facts* from now on."""
+        # The old words hold the old help pages. A new place for the new ones: the
+        # committer's thread may be about to keep one more of the old.
+        self.facts, self._words = facts, {}
 
     def start(self) -> None:
         """Start to charge, and to watch deadlines."""
@@ -116,15 +122,17 @@ class Service:
 
     def _word(self, charge: Charge, verdict: Verdict, now: float) -> str:
         """Return the text of a refusal. Called in the committer's thread."""
+        # First: no text of old facts may come among those of the new.
+        words = self._words
         facts = self.facts
         # A client over its limit tries often, and is told the same until the hour strikes.
-        same = (verdict.limit, verdict.used, verdict.again, charge.amount, now // _QUARTER, facts)
-        text = self._words.get(same)
+        same = (verdict.limit, verdict.used, verdict.again, charge.amount, now // _QUARTER)
+        text = words.get(same)
         if text is None:
             text = action.over_limit(charge, verdict, now, settings=facts.settings, zone=facts.zone)
-            if len(self._words) >= REMEMBERED_WORDS:
-                self._words.clear()
-            self._words[same] = text
+            if len(words) >= REMEMBERED_WORDS:
+                words.clear()
+            words[same] = text
         return text
 
     def _tell_full(self) -> None:

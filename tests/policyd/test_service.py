@@ -1,0 +1,43 @@
+"""What one process keeps in mind while settings, clocks and peers change."""
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from policyd.service import Service
+from store.engine import Store
+from store.usage import open_usage
+from store.window import Charge, Limit, Verdict
+from tests.policyd.conftest import NOW, MakeFacts
+
+RATE = Limit("client 192.0.2.7", 3600, 200)
+REFUSED = Verdict(accepted=False, limit=RATE, used=200, again=NOW + 60)
+
+
+@contextmanager
+def serving(make_facts: MakeFacts, store: Store, **tables: object) -> Iterator[Service]:
+    """Make a service whose loop does not run."""
+    loop = asyncio.new_event_loop()
+    try:
+        yield Service(make_facts(**tables), open_usage(store), loop=loop)
+    finally:
+        loop.close()
+
+
+def test_old_facts_are_forgotten_when_new_ones_come(make_facts: MakeFacts, store: Store) -> None:
+    with serving(make_facts, store) as service:
+        service._word(Charge(1, 1, (RATE,)), REFUSED, NOW)
+        old = weakref.ref(service.facts.directory)
+        service.under(make_facts())
+        gc.collect()
+        assert old() is None
+
+
+def test_a_refusal_is_worded_by_the_facts_of_now(make_facts: MakeFacts, store: Store) -> None:
+    page = "https://new.example.edu"
+    with serving(make_facts, store) as service:
+        assert page not in service._word(Charge(1, 1, (RATE,)), REFUSED, NOW)
+        service.under(make_facts(portal={"base_url": page}))
+        assert page in service._word(Charge(1, 1, (RATE,)), REFUSED, NOW)
