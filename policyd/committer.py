@@ -98,6 +98,7 @@ class Committer:
         self._fallback: Fallback | None = None  # while the store is away
         self._lost_at = 0.0
         self._closing = False  # the last of what was counted is on its way to the store
+        self._telling: Sequence[Counted] = ()  # what is on its way when we end
         self._stopping = False
         self._inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="committer", daemon=True)
@@ -130,8 +131,9 @@ class Committer:
         self._thread.join(timeout=STOP_SECONDS)
         if self._fallback is None:
             return
-        job = self._running
-        lost = self._fallback.counted + (len(job.entries) + len(job.meanwhile) if job else 0)
+        lost = self._fallback.counted + len(self._telling)
+        if job := self._running:
+            lost += len(job.entries) + len(job.meanwhile)
         if lost:
             log.error(fields(event="counts-lost", charges=lost))
 
@@ -308,11 +310,12 @@ class Committer:
     def _tell_rest(self) -> None:
         """Tell the store what was counted without it, before this process ends."""
         while self._fallback is not None and (entries := self._fallback.take(MAX_BATCH)):
+            self._telling = entries  # should this hang, they are lost
             job = _Job(entries=entries)
             self._do(job)
             if job.error:
-                self._fallback.put_back(entries)
                 return
+            self._telling = ()
 
     def _forget(self) -> float:
         """Forget some old rows; return when to look again."""

@@ -1,6 +1,7 @@
 """Group commit under bugs of ours and stores that hang: one ticket's trouble stays its own."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -10,9 +11,10 @@ import pytest
 from policyd.committer import Committer
 from store import models
 from store.engine import Store
+from store.errors import StoreUnavailable
 from store.usage_report import report
 from store.usage_sqlite import SqliteUsage
-from store.window import Charge, Counted, Limit, Verdict
+from store.window import Charge, Counted, Limit, Verdict, Word
 from tests.policyd.test_store_loss import locked
 
 ROOM = Limit("account alice", 3600, 100)
@@ -31,6 +33,22 @@ class Flawed(SqliteUsage):
 
     def forget(self) -> int:
         raise ValueError
+
+
+class Hanging(SqliteUsage):
+    """Counters in a store that fails, and then falls silent."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.answering = threading.Event()
+
+    def charge(self, batch: Sequence[Charge], word: Word) -> list[Verdict]:
+        del batch, word
+        raise StoreUnavailable
+
+    def restore(self, entries: Sequence[Counted]) -> None:
+        self.answering.wait(30)
+        super().restore(entries)
 
 
 class Asked:
@@ -71,13 +89,17 @@ async def back(committer: Committer) -> None:
 
 
 def committing(
-    store: Store, work: Work, *, on_loss: Literal["local", "defer"] = "local"
+    store: Store,
+    work: Work,
+    *,
+    usage: SqliteUsage | None = None,
+    on_loss: Literal["local", "defer"] = "local",
 ) -> dict[str, int]:
     """Do *work* with a committer on *store*; return what is counted in the end."""
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
-        committer = Committer(Flawed(store), word, loop, on_loss=lambda: on_loss)
+        committer = Committer(usage or Flawed(store), word, loop, on_loss=lambda: on_loss)
         committer.start()
         try:
             await work(committer)
@@ -160,3 +182,17 @@ def test_who_asks_again_one_by_one_shares_the_next_transaction(store: Store) -> 
 def transactions(store: Store) -> int:
     with store.reading() as session:
         return session.query(models.Batch).count()
+
+def test_what_hangs_on_its_way_to_the_store_at_the_end_is_an_error_too(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    usage = Hanging(store)
+
+    async def work(committer: Committer) -> None:
+        assert await outcomes(committer, Charge(1, 5, (ROOM,))) == [True]
+
+    try:
+        committing(store, work, usage=usage)
+    finally:
+        usage.answering.set()
+    assert "event=counts-lost charges=1" in caplog.messages

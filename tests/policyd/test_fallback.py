@@ -1,5 +1,8 @@
 """Local counters: they know what was seen, limit, and remember what the store must learn."""
 
+import pytest
+
+from policyd import fallback
 from policyd.fallback import Fallback
 from store.window import Charge, Limit, Verdict, Window
 
@@ -49,3 +52,26 @@ def test_what_could_not_be_restored_keeps_its_place() -> None:
     first = local.take(2)
     local.put_back(first)
     assert [entry.charge.id for entry in local.take(3)] == [0, 1, 2]
+
+
+def test_refused_tries_take_no_room_from_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fallback, "MAX_COUNTED", 10)
+    monkeypatch.setattr(fallback, "MAX_REFUSED", 10)
+    local = Fallback(seen(8), 0.0)
+    never = Limit("account bob", 3600, 0)
+    local.settle([Charge(n, 1, (never,)) for n in range(1000)], NOW, no)
+    for _ in range(2):
+        assert local.settle([Charge(2000, 1, (RATE,))], NOW, no)[0].accepted
+    assert local.counted == 1
+    assert local.settle([Charge(999, 1, (never,))], NOW + 1, no)[0].repeated
+    assert not local.settle([Charge(0, 1, (never,))], NOW + 1, no)[0].repeated
+
+
+def test_mail_without_an_instance_is_kept_up_to_the_bound_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fallback, "MAX_COUNTED", 3)
+    local = Fallback({}, 0.0)
+    verdicts = local.settle([Charge(None, 1, (RATE,)) for _ in range(11)], NOW, no)
+    assert [v.accepted for v in verdicts] == [True] * 10 + [False]
+    assert local.counted == 3
