@@ -2,6 +2,7 @@
 
 import pytest
 
+from policyd import request
 from policyd.protocol import ProtocolError
 from policyd.request import Request, parse
 from tests.policyd.conftest import wire
@@ -47,6 +48,29 @@ def test_unknown_attributes_and_lines_are_ignored() -> None:
 def test_a_name_inside_another_name_is_not_taken_for_it() -> None:
     raw = b"request=smtpd_access_policy\nprotocol_state=DATA\nx_size=7\nencryption_keysize=256"
     assert parse(raw).size == 0
+
+
+@pytest.mark.parametrize("line", [b"sender=eve", b"sender", b"request=junk", b"x=1"])
+@pytest.mark.parametrize("place", [1, 15, 29])
+def test_what_comes_twice_means_the_same_before_and_after_the_order_is_learned(
+    monkeypatch: pytest.MonkeyPatch, line: bytes, place: int
+) -> None:
+    lines = wire(x="0")[:-2].split(b"\n")
+    other = wire(x="0", y="0")[:-2]
+    doubled = b"\n".join([*lines[:place], line, *lines[place:]])
+    monkeypatch.setattr(request, "_layouts", [])
+    fresh = _meant(doubled)
+    monkeypatch.setattr(request, "_layouts", [])
+    assert isinstance(_meant(other), Request)  # of as many lines
+    assert _meant(doubled) == fresh
+    assert (fresh == "sender came twice") is line.startswith(b"sender")
+
+
+def _meant(raw: bytes) -> Request | str:
+    try:
+        return parse(raw)
+    except ProtocolError as error:
+        return str(error)
 
 
 def test_bytes_that_are_not_utf8_survive() -> None:
