@@ -115,11 +115,12 @@ class Directory:
     def under(self, settings: Settings) -> "Directory":
         """Return another that knows the same, under other *settings*, without the store."""
         other = Directory(self._store, settings)
-        # First: what a refresh in its thread changes meanwhile is read again by the next.
+        # First: what a refresh in its thread changes meanwhile is read again by the next,
+        # which takes away the names that an account had here and has no more.
         other._seen, other.loaded = self._seen, self.loaded
+        other._names_of = self._names_of.copy()
         for name, person in tuple(self._people.items()):
             other._people[name] = replace(person, limits=other._limits(person.role))
-        other._names_of = self._names_of.copy()
         other._entries = self._entries.copy()
         other._by_prefix = self._by_prefix  # never changed, only replaced
         return other

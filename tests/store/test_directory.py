@@ -1,10 +1,12 @@
+from typing import Any
+
 import pytest
 
 from config.settings import Settings
 from config.units import Rate
 from store import accounts, suspension, whitelist
 from store.accounts import New
-from store.directory import Directory
+from store.directory import Directory, Person
 from store.engine import Store
 from tests.conftest import CHANGE, settings_for
 
@@ -61,6 +63,25 @@ def test_new_settings_hold_for_what_is_known_without_the_store(
     assert other.whitelisted("192.0.2.7", NOW) is not None
     assert other.loaded
     assert not other.refresh()
+
+
+def test_a_name_that_goes_while_settings_change_is_gone(
+    directory: Directory, store: Store, settings: Settings
+) -> None:
+    class Busy(dict[str, Person]):
+        """People of whom one is renamed by the refreshing thread while they are copied."""
+
+        def items(self) -> Any:
+            copied = tuple(super().items())
+            accounts.set_fields(store, settings, "al", fields={"name": "alicia"}, change=CHANGE)
+            assert directory.refresh()
+            return copied
+
+    directory._people = Busy(directory._people)
+    other = directory.under(settings)
+    assert other.refresh()
+    assert other.person("alicia") is not None
+    assert other.person("alice") is None
 
 
 def test_an_alias_that_moves_belongs_to_its_new_account(
