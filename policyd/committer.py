@@ -156,21 +156,31 @@ class Committer:
             if not self._closing:
                 batch, self._waiting = self._waiting, []
                 self._without_store(batch, self._fallback)
-        elif self._running is None and self._waiting:
-            # Those answered last ask again one by one. Whoever misses this transaction
-            # waits for all of it, so it begins when a turn of the loop brings nobody.
-            if self._gathered < len(self._waiting) < self._last:
-                self._gathered = len(self._waiting)
-                self._soon()
-                return
-            self._gathered, self._last = 0, len(self._waiting)
-            batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
-            self._charge([ticket for ticket in batch if ticket.wanted])
+        elif self._running is None and not self._gathering() and (wanted := self._batch()):
+            self._charge(wanted)
+
+    def _gathering(self) -> bool:
+        """Return whether to wait another turn of the loop for more.
+
+        Those answered last ask again one by one. Whoever misses this transaction waits
+        for all of it, so it begins when a turn brings nobody.
+        """
+        if self._gathered < len(self._waiting) < self._last:
+            self._gathered = len(self._waiting)
+            self._soon()
+            return True
+        self._gathered, self._last = 0, min(len(self._waiting), MAX_BATCH)
+        return False
+
+    def _batch(self) -> list[Ticket]:
+        """Return the next tickets for whose verdict somebody still waits."""
+        batch: list[Ticket] = []
+        while self._waiting and not batch:
+            first, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+            batch = [ticket for ticket in first if ticket.wanted]
+        return batch
 
     def _charge(self, batch: Sequence[Ticket]) -> None:
-        if not batch:
-            self._next()
-            return
         self._start(_Job(tickets=batch))
         if self._on_loss() == "local":
             self._patience = self._loop.call_later(

@@ -92,10 +92,10 @@ class Service:
         """Decide *request*; a charge still needs its verdict."""
         found = decide(request, self.facts, time.time())
         if isinstance(found, Charge):
-            self.tally.states[request.state] += 1
+            self.tally.asked(request.state)
             return found
         if found.ours:
-            self.tally.states[request.state] += 1
+            self.tally.asked(request.state)
         if found.cause:
             self.journal.answered(request, found)
         self.tally.causes[found.cause or "pass"] += 1
@@ -142,18 +142,19 @@ class Service:
             log.warning(fields(event="too-many-connections", limit=self._max_connections))
 
     def _sweep(self) -> None:
+        # First: a bug in one round must not be the end of all deadlines.
+        self._sweeper = self.loop.call_later(SWEEP_SECONDS, self._sweep)
         now = self.loop.time()
         for connection in tuple(self.connections):
             if connection.overdue(now):
                 log.warning(fields(event="deadline", waiting=connection.waiting))
                 connection.abort()
         self.committer.watch(now)
-        if warning := self.tally.misuse(self.facts.settings.limits.charge_at):
+        if warning := self.tally.misuse(self.facts.settings.limits):
             log.warning(warning)
         if now >= self._tell_at:
             self._tell_at = now + TALLY_SECONDS
             self._tell()
-        self._sweeper = self.loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def _tell(self) -> None:
         if line := self.tally.summary():

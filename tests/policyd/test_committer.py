@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import pytest
 
-from policyd.committer import Committer
+from policyd.committer import MAX_BATCH, Committer
 from store import models
 from store.engine import Store
 from store.errors import StoreUnavailable
@@ -117,6 +117,19 @@ def test_a_poison_ticket_fails_alone_and_the_thread_goes_on(store: Store) -> Non
         assert await outcomes(committer, Charge(3, 1, (ROOM,))) == [True]
 
     assert committing(store, work)["account alice"] == 3
+
+
+def test_all_who_have_gone_hold_up_nobody(store: Store) -> None:
+    class Gone(Asked):
+        wanted = False
+
+    async def work(committer: Committer) -> None:
+        gone = Gone(Charge(2, 1, (ROOM,)))
+        for _ in range(MAX_BATCH * 2000):
+            committer.submit(gone)
+        assert await outcomes(committer, Charge(1, 1, (ROOM,))) == [True]
+
+    assert committing(store, work) == {"account alice": 1}
 
 
 def test_a_poison_entry_takes_no_other_with_it(store: Store, tmp_path: Path) -> None:

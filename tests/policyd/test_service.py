@@ -6,7 +6,11 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from policyd.service import Service
+import pytest
+
+from config.settings import Limits
+from policyd.service import SWEEP_SECONDS, Service
+from policyd.tally import Tally
 from store.engine import Store
 from store.usage import open_usage
 from store.window import Charge, Limit, Verdict
@@ -41,3 +45,21 @@ def test_a_refusal_is_worded_by_the_facts_of_now(make_facts: MakeFacts, store: S
         assert page not in service._word(Charge(1, 1, (RATE,)), REFUSED, NOW)
         service.under(make_facts(portal={"base_url": page}))
         assert page in service._word(Charge(1, 1, (RATE,)), REFUSED, NOW)
+
+
+class Broken(Tally):
+    """A tally with a bug."""
+
+    def misuse(self, limits: Limits) -> str | None:
+        raise ValueError(limits)
+
+
+def test_a_bug_in_one_round_does_not_end_the_deadlines(
+    make_facts: MakeFacts, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(make_facts, store) as service:
+        service.tally = Broken()
+        service.loop.call_soon(service._sweep)
+        service.loop.call_later(2.5 * SWEEP_SECONDS, service.loop.stop)
+        service.loop.run_forever()
+    assert len([each for each in caplog.records if each.exc_info]) == 3

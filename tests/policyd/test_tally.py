@@ -1,0 +1,50 @@
+"""A limit that is charged at a state which never comes is said; one in a hurry is not."""
+
+import pytest
+
+from config.settings import Limits
+from policyd.tally import SUSPICIOUS_MESSAGES, Tally
+
+LIMITS = Limits()
+MANY = SUSPICIOUS_MESSAGES * LIMITS.recipients_per_message
+
+
+def ask(tally: Tally, state: str, times: int) -> None:
+    for _ in range(times):
+        tally.asked(state)
+
+
+def test_recipients_without_one_question_at_data_are_told_once() -> None:
+    tally = Tally()
+    ask(tally, "RCPT", MANY)
+    warning = tally.misuse(LIMITS)
+    assert warning is not None
+    assert 'cure="add check_policy_service to smtpd_data_restrictions"' in warning
+    assert tally.misuse(LIMITS) is None
+
+
+def test_a_few_large_messages_that_have_not_come_to_data_yet_are_no_mistake() -> None:
+    tally = Tally()
+    ask(tally, "RCPT", MANY - 1)
+    assert tally.misuse(LIMITS) is None
+
+
+def test_questions_at_data_that_cease_are_noticed() -> None:
+    tally = Tally()
+    for _ in range(2):
+        ask(tally, "DATA", 5)
+        assert tally.misuse(LIMITS) is None
+        tally.causes["pass"] += 1
+        tally.summary()
+        ask(tally, "RCPT", MANY)
+        assert tally.misuse(LIMITS)
+        assert tally.misuse(LIMITS) is None
+
+
+@pytest.mark.parametrize("count", [1, 10_000])
+def test_states_that_no_smtp_server_has_take_no_memory(count: int) -> None:
+    tally = Tally()
+    before = len(tally.states)
+    for number in range(count):
+        tally.asked(f"STATE {number}")
+    assert len(tally.states) == before
