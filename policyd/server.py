@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple
 
 import uvloop
 
@@ -29,7 +29,8 @@ from store.engine import Store
 from store.usage import open_usage
 
 log = logging.getLogger("policyd")
-Ready: TypeAlias = Callable[[], None]
+# Held back from the start of the process (`policyd.workers`) until the loop can take them.
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # Below the 5 s after which we call an answer overdue, and systemd's TimeoutStopSec.
 DRAIN_SECONDS = 4.0
 # What was on its way when we stopped listening arrives within this.
@@ -38,15 +39,22 @@ LINGER_SECONDS = 0.1
 SPARE_FDS = 56
 
 
+class Tell(NamedTuple):
+    """Whom to tell how far we are."""
+
+    serving: Callable[[], None]
+    stopping: Callable[[], None]
+
+
 class Server:
     """One policyd process."""
 
     def __init__(
-        self, path: Path, settings: Settings, sockets: list[socket.socket], ready: Ready
+        self, path: Path, settings: Settings, sockets: list[socket.socket], tell: Tell
     ) -> None:
         self._path = path
         self._sockets = sockets
-        self._ready = ready
+        self._tell = tell
         self._settings = settings
         self._store = Store(settings.store.url)
         self._usage = open_usage(self._store)
@@ -78,12 +86,14 @@ class Server:
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         loop.add_signal_handler(signal.SIGINT, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         servers = [
             await loop.create_server(service.connection, sock=each, backlog=BACKLOG)
             for each in self._sockets
         ]
-        self._ready()
+        self._tell.serving()
         await self._stopping.wait()
+        self._tell.stopping()
         await self._drain(servers, service)
 
     async def _drain(self, servers: list[asyncio.Server], service: Service) -> None:
@@ -144,10 +154,10 @@ def descriptors() -> int:
     return most
 
 
-def serve(path: Path, settings: Settings, sockets: list[socket.socket], ready: Ready) -> None:
-    """Serve *settings* (read from *path*) on *sockets* until SIGTERM; call *ready* once it does."""
+def serve(path: Path, settings: Settings, sockets: list[socket.socket], tell: Tell) -> None:
+    """Serve *settings* (read from *path*) on *sockets* until SIGTERM; *tell* how far we are."""
 
     async def run() -> None:
-        await Server(path, settings, sockets, ready).run()
+        await Server(path, settings, sockets, tell).run()
 
     uvloop.run(run())

@@ -2,7 +2,8 @@
 
 The parent opens the sockets, forks, and then only waits: it has no thread and no
 connection to the store when it forks. A worker that dies is replaced; the
-questions it had are asked again by Postfix.
+questions it had are asked again by Postfix. systemd hears that we are ready once
+each worker serves.
 """
 
 import contextlib
@@ -21,17 +22,18 @@ from config.logs import fields
 from config.settings import Settings
 from config.systemd import notify
 from policyd.listen import listening, name_of
-from policyd.server import serve
+from policyd.server import SIGNALS, Tell, serve
 
 log = logging.getLogger("policyd")
 # A worker that dies at once must not become a fork bomb.
 REST_SECONDS = 0.5
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def run(path: Path, settings: Settings) -> int:
     """Serve *settings* (read from *path*) until SIGTERM; return the exit code."""
+    # A reload or a stop that comes before the handlers are there waits for them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     sets = listening(settings.policyd.listen, workers=settings.policyd.workers)
 
     def ready() -> None:
@@ -40,8 +42,7 @@ def run(path: Path, settings: Settings) -> int:
         notify("READY=1")
 
     if len(sets) == 1:
-        serve(path, settings, sets[0], ready)
-        notify("STOPPING=1")
+        serve(path, settings, sets[0], Tell(ready, _stopping))
         return 0
     return _Parent(path, settings, sets).run(ready)
 
@@ -56,8 +57,12 @@ def _end_with(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
+def _stopping() -> None:
+    notify("STOPPING=1")
+
+
 def _say_nothing() -> None:
-    """Leave it to the parent to say that we are ready."""
+    """Leave it to the parent."""
 
 
 class _Parent:
@@ -68,15 +73,22 @@ class _Parent:
         self._settings = settings
         self._sets = sets
         self._workers: dict[int, int] = {}  # process id → which set of sockets
+        self._starting: int | None = None  # our end of a pipe while the first workers start
         self._stopping = False
 
     def run(self, ready: Callable[[], None]) -> int:
         """Keep the workers until SIGTERM; return the worst of their exit codes."""
-        for number in _PASSED_ON:
+        for number in SIGNALS:
             signal.signal(number, self._pass_on)
+        ended, self._starting = os.pipe()
         for which in range(len(self._sets)):
             self._fork(which)
-        ready()  # the sockets listen: the kernel holds who comes before a worker asks for them
+        os.close(self._starting)
+        self._starting = None
+        os.read(ended, 1)  # until the last worker has closed its end: it serves, or died
+        os.close(ended)
+        if not self._stopping:
+            ready()
         code = 0
         while self._workers:
             code = max(code, self._wait())
@@ -84,29 +96,34 @@ class _Parent:
 
     def _fork(self, which: int) -> None:
         """Start a worker, with signals held back: none may miss it, nor be its to pass on."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         if not self._stopping:
             parent = os.getpid()
             process = os.fork()
             if not process:
                 self._work(which, parent)
             self._workers[process] = which
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def _work(self, which: int, parent: int) -> Never:
         code = 1
         try:
-            for number in _PASSED_ON:
+            for number in SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
             _end_with(parent)
-            serve(self._path, self._settings, self._sets[which], _say_nothing)
+            tell = Tell(self._serving, _say_nothing)
+            serve(self._path, self._settings, self._sets[which], tell)
             code = 0
         except Exception:  # the edge of a process: what is not caught here is lost
             log.exception("worker failed")
         finally:
             sys.stderr.flush()
             os._exit(code)  # the parent's exit handlers are not ours
+
+    def _serving(self) -> None:
+        """Tell the parent, if it waits for us."""
+        if self._starting is not None:
+            os.close(self._starting)
 
     def _wait(self) -> int:
         """Wait for a worker to end; replace it unless all shall end."""

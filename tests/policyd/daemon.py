@@ -149,8 +149,9 @@ def running(
     wrapper: tuple[str, ...] = (),
     environment: Mapping[str, str] | None = None,
     held: socket.socket | None = None,
+    until: str = "event=ready",
 ) -> Iterator[Daemon]:
-    """Start policyd with *config*, yield it when it listens, kill it at the end.
+    """Start policyd with *config*, yield it when it has logged *until*, kill it at the end.
 
     It gets the listening socket *held*, as from systemd, if there is one.
     """
@@ -168,7 +169,7 @@ def running(
         )
     daemon = Daemon(process, config, folder / "policy.sock", log_file)
     try:
-        daemon.wait_for_log("event=ready", START_SECONDS)
+        daemon.wait_for_log(until, START_SECONDS)
         yield daemon
     finally:
         process.kill()

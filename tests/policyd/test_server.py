@@ -1,5 +1,6 @@
 """The daemon as Postfix meets it: a real process, real sockets, a real store."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import pytest
 
 from config.units import Address
 from policyd.listen import listening
+from policyd.server import LINGER_SECONDS
 from store import whitelist
 from store.engine import Store
 from tests.conftest import CHANGE
@@ -193,6 +195,11 @@ def test_systemd_may_hold_the_socket_and_learns_that_we_are_ready(tmp_path: Path
             assert manager.recv(100) == b"READY=1"
             with Client(str(tmp_path / "held.sock")) as client:
                 assert client.ask() == "DUNNO"
+                process.terminate()
+                assert manager.recv(100) == b"STOPPING=1"
+                told = time.monotonic()
+                process.wait(10)
+                assert time.monotonic() - told > LINGER_SECONDS  # said before, not after
         finally:
             process.terminate()
             assert process.wait(10) == 0
@@ -207,6 +214,36 @@ def test_the_log_names_the_sockets_that_listen_and_warns_of_those_that_do_not(
             asked = f"unix:{tmp_path}/policy.sock"
             assert f"event=listen-ignored asked={asked} " in daemon.log
             assert f"event=ready listen={here} " in daemon.log
+
+
+@contextlib.contextmanager
+def starting(tmp_path: Path) -> Iterator[Daemon]:
+    """Start two workers with a store that takes connections and says nothing for 3 s."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        mute.settimeout(20)
+        url = f"postgresql://gatepost@127.0.0.1:{mute.getsockname()[1]}/gatepost"
+        config = configure(tmp_path, url, policyd="workers = 2")
+        with running(config, until="") as daemon:
+            with mute.accept()[0], mute.accept()[0]:  # both look for people
+                assert daemon.log == ""
+                yield daemon
+
+
+def test_a_reload_while_workers_start_kills_none_and_they_are_ready_when_they_serve(
+    tmp_path: Path,
+) -> None:
+    with starting(tmp_path) as daemon:
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for_log("event=ready")
+        daemon.wait_for_log("event=reloaded")
+        assert daemon.log.index("event=no-people") < daemon.log.index("event=ready")
+        assert "event=worker-died" not in daemon.log
+
+
+def test_a_stop_while_workers_start_is_exit_0(tmp_path: Path) -> None:
+    with starting(tmp_path) as daemon:
+        assert daemon.stop() == 0
+        assert "event=ready" not in daemon.log
 
 
 def test_a_bad_configuration_is_exit_78(tmp_path: Path) -> None:
