@@ -170,7 +170,7 @@ class Connection(asyncio.Protocol):
         self._asked, self._active = True, self.service.loop.time()
         found = self.service.decided(request)
         if isinstance(found, Answer):
-            reply = encode(found.action) if found.cause else _PASS
+            reply = _PASS if found.action == DUNNO else encode(found.action)
             if not self._questions:
                 self._write(reply)
                 return

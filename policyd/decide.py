@@ -2,13 +2,18 @@
 
 from policyd import action
 from policyd.facts import Answer, Facts, Scene, Standing, is_submission
-from policyd.limiter import charge_of, limits_of
+from policyd.limiter import charge_of, is_report, limits_of
 from policyd.request import Request
 from policyd.rules import recipients, size, suspended
 from store.window import Charge
 
 _PASS = Answer(action.DUNNO, "")
 _PASS_OURS = Answer(action.DUNNO, "", ours=True)
+# Why sending limits do not concern a message, said where they would be charged.
+_INBOUND = Answer(action.DUNNO, "inbound")
+_NULL_SENDER = Answer(action.DUNNO, "null-sender", ours=True)
+_EXEMPT = Answer(action.DUNNO, "exempt", ours=True)
+_NO_LIMIT = Answer(action.DUNNO, "no-limit", ours=True)
 RULES = (suspended.check, size.check, recipients.check)
 
 
@@ -21,7 +26,17 @@ def decide(request: Request, facts: Facts, now: float) -> Answer | Charge:
         answer = rule(scene)
         if answer is not None:
             return answer
-    return charge_of(scene) or (_PASS_OURS if scene.submission else _PASS)
+    return charge_of(scene) or _uncharged(scene)
+
+
+def _uncharged(scene: Scene) -> Answer:
+    if scene.request.state != scene.facts.settings.limits.charge_at:
+        return _PASS_OURS if scene.submission else _PASS
+    if not scene.submission:
+        return _INBOUND
+    if is_report(scene.request):
+        return _NULL_SENDER
+    return _EXEMPT if scene.exempt else _NO_LIMIT
 
 
 def _standing(request: Request, facts: Facts, now: float) -> Standing:
@@ -31,4 +46,4 @@ def _standing(request: Request, facts: Facts, now: float) -> Standing:
     sender = facts.directory.person(user) if user else None
     exempt = facts.directory.whitelisted(client, now) is not None
     limits = limits_of(request, facts, sender, exempt=exempt, now=now) if submission else ()
-    return Standing(submission, sender, limits)
+    return Standing(submission, sender, exempt, limits)

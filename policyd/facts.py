@@ -25,7 +25,7 @@ class Answer(NamedTuple):
     """A decision that needs no store: what to say and why."""
 
     action: str
-    cause: str
+    cause: str  # for the log; empty where there is nothing to tell
     ours: bool = False  # a question about what somebody of ours sends, and nothing against it
 
 
@@ -34,6 +34,7 @@ class Standing(NamedTuple):
 
     submission: bool  # somebody of ours sends; else mail arrives from the world
     sender: Person | None  # who signed in, if an account of ours
+    exempt: bool  # whether the client is on the whitelist
     limits: tuple[Limit, ...]  # what sending is charged to
 
 
@@ -73,6 +74,7 @@ class Scene(NamedTuple):
     now: float
     submission: bool
     sender: Person | None
+    exempt: bool
     limits: tuple[Limit, ...]
 
 

@@ -9,7 +9,7 @@ import logging
 from functools import lru_cache
 
 from config.logs import MAX_VALUE, quoted
-from policyd.action import describe
+from policyd.action import DUNNO, describe
 from policyd.facts import Answer
 from policyd.request import Request
 from store.window import Verdict
@@ -29,9 +29,10 @@ class Journal:
         self._enabled = log.isEnabledFor(logging.INFO)
 
     def answered(self, request: Request, answer: Answer) -> None:
-        """Note a decision of the rules, if it refused."""
+        """Note a decision of the rules, if it refused or nothing is charged."""
         if self._enabled and answer.cause:
-            self._add(f"{_who(request)} verdict={_quoted(answer.action)} cause={answer.cause}")
+            said = answer.action if answer.action == DUNNO else _quoted(answer.action)
+            self._add(f"{_who(request)} verdict={said} cause={answer.cause}")
 
     def charged(self, request: Request, verdict: Verdict, *, cause: str, action: str) -> None:
         """Note what became of a charge."""
@@ -42,7 +43,7 @@ class Journal:
         if limit is not None:
             count = f" count={describe(limit, verdict.used)} limit={_quoted(limit.subject)}"
         again = " repeated=yes" if verdict.repeated else ""
-        said = action if action == "DUNNO" else _quoted(action)
+        said = action if action == DUNNO else _quoted(action)
         self._add(f"{_who(request)} verdict={said}{count} cause={cause}{again}")
 
     def flush(self) -> None:

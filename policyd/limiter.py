@@ -5,8 +5,9 @@ registered computer is freed of the first only (`whitelist.lifts`), so a hacked
 account stays limited wherever it sends from. What the windows hold is the
 business of `store.usage`; how they are judged, of `store.window`.
 
-A null sender is no passport: whoever writes ``MAIL FROM:<>`` counts as a client. A
-server of ours that reports on mail for many belongs on the whitelist.
+A null sender that did not sign in is a server's report (a bounce, a notice of
+absence) and charged to nobody: people sign in to send (R4). Who signed in is a
+person, or ``MAIL FROM:<>`` would free a stolen account.
 """
 
 from hashlib import blake2b
@@ -29,10 +30,17 @@ def charge_of(scene: Scene) -> Charge | None:
     request = scene.request
     if not scene.limits or request.state != scene.facts.settings.limits.charge_at:
         return None
+    if is_report(request):
+        return None
     amount = 1 if request.state == "RCPT" else request.recipient_count
     if not amount:
         return None
     return Charge(message_id(request), amount, scene.limits)
+
+
+def is_report(request: Request) -> bool:
+    """Return whether a server, not a person, tells what became of a mail."""
+    return not request.sender and not request.sasl_username
 
 
 def limits_of(

@@ -36,9 +36,11 @@ def counted(url: str) -> int:
         store.close()
 
 
-def send(session: smtplib.SMTP, recipients: int = 1) -> int:
+def send(
+    session: smtplib.SMTP, recipients: int = 1, *, sender: str = "lab@mail.example.edu"
+) -> int:
     """Send one message; return the reply to DATA, or the first refusal before it."""
-    code, _ = session.docmd("MAIL FROM:<lab@mail.example.edu>")
+    code, _ = session.docmd(f"MAIL FROM:<{sender}>")
     if code != 250:
         return code
     for number in range(recipients):
@@ -198,6 +200,20 @@ def test_a_lost_answer_is_charged_once_and_the_mail_goes_out(tmp_path: Path) -> 
         assert proxy.asked == 2
         assert counted(url) == 3
         assert send(session) == 450
+
+
+def test_a_server_of_ours_that_reports_is_not_charged_and_a_client_is(tmp_path: Path) -> None:
+    url = prepared(f"sqlite:///{tmp_path}/gatepost.db")
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=100) as held,
+        running(configure(tmp_path, url, '[limits]\nclient = ["3/1h"]\n'), held=held) as daemon,
+        relay.running(f"inet:127.0.0.1:{held.getsockname()[1]}") as mta,
+        mta.session() as session,
+    ):
+        assert [send(session, 3, sender="") for _ in range(2)] == [354, 354]
+        assert counted(url) == 0
+        assert [send(session, 3) for _ in range(2)] == [354, 450]
+        assert daemon.log.count("cause=null-sender") == 2
 
 
 def _race(where: Path, number: int) -> int:

@@ -1,5 +1,6 @@
 """Large numbers of mails from one computer or one account are stopped, and said why (R12)."""
 
+import json
 import re
 import time
 
@@ -69,14 +70,38 @@ def test_too_many_recipients_of_one_mail_are_refused(stack: Stack, people: Peopl
     assert "at most 100" in answer.text
 
 
-def test_mail_from_the_world_is_never_charged_to_a_sending_limit(
-    stack: Stack, people: People
+@pytest.fixture(scope="module")
+def campus_server(stack: Stack) -> str:
+    """Return the address of another mail server of ours, that hands us mail on port 25."""
+    stack.reconfigure({"site": {"campus_networks": ["192.0.2.0/24", "127.2.0.0/16"]}})
+    return "127.2.0.1"
+
+
+@pytest.mark.parametrize("sender", ["somebody@elsewhere.example", ""], ids=["forwarded", "bounce"])
+@pytest.mark.parametrize("where", ["campus", "world"])
+def test_mail_that_arrives_is_never_charged_to_a_sending_limit(
+    stack: Stack, people: People, campus_server: str, *, sender: str, where: str
 ) -> None:
-    computer, to = stack.computer(), [people.student.address]
+    computer = campus_server if where == "campus" else stack.computer()
+    to = [people.student.address, people.staff.address]
     for _ in range(3):
-        assert stack.clients.deliver(messages.plain("hi"), to=to, computer=computer).accepted
+        message = messages.plain("hi")
+        answer = stack.clients.deliver(message, to=to, sender=sender, computer=computer)
+        assert answer.accepted
     shown = stack.gatepost("limit", "show", computer, "--json")
-    assert '"used": 3' not in shown.stdout
+    assert json.loads(shown.stdout) == []
+    log = (stack.layout.log / "policyd.log").read_text()
+    assert f"client={computer} recipients=2 verdict=DUNNO cause=inbound" in log
+
+
+def test_what_a_person_sends_is_charged_though_it_has_no_sender(stack: Stack) -> None:
+    person, computer = stack.add_account("staff"), stack.computer()
+    stack.settle()
+    with stack.clients.open_submission(computer) as session:
+        session.login(person.login.name, person.login.password)
+        assert session.sendmail("", [f"reader@{OUTSIDE}"], messages.plain("news")) == {}
+    shown = stack.gatepost("limit", "show", person.name, "--json")
+    assert {row["used"] for row in json.loads(shown.stdout)} == {1}
 
 
 def test_an_exemption_lifts_the_limit_at_once_and_its_end_brings_it_back(stack: Stack) -> None:

@@ -163,7 +163,8 @@ def test_the_whitelist_lifts_account_limits_where_the_site_says_so(make_facts: M
         ({"policy_context": "inbound"}, False),
         ({"policy_context": "inbound", "sasl_username": "bob"}, True),
         ({"client_address": "unknown"}, False),
-        ({"sender": ""}, True),
+        ({"sender": ""}, False),
+        ({"sender": "", "policy_context": "submission"}, False),
         ({"sender": "", "client_address": "198.51.100.1"}, False),
         ({"sender": "", "sasl_username": "bob"}, True),
         ({"protocol_state": "RCPT", "recipient_count": 0}, False),
@@ -190,9 +191,29 @@ def test_the_site_chooses_when_to_charge(
 ) -> None:
     facts = make_facts(limits={"charge_at": charge_at})
     for state, amount in amounts.items():
-        for sender in ("alice@mail.example.edu", ""):
-            found = asked(facts, protocol_state=state, sender=sender, recipient_count=5, size=0)
-            assert (found.amount if isinstance(found, Charge) else None) == amount
+        found = asked(facts, protocol_state=state, recipient_count=5, size=0)
+        assert (found.amount if isinstance(found, Charge) else None) == amount
+
+
+@pytest.mark.parametrize("charge_at", ["RCPT", "DATA", "END-OF-MESSAGE"])
+@pytest.mark.parametrize(
+    ("attributes", "cause"),
+    [
+        ({"client_address": "192.0.2.99"}, "exempt"),
+        ({"client_address": "198.51.100.1"}, "inbound"),
+        ({"policy_context": "inbound", "client_address": "192.0.2.99"}, "inbound"),
+        ({"sender": ""}, "null-sender"),
+        ({"client_address": "unknown", "policy_context": "submission"}, "no-limit"),
+    ],
+)
+def test_why_nothing_is_charged_is_told_where_it_would_be(
+    make_facts: MakeFacts, charge_at: str, attributes: dict[str, Any], cause: str
+) -> None:
+    facts = make_facts(limits={"charge_at": charge_at})
+    for state in ("RCPT", "DATA", "END-OF-MESSAGE"):
+        found = asked(facts, protocol_state=state, size=0, **attributes)
+        assert isinstance(found, Answer)
+        assert (found.action, found.cause) == (DUNNO, cause if state == charge_at else "")
 
 
 def test_an_override_holds_until_its_date(make_facts: MakeFacts, store: Store) -> None:

@@ -223,10 +223,10 @@ def starting(tmp_path: Path) -> Iterator[Daemon]:
         mute.settimeout(20)
         url = f"postgresql://gatepost@127.0.0.1:{mute.getsockname()[1]}/gatepost"
         config = configure(tmp_path, url, policyd="workers = 2")
-        with running(config, until="") as daemon:
-            with mute.accept()[0], mute.accept()[0]:  # both look for people
-                assert daemon.log == ""
-                yield daemon
+        # Both workers look for people.
+        with running(config, until="") as daemon, mute.accept()[0], mute.accept()[0]:
+            assert daemon.log == ""
+            yield daemon
 
 
 def test_a_reload_while_workers_start_kills_none_and_they_are_ready_when_they_serve(
