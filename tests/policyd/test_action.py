@@ -1,6 +1,7 @@
 """What people read when a limit stops them."""
 
-from datetime import UTC, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -65,6 +66,14 @@ def test_a_message_that_never_fits_is_refused_for_good() -> None:
 )
 def test_times_are_rounded_up_to_the_minute(seconds: int, shown: str) -> None:
     assert action.clock(NOON + seconds, NOON, UTC) == shown
+
+
+@pytest.mark.parametrize("zone", [UTC, ZoneInfo("Europe/Berlin"), None])
+def test_a_leap_second_is_the_minute_that_follows(zone: tzinfo | None) -> None:
+    midnight = datetime(2017, 1, 1, tzinfo=UTC).timestamp()  # 23:59:60 came before it
+    following = datetime.fromtimestamp(midnight, zone)
+    for second in (midnight - 1, midnight - 0.5, midnight):
+        assert action.clock(second, midnight, zone) == f"{following:%H:%M}"
 
 
 def test_times_are_those_of_the_site() -> None:
