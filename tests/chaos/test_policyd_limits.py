@@ -20,6 +20,7 @@ from store.engine import Store
 from store.usage_report import report
 from tests.policyd import relay
 from tests.policyd.daemon import configure, prepared, running
+from tests.policyd.relay import send
 from tests.stack import postgres
 from tests.stack.ports import free_port
 
@@ -34,27 +35,6 @@ def counted(url: str) -> int:
         return sum(used.used for used in report(store))
     finally:
         store.close()
-
-
-def send(
-    session: smtplib.SMTP, recipients: int = 1, *, sender: str = "lab@mail.example.edu"
-) -> int:
-    """Send one message; return the reply to DATA, or the first refusal before it."""
-    code, _ = session.docmd(f"MAIL FROM:<{sender}>")
-    if code != 250:
-        return code
-    for number in range(recipients):
-        code, _ = session.docmd(f"RCPT TO:<r{number}@elsewhere.example>")
-        if code != 250:
-            session.rset()
-            return code
-    code, _ = session.docmd("DATA")
-    if code == 354:
-        session.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
-        session.getreply()
-    else:
-        session.rset()
-    return code
 
 
 class Supervised:

@@ -70,6 +70,27 @@ class Relay:
         return (self.root / "log").read_text("utf-8", "replace")
 
 
+def send(
+    session: smtplib.SMTP, recipients: int = 1, *, sender: str = "lab@mail.example.edu"
+) -> int:
+    """Send one message; return the reply to DATA, or the first refusal before it."""
+    code, _ = session.docmd(f"MAIL FROM:<{sender}>")
+    if code != 250:
+        return code
+    for number in range(recipients):
+        code, _ = session.docmd(f"RCPT TO:<r{number}@elsewhere.example>")
+        if code != 250:
+            session.rset()
+            return code
+    code, _ = session.docmd("DATA")
+    if code == 354:
+        session.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
+        session.getreply()
+    else:
+        session.rset()
+    return code
+
+
 @contextlib.contextmanager
 def running(service: str | None, extra: str = "") -> Iterator[Relay]:
     """Start a Postfix that asks *service* (``inet:HOST:PORT``, ``unix:/path``, or nobody)."""

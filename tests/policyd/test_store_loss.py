@@ -9,15 +9,16 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from store.engine import Store
 from store.usage_report import report
+from tests.policyd import relay
 from tests.policyd.daemon import Daemon, configure, prepared, running
-from tests.stack import postgres
+from tests.stack import mariadb, postgres
 
 pytestmark = pytest.mark.integration
 LIMIT = '[limits]\nclient = ["10/1h"]\n'
@@ -128,40 +129,97 @@ def test_settings_are_read_again_although_the_store_is_away(
         assert daemon.ask(recipient_count=15) == "DUNNO"
 
 
-@pytest.mark.parametrize("mode", ["local", "defer"])
-def test_a_stopped_postgresql_costs_the_deadline_at_most_and_nothing_leaks(
-    tmp_path: Path, server: postgres.Postgres, mode: str
-) -> None:
-    url = prepared(server.url)
-    extra = f'{LIMIT}on_store_loss = "{mode}"\n'
-    with running(configure(tmp_path, url, extra)) as daemon:
-        assert daemon.ask(instance="before") == "DUNNO"
-        descriptors = _descriptors(daemon)
-        _signal_all(server, signal.SIGSTOP)
-        start = time.monotonic()
+class Halted:
+    """A database server whose processes can be stopped and go on."""
+
+    def __init__(self, server: "postgres.Postgres | mariadb.MariaDB") -> None:
+        self._server = server
+        self.url = prepared(server.fresh_database(f"halted{time.monotonic_ns()}"))
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        self._signal(signal.SIGSTOP)
         try:
-            answers = [daemon.ask(instance="a"), daemon.ask(instance="a")]
+            yield
         finally:
-            _signal_all(server, signal.SIGCONT)
-        assert answers == (["DUNNO"] * 2 if mode == "local" else [""] * 2)
-        assert time.monotonic() - start < (2 if mode == "local" else 11)
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if isinstance(self._server, mariadb.MariaDB):
+            self._server.process.send_signal(number)
+            return
+        leader = int((self._server.folder / "data" / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{leader}/task/{leader}/children").read_text().split()
+        for process in (leader, *map(int, children)):
+            os.kill(process, number)
+
+
+@pytest.fixture
+def halted(request: pytest.FixtureRequest) -> Halted:
+    return Halted(request.getfixturevalue(f"{request.param}_server"))
+
+
+@pytest.mark.parametrize("halted", ["postgres", "mariadb"], indirect=True)
+def test_a_stopped_store_costs_a_second_once_and_nothing_leaks(
+    tmp_path: Path, halted: Halted
+) -> None:
+    with running(configure(tmp_path, halted.url, LIMIT)) as daemon:
+        assert daemon.ask(instance="before") == "DUNNO"
+        opened = descriptors(daemon)
+        start = time.monotonic()
+        with halted.stopped():
+            assert [daemon.ask(instance="a"), daemon.ask(instance="a")] == ["DUNNO"] * 2
+        assert time.monotonic() - start < 2
         assert eventually(lambda: daemon.ask(instance=f"b{time.time()}") == "DUNNO", 2)
-        if mode == "local":
-            daemon.wait_for_log("event=store-back", 2)
+        daemon.wait_for_log("event=store-back", 2)
         # The pool may keep two connections that it did not have before.
-        assert eventually(lambda: _descriptors(daemon) <= descriptors + 2, 2)
+        assert eventually(lambda: descriptors(daemon) <= opened + 2, 2)
 
 
-def _descriptors(daemon: Daemon) -> int:
+@pytest.mark.parametrize("halted", ["postgres", "mariadb"], indirect=True)
+def test_a_repeat_that_two_daemons_accept_without_the_store_is_charged_once(
+    tmp_path: Path, halted: Halted
+) -> None:
+    with ExitStack() as stack:
+        daemons = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            config = configure(tmp_path / name, halted.url, LIMIT)
+            daemons.append(stack.enter_context(running(config)))
+        with halted.stopped():
+            for instance in ("on its way to the store", "counted locally"):
+                # The answer of one is lost; Postfix repeats the question to the other.
+                assert [each.ask(instance=instance) for each in daemons] == ["DUNNO"] * 2
+        for each in daemons:
+            each.wait_for_log("event=store-back")
+    assert charged(halted.url) == [2]
+
+
+@pytest.mark.parametrize(
+    "halted", ["postgres", pytest.param("mariadb", marks=pytest.mark.slow)], indirect=True
+)
+def test_with_defer_a_client_of_postfix_hears_451_in_time_and_sends_two_seconds_after(
+    tmp_path: Path, halted: Halted
+) -> None:
+    extra = f'{LIMIT}on_store_loss = "defer"\n'
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=100) as held,
+        running(configure(tmp_path, halted.url, extra), held=held) as daemon,
+        relay.running(f"inet:127.0.0.1:{held.getsockname()[1]}") as mta,
+        mta.session() as session,
+    ):
+        assert relay.send(session) == 354
+        opened = descriptors(daemon)
+        start = time.monotonic()
+        with halted.stopped():
+            assert relay.send(session) == 451
+            assert time.monotonic() - start < 11
+        assert eventually(lambda: relay.send(session) == 354, 2)
+        assert eventually(lambda: descriptors(daemon) <= opened + 2, 2)
+
+
+def descriptors(daemon: Daemon) -> int:
     return len(os.listdir(f"/proc/{daemon.process.pid}/fd"))  # noqa: PTH208 - numbers, not paths
-
-
-def _signal_all(server: postgres.Postgres, number: signal.Signals) -> None:
-    """Signal the postmaster and all its children."""
-    leader = int((server.folder / "data" / "postmaster.pid").read_text().split()[0])
-    children = Path(f"/proc/{leader}/task/{leader}/children").read_text().split()
-    for process in (leader, *map(int, children)):
-        os.kill(process, number)
 
 
 class Middlebox(socketserver.ThreadingTCPServer):
