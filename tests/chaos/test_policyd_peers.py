@@ -1,6 +1,7 @@
 """Checks 4, 5, 6, 9 and 10: peers that talk nonsense, slowly, too much, or at a bad moment."""
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -15,6 +16,10 @@ import pytest
 from policyd.protocol import MAX_REQUEST, Decoder, ProtocolError
 from policyd.refresher import REFRESH_SECONDS
 from policyd.request import Request, parse
+from store import accounts, suspension
+from store.audit import Change
+from store.engine import Store
+from tests.conftest import CHANGE, settings_for
 from tests.policyd import relay
 from tests.policyd.conftest import wire
 from tests.policyd.daemon import Client, Daemon, configure, prepared, running
@@ -107,6 +112,23 @@ def test_endless_noise_takes_no_memory_and_disturbs_nobody(daemon: Daemon, noise
     assert f"longer than {MAX_REQUEST}" in daemon.log
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_gigabyte_without_an_empty_line_takes_a_megabyte_at_most(daemon: Daemon) -> None:
+    sent, chunk = 0, b"sender=x\n" * 8192
+    with daemon.client() as good:
+        assert good.ask(instance="warm") == "DUNNO"
+        before = memory(daemon)
+        while sent < 1 << 30:
+            with daemon.client() as bad, contextlib.suppress(OSError):
+                while sent < 1 << 30:
+                    bad.send(chunk)
+                    sent += len(chunk)
+        assert memory(daemon) - before <= MIB
+        assert good.ask(instance="after") == "DUNNO"
+    assert daemon.log.count("longer than") > 1000
+
+
 @pytest.mark.integration
 def test_who_never_reads_answers_is_not_read_from_for_ever(daemon: Daemon) -> None:
     before = memory(daemon)
@@ -119,16 +141,17 @@ def test_who_never_reads_answers_is_not_read_from_for_ever(daemon: Daemon) -> No
     assert memory(daemon) - before < 16 * MIB
 
 
-def slow_and_idle(tmp_path: Path, idle_seconds: float) -> None:
-    """Check 6 with 256 descriptors: 500 slow clients come, idle ones stay connected."""
+def slow_and_idle(tmp_path: Path, *, files: int, kept: int, seconds: float) -> None:
+    """Check 6: 500 slow clients come while 300 idle ones are connected, with so many *files*."""
     url = prepared(f"sqlite:///{tmp_path}/gatepost.db")
-    config = configure(tmp_path, url)
     with (
-        running(config, wrapper=("prlimit", "--nofile=256")) as daemon,
+        running(configure(tmp_path, url), wrapper=("prlimit", f"--nofile={files}")) as daemon,
         contextlib.ExitStack() as stack,
     ):
-        idle = [stack.enter_context(daemon.client()) for _ in range(100)]
-        assert {client.ask(protocol_state="RCPT") for client in idle} == {"DUNNO"}
+        idle = [stack.enter_context(daemon.client()) for _ in range(300)]
+        for client in idle:
+            with contextlib.suppress(OSError):  # no room for all
+                client.send(wire(protocol_state="RCPT"))
         start = time.monotonic()
         slow = [stack.enter_context(daemon.client()) for _ in range(500)]
         for client in slow:
@@ -137,51 +160,107 @@ def slow_and_idle(tmp_path: Path, idle_seconds: float) -> None:
         # Some find no room and are closed at once, the others by the deadline.
         assert all(client.answer() == "" for client in slow)
         assert time.monotonic() - start < 20
-        time.sleep(max(0.0, start + idle_seconds - time.monotonic()))
-        assert {client.ask(protocol_state="RCPT") for client in idle} == {"DUNNO"}
-        assert descriptors(daemon) < 200
+        time.sleep(max(0.0, start + seconds - time.monotonic()))
+        assert sum(still_answers(client) for client in idle) >= kept
+        assert descriptors(daemon) < files
         assert daemon.process.poll() is None
+        assert daemon.ask(protocol_state="RCPT") == "DUNNO"
+
+
+def still_answers(client: Client) -> bool:
+    try:
+        client.answer()  # to what it asked at first
+        return client.ask(protocol_state="RCPT") == "DUNNO"
+    except OSError:
+        return False
+
+
+# 300 idle connections, the 56 files that are no connections, and some room for others.
+ENOUGH_FILES = 400
 
 
 @pytest.mark.integration
-def test_slow_clients_are_cut_and_idle_ones_kept_at_the_limit_of_descriptors(
-    tmp_path: Path,
-) -> None:
-    slow_and_idle(tmp_path, 8)
+def test_slow_clients_are_cut_and_idle_ones_kept(tmp_path: Path) -> None:
+    slow_and_idle(tmp_path, files=ENOUGH_FILES, kept=300, seconds=8)
+
+
+@pytest.mark.slow
+def test_with_too_few_files_most_idle_clients_are_kept_and_new_ones_served(tmp_path: Path) -> None:
+    slow_and_idle(tmp_path, files=256, kept=190, seconds=8)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_idle_connections_outlive_those_of_postfix(tmp_path: Path) -> None:
-    slow_and_idle(tmp_path, 310)  # smtpd_policy_service_max_idle is 300 s
+    # smtpd_policy_service_max_idle is 300 s
+    slow_and_idle(tmp_path, files=ENOUGH_FILES, kept=300, seconds=310)
+
+
+HOSTILE = "one\r\n250 two\n\naction=OK \0 three"
+
+
+def written(folder: Path, url: str) -> Path:
+    """Write a configuration whose every text would like to be a second line."""
+    hostile = json.dumps(HOSTILE)  # TOML's basic strings are escaped like these
+    extra = f'[limits]\nclient = ["1/1h"]\n[attachments]\nadvice = {hostile}\n'
+    config = configure(folder, url, extra)
+    config.write_text(config.read_text().replace("[site]", f"[site]\nhelp_url = {hostile}"))
+    return config
+
+
+def populated(url: str) -> None:
+    """Add bob, a student, and carol, who is suspended for a hostile reason."""
+    store, settings = Store(url), settings_for(url)
+    for name in ("bob", "carol"):
+        accounts.add(store, settings, accounts.New(name, "student"), change=CHANGE)
+    why = Change("tester", HOSTILE)
+    suspension.suspend(store, settings, "carol", scope="sending", seconds=None, change=why)
+    store.close()
 
 
 @pytest.mark.integration
 def test_no_text_of_the_site_or_a_stranger_makes_a_second_smtp_line(tmp_path: Path) -> None:
     url = prepared(f"sqlite:///{tmp_path}/gatepost.db")
-    advice = r'advice = "one\r\n250 two\n\naction=OK \u0000 three"'
-    extra = f'[limits]\nclient = ["1/1h"]\n[attachments]\n{advice}\napplies_to = "both"\n'
-    config = configure(tmp_path, url, extra)
-    text = config.read_text().replace("[site]", '[site]\nhelp_url = "http://x/\\r\\n550 no"')
-    config.write_text(text)
-    with held_port() as held, running(config, held=held) as daemon:
-        port = held.getsockname()[1]
-        with relay.running(f"inet:127.0.0.1:{port}") as mta, mta.session() as session:
-            for expected in (354, 450):
-                session.docmd("XCLIENT ADDR=192.0.2.8")
-                session.ehlo()
-                session.docmd("MAIL FROM:<a@mail.example.edu>")
-                session.docmd("RCPT TO:<b@elsewhere.example>")
-                code, said = session.docmd("DATA")
-                assert code == expected
-                if code == 354:
-                    session.send(b".\r\n")
-                    session.getreply()
-            assert said.startswith(b"4.7.1 ")
-            assert b"??550 no" in said  # shown, harmless, in the one line
-            assert b"\n" not in said
-            assert session.noop()[0] == 250  # and the dialogue is where it should be
-        daemon.stop()
+    populated(url)
+    with (
+        held_port() as held,
+        running(written(tmp_path, url), held=held) as daemon,
+        relay.running(f"inet:127.0.0.1:{held.getsockname()[1]}", "message_size_limit = 0") as mta,
+    ):
+        said = [
+            answer(mta, "ADDR=192.0.2.8", recipient="bob@mail.example.edu", size=99_000_000),
+            answer(mta, "ADDR=192.0.2.8 LOGIN=carol"),
+            answer(mta, "ADDR=192.0.2.8"),
+            answer(mta, "ADDR=192.0.2.8"),
+        ]
+        assert daemon.stop() == 0
+    assert [(code, text[:6]) for code, text in said] == [
+        (552, b"5.3.4 "),
+        (550, b"5.7.1 "),
+        (354, b"End da"),
+        (450, b"4.7.1 "),
+    ]
+    for _, text in (said[0], said[1], said[3]):
+        assert b"one??250 two??action=OK ? three" in text  # shown, harmless, in the one line
+        assert b"\n" not in text
+
+
+def answer(
+    mta: relay.Relay, who: str, *, recipient: str = "b@elsewhere.example", size: int = 0
+) -> tuple[int, bytes]:
+    """Send one mail as *who*; return the first reply that is not a 250."""
+    with mta.session() as session:
+        assert session.docmd(f"XCLIENT {who}")[0] == 220
+        session.ehlo()
+        for words in (f"MAIL FROM:<a@b.example> SIZE={size}", f"RCPT TO:<{recipient}>", "DATA"):
+            code, text = session.docmd(words)
+            if code == 354:
+                session.send(b".\r\n")
+                session.getreply()
+            if code != 250:
+                assert session.noop()[0] == 250  # the dialogue is where it should be
+                return code, text
+    raise AssertionError("no reply to DATA")
 
 
 class Asking(threading.Thread):

@@ -83,7 +83,17 @@ def test_a_repeat_after_a_restart_is_charged_once(daemon: Daemon, tmp_path: Path
         assert second.ask(instance="b").startswith("450 ")
 
 
-@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n\n\n", b"x\0\n\n", b"\n\n", b"x" * 20000])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\n\r\n\n\n",
+        b"x\0\n\n",
+        b"\n\n",
+        b"x" * 20000,
+        wire().strip() + b"\nsasl_username=bob\n\n",  # a name twice
+    ],
+    ids=["http", "nul", "empty", "endless", "twice"],
+)
 def test_nonsense_is_closed_without_an_answer_and_others_go_on(daemon: Daemon, data: bytes) -> None:
     with daemon.client() as good, daemon.client() as bad:
         bad.send(data)
@@ -217,23 +227,28 @@ def test_the_log_names_the_sockets_that_listen_and_warns_of_those_that_do_not(
 
 
 @contextlib.contextmanager
-def starting(tmp_path: Path) -> Iterator[Daemon]:
-    """Start two workers with a store that takes connections and says nothing for 3 s."""
-    with socket.create_server(("127.0.0.1", 0)) as mute:
+def starting(tmp_path: Path) -> Iterator[tuple[Daemon, contextlib.ExitStack]]:
+    """Start two workers with a store that takes connections and is silent until closed."""
+    with contextlib.ExitStack() as store:
+        mute = store.enter_context(socket.create_server(("127.0.0.1", 0)))
         mute.settimeout(20)
         url = f"postgresql://gatepost@127.0.0.1:{mute.getsockname()[1]}/gatepost"
         config = configure(tmp_path, url, policyd="workers = 2")
-        # Both workers look for people.
-        with running(config, until="") as daemon, mute.accept()[0], mute.accept()[0]:
+        with running(config, until="") as daemon:
+            for _ in range(2):  # both look for people
+                store.enter_context(mute.accept()[0])
             assert daemon.log == ""
-            yield daemon
+            yield daemon, store
 
 
 def test_a_reload_while_workers_start_kills_none_and_they_are_ready_when_they_serve(
     tmp_path: Path,
 ) -> None:
-    with starting(tmp_path) as daemon:
+    with starting(tmp_path) as (daemon, store):
         daemon.signal(signal.SIGHUP)
+        time.sleep(0.2)
+        assert daemon.log == ""
+        store.close()
         daemon.wait_for_log("event=ready")
         daemon.wait_for_log("event=reloaded")
         assert daemon.log.index("event=no-people") < daemon.log.index("event=ready")
@@ -241,8 +256,11 @@ def test_a_reload_while_workers_start_kills_none_and_they_are_ready_when_they_se
 
 
 def test_a_stop_while_workers_start_is_exit_0(tmp_path: Path) -> None:
-    with starting(tmp_path) as daemon:
-        assert daemon.stop() == 0
+    with starting(tmp_path) as (daemon, store):
+        daemon.signal(signal.SIGTERM)
+        time.sleep(0.2)
+        store.close()
+        assert daemon.process.wait(10) == 0
         assert "event=ready" not in daemon.log
 
 
