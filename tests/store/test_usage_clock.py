@@ -1,18 +1,29 @@
-"""Check 8: the machine's clock is set forward and back under the counters on SQLite."""
+"""Check 8: clocks are set forward and back under the counters of every database."""
 
 import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 
-from store import schema
+from store import schema, usage_postgresql, usage_sqlite
 from store.engine import Store
+from store.usage import Usage
+from store.usage_mariadb import MariaUsage
+from store.usage_postgresql import PostgresUsage
 from store.usage_sqlite import SqliteUsage
-from store.window import Charge, Limit, Verdict
+from store.window import Charge, Limit, Verdict, keys_of
+from tests.store.conftest import SERVERS
+from tests.store.test_window import Ledger, Turn, charges, four, limits_of_four, turns
 
+T = TypeVar("T")
 START = 1_800_000_000.0
 HOUR = 3600
 LIMIT = 10
@@ -98,3 +109,99 @@ def test_over_steps_and_restarts_nobody_gets_more_than_a_window_a_step(
     assert granted <= LIMIT * (elapsed // HOUR + 1 + jumps)
     usage.close()
     store.close()
+
+
+class Clock:
+    """Stands in for the module `time`."""
+
+    now = START
+
+    def time(self) -> float:
+        return self.now
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+
+class ClockedMaria(MariaUsage):
+    """Counters on a MariaDB whose clock can be set."""
+
+    clock = Clock()
+
+    def _now(self, tx: Connection) -> float:
+        del tx
+        return self.clock.now
+
+
+class ClockedPostgres(PostgresUsage):
+    """Counters on a PostgreSQL whose clock is a setting of the session (`database`)."""
+
+    clock = Clock()
+
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        def timed(tx: Connection) -> T:
+            tx.exec_driver_sql("SELECT set_config('t.now', %s, false)", (repr(self.clock.now),))
+            return work(tx)
+
+        return super()._run(timed)
+
+
+@dataclass(frozen=True)
+class Database:
+    """Counters that can be opened anew, as by a new process, and their clock."""
+
+    open: Callable[[], Usage[Any]]
+    clock: Clock
+
+
+@pytest.fixture(params=["sqlite", *SERVERS])
+def database(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Database]:
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/gatepost.db"
+    else:
+        url = request.getfixturevalue(request.param).fresh_database(f"clock{next(_ids)}")
+    store, clock = Store(url), Clock()
+    schema.upgrade(store)
+    monkeypatch.setattr(usage_sqlite, "time", clock)
+    monkeypatch.setattr(ClockedMaria, "clock", clock)
+    monkeypatch.setattr(ClockedPostgres, "clock", clock)
+    now, setting = usage_postgresql._NOW, "current_setting('t.now')::float8"
+    for name in ("_CHARGE", "_NOW"):
+        text = getattr(usage_postgresql, name)
+        monkeypatch.setattr(usage_postgresql, name, text.replace(now, setting))
+    kinds: dict[str, type[Usage[Any]]] = {
+        "sqlite": SqliteUsage, "postgresql": ClockedPostgres, "mariadb": ClockedMaria,
+    }  # fmt: skip
+    yield Database(lambda: kinds[store.dialect](store), clock)
+    store.close()
+
+
+@settings(
+    phases=[Phase.generate],  # each example leaves rows: none can be tried again
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(most=limits_of_four, steps=turns)
+def test_every_database_counts_as_entry_by_entry_over_steps_repeats_and_restarts(
+    database: Database, most: tuple[int, ...], steps: list[Turn]
+) -> None:
+    ledger, limits = Ledger(), four(most, next(_ids))
+    usage, database.clock.now = database.open(), START
+    try:
+        for turn in steps:
+            database.clock.now += turn.step
+            batch = charges(turn, limits, _ids)
+            for again in range(1 + turn.repeated):
+                if again:
+                    usage.close()
+                    usage = database.open()
+                verdicts = usage.charge(batch, word)
+                assert [v.accepted for v in verdicts] == ledger.settle(batch, database.clock.now)
+                for key in keys_of(batch):
+                    window = usage.seen[key]
+                    assert (window.total, window.slot) == (ledger.held(key), ledger.slots[key])
+    finally:
+        usage.close()

@@ -1,6 +1,9 @@
 """The sliding window against an oracle that remembers every recipient."""
 
+import itertools
 import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,12 +14,14 @@ from store.window import (
     PAST_BYTES,
     SLOTS,
     Charge,
+    Key,
     Limit,
     Verdict,
     Window,
     keys_of,
     settle,
     settle_all,
+    slot_of,
     tolerated,
 )
 
@@ -129,6 +134,118 @@ def test_a_stepping_clock_grants_at_most_one_window_a_step_and_blocks_for_one(
         assert free is not None
         slack = (tolerated(span) + 1) * span / SLOTS
         assert free - now <= span + slack
+
+
+@dataclass
+class Ledger:
+    """The rules in the words of `store.window`, kept entry by entry: nothing is packed or summed.
+
+    An entry is the slot in which it was accepted; a clock that was set back takes all along.
+    """
+
+    entries: dict[Key, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
+    slots: dict[Key, int] = field(default_factory=dict)
+    told: dict[int, bool] = field(default_factory=dict)
+
+    def held(self, key: Key) -> int:
+        """Return what counts now."""
+        oldest = self.slots[key] - SLOTS
+        return sum(amount for slot, amount in self.entries[key] if slot >= oldest)
+
+    def settle(self, batch: Sequence[Charge], now: float) -> list[bool]:
+        """Return who of *batch* is accepted."""
+        for key in keys_of(batch):
+            self._be(key, now)
+        return [self._accepts(charge) for charge in batch]
+
+    def _be(self, key: Key, now: float) -> None:
+        slot, last = math.floor(now * SLOTS / key[1]), self.slots.get(key)
+        if last is not None and slot < last:
+            if last - slot <= tolerated(key[1]):
+                return
+            self.entries[key] = [(each + slot - last, amount) for each, amount in self.entries[key]]
+        self.slots[key] = slot
+
+    def _accepts(self, charge: Charge) -> bool:
+        if charge.id in self.told:
+            return self.told[charge.id]
+        keys = [(limit.subject, limit.span) for limit in charge.limits]
+        fits = all(
+            self.held(key) + charge.amount <= limit.limit
+            for key, limit in zip(keys, charge.limits, strict=True)
+        )
+        if fits:
+            for key in keys:
+                self.entries[key].append((self.slots[key], charge.amount))
+        if charge.id is not None:
+            self.told[charge.id] = fits
+        return fits
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The clock moves by *step* seconds; then *batch* comes, each its amount and its limits."""
+
+    step: float
+    batch: tuple[tuple[int, tuple[bool, bool, bool, bool]], ...]
+    repeated: bool  # whether the batch comes twice, as to a process that was started again
+
+
+# In milliseconds: PostgreSQL divides, Python floors, and they differ by rounding only.
+_steps = st.one_of(
+    st.integers(0, 3_000),
+    st.integers(0, 90_000),
+    st.integers(0, 7_300_000),
+    st.sampled_from([-500, -4_000, -61_000, -3_600_000, -86_400_000, 3_600_000, 90_000_000]),
+).map(lambda ms: ms / 1000)
+_masks = st.tuples(*[st.booleans()] * 4).filter(any)
+turns = st.lists(
+    st.builds(
+        Turn,
+        step=_steps,
+        batch=st.lists(st.tuples(st.integers(1, 6), _masks), min_size=1, max_size=6).map(tuple),
+        repeated=st.booleans(),
+    ),
+    max_size=12,
+)
+limits_of_four = st.tuples(*[st.integers(1, 20)] * 4)
+
+
+def four(most: tuple[int, ...], name: object) -> list[Limit]:
+    """Return limits of two subjects, each with two windows."""
+    kinds = (("client", 60), ("client", 3600), ("account", 90), ("account", 86400))
+    return [Limit(f"{kind} {name}", span, n) for (kind, span), n in zip(kinds, most, strict=True)]
+
+
+def charges(turn: Turn, limits: Sequence[Limit], ids: Iterator[int]) -> list[Charge]:
+    """Return the batch of *turn*; its last message comes twice."""
+    batch = [
+        Charge(next(ids), amount, tuple(itertools.compress(limits, mask)))
+        for amount, mask in turn.batch
+    ]
+    return [*batch, batch[-1]]
+
+
+@given(most=limits_of_four, steps=turns)
+def test_batches_of_several_keys_are_settled_as_entry_by_entry(
+    most: tuple[int, ...], steps: list[Turn]
+) -> None:
+    ledger, windows, told = Ledger(), dict[Key, Window](), dict[int, str]()
+    limits, ids, now = four(most, "x"), itertools.count(), float(START)
+    for turn in steps:
+        now += turn.step
+        batch = charges(turn, limits, ids)
+        for _ in range(1 + turn.repeated):
+            windows = {key: _copy(window) for key, window in windows.items()}  # rows, read again
+            for key in keys_of(batch):
+                windows.setdefault(key, Window(key[1], slot_of(now, key[1]))).advance(now)
+            verdicts = settle_all(batch, windows, told=told, now=now, word=_no)
+            assert [each.accepted for each in verdicts] == ledger.settle(batch, now)
+            told |= {
+                c.id: v.action for c, v in zip(batch, verdicts, strict=True) if c.id is not None
+            }
+            for key in keys_of(batch):
+                assert windows[key].total == ledger.held(key)
 
 
 @pytest.mark.parametrize("back", [0.4, 1, 4])
