@@ -165,11 +165,13 @@ class Committer:
         Those answered last ask again one by one. Whoever misses this transaction waits
         for all of it, so it begins when a turn brings nobody.
         """
-        if self._gathered < len(self._waiting) < self._last:
-            self._gathered = len(self._waiting)
+        waiting = len(self._waiting)
+        if self._gathered < waiting < self._last:
+            self._gathered = waiting
             self._soon()
             return True
-        self._gathered, self._last = 0, min(len(self._waiting), MAX_BATCH)
+        self._gathered = 0
+        self._last = min(waiting, MAX_BATCH) or self._last
         return False
 
     def _batch(self) -> list[Ticket]:
