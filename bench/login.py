@@ -15,13 +15,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import crypt_r
-
 from bench.login_dovecot import dovecot, logins_per_second
 from bench.table import Row, Table
 from config.loader import load
 from dovecot_auth import checkpassword
-from store import accounts, passwords, schema
+from store import accounts, libcrypt, passwords, schema
 from store.audit import Change
 from store.engine import Store
 from tests.stack.ports import HOST, free_port
@@ -35,7 +33,7 @@ LUA = SCRIPT.with_name("passdb.lua")
 # One account for each hash that is compared.
 HASHES = {
     "plain": "{PLAIN}" + PASSWORD,
-    "sha512": "{SHA512-CRYPT}" + str(crypt_r.crypt(PASSWORD, "$6$benchmark$")),
+    "sha512": "{SHA512-CRYPT}" + libcrypt.crypt(PASSWORD.encode(), b"$6$benchmark$").decode(),
     "argon2": passwords.hash_password(PASSWORD),
 }
 # What a site writes by hand: the least that a checkpassword in Python can do.

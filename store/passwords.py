@@ -17,10 +17,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import bcrypt
-import crypt_r
 from argon2 import Type, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import ARGON2_VERSION, hash_secret, verify_secret
+
+from store import libcrypt
 
 # OWASP's floor: 18 ms and 19 MiB a check where the library's default takes 126 ms and 64 MiB.
 MEMORY_KIB = 19 * 1024
@@ -36,7 +37,7 @@ MAX_ARGON2_LANES = 8
 MIN_BCRYPT_COST = 4  # bcrypt knows no less
 MAX_BCRYPT_COST = 13
 MAX_PBKDF2_ROUNDS = 1_000_000
-MAX_CRYPT_ROUNDS = 1_000_000
+MAX_CRYPT_ROUNDS = 700_000  # passlib's default is 656,000; a long password costs many times more
 MAX_STORED = 512  # the column's width
 # Neither reads further. The bcrypt library refuses what crypt(3), and so Dovecot, silently cuts.
 BCRYPT_READS = 72
@@ -62,6 +63,7 @@ class _Scheme:
 
     matches: Callable[[bytes, bytes], bool]
     form: Callable[[bytes], None] | None = None  # raises `UnknownScheme`; None: a check is cheap
+    slow: bool = False  # by design; the rest is a digest or less
     encoded: bool = False  # digests are base64 or hex, the rest is text
     raw: int = 0  # bytes of an unsalted digest, which tells hex from base64 as Dovecot does
 
@@ -78,10 +80,15 @@ def verify(password: str, stored: str) -> bool:
     """Return whether *password* is the one of *stored*; raise `UnknownScheme`.
 
     A password is compared as Unicode (NFC), so that a phone and a laptop that
-    compose é differently are one user; old hashes may be of the other form.
+    compose é differently are one user; old hashes may be of the other form. Of an
+    old and slow one only the form that came is checked, as Dovecot would: two checks
+    would take twice the time, which tells that there is such a hash.
     """
     scheme, data = _parse(stored)
-    return any(scheme.matches(form, data) for form in _forms(password))
+    forms = _forms(password)
+    if scheme.slow and needs_upgrade(stored):
+        forms = forms[-1:]
+    return any(scheme.matches(form, data) for form in forms)
 
 
 def needs_upgrade(stored: str) -> bool:
@@ -187,7 +194,7 @@ def _argon2(*kinds: Type) -> _Scheme:
                 return False
             raise UnknownScheme(f"Argon2: {error}") from None
 
-    return _Scheme(matches, form)
+    return _Scheme(matches, form, slow=True)
 
 
 def _bcrypt_form(data: bytes) -> None:
@@ -222,16 +229,13 @@ def _crypt(secret: bytes, data: bytes) -> bool:
     if data.startswith(b"$2"):
         return _bcrypt(secret, data)
     _crypt_form(data)
-    text = data.decode("ascii")
+    if b"\0" in secret:
+        return False  # C strings end there; Dovecot's users cannot have one
     try:
-        computed = crypt_r.crypt(secret.decode("utf-8"), text)
-    except (ValueError, UnicodeError):
-        return False  # a NUL, or bytes that are not text: nobody's password
+        computed = libcrypt.crypt(secret, data)
     except OSError as error:
         raise UnknownScheme(f"crypt(3): {error.strerror}") from None
-    if not computed or computed.startswith("*"):
-        raise UnknownScheme("crypt(3) refuses this hash")
-    return hmac.compare_digest(computed.encode(), data)
+    return hmac.compare_digest(computed, data)
 
 
 def _digest(algorithm: str, *, salted: bool = False) -> _Scheme:
@@ -269,12 +273,12 @@ def _scram(algorithm: str) -> _Scheme:
         stored = hashlib.new(algorithm, client, usedforsecurity=False).digest()
         return hmac.compare_digest(stored, wanted)
 
-    return _Scheme(matches)
+    return _Scheme(matches, slow=True)
 
 
 _PLAIN = _Scheme(hmac.compare_digest)
-_CRYPT = _Scheme(_crypt, _crypt_form)
-_BCRYPT = _Scheme(_bcrypt, _bcrypt_form)
+_CRYPT = _Scheme(_crypt, _crypt_form, slow=True)
+_BCRYPT = _Scheme(_bcrypt, _bcrypt_form, slow=True)
 _SCHEMES = {
     "ARGON2ID": _argon2(Type.ID),
     "ARGON2I": _argon2(Type.I),
@@ -295,7 +299,7 @@ _SCHEMES = {
     "SHA1": _digest("sha1"),
     "LDAP-MD5": _digest("md5"),
     "PLAIN-MD5": _digest("md5"),
-    "PBKDF2": _Scheme(_pbkdf2),
+    "PBKDF2": _Scheme(_pbkdf2, slow=True),
     "SCRAM-SHA-1": _scram("sha1"),
     "SCRAM-SHA-256": _scram("sha256"),
     "PLAIN": _PLAIN,

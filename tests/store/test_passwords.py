@@ -10,13 +10,12 @@ import time
 import unicodedata
 
 import bcrypt
-import crypt_r
 import pytest
 from argon2 import PasswordHasher
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store import passwords
+from store import libcrypt, passwords
 from store.passwords import UnknownScheme, check_form, hash_password, needs_upgrade, verify
 
 PASSWORD = "S3crét pass"
@@ -25,7 +24,7 @@ NOT_OURS = {"CRAM-MD5", "HMAC-MD5", "DIGEST-MD5", "OTP", "PLAIN-MD4", "PLAIN-TRU
 DIGESTS = ("MD5", "SMD5", "LDAP-MD5", "SHA", "SSHA", "SHA256", "SSHA256", "SHA512", "SSHA512")
 
 
-def doveadm(*arguments: str) -> str:
+def doveadm(*arguments: str | bytes) -> str:
     program = shutil.which("doveadm") or pytest.fail("apt-get install dovecot-core")
     done = subprocess.run(
         [program, "pw", *arguments], capture_output=True, text=True, check=False, timeout=60
@@ -67,8 +66,8 @@ def test_an_unsalted_digest_in_hex_is_told_from_base64_by_its_length() -> None:
         hash_password(PASSWORD),
         "{ARGON2ID}" + PasswordHasher().hash(PASSWORD),
         "{BLF-CRYPT}" + bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(6)).decode(),
-        "{CRYPT}" + str(crypt_r.crypt(PASSWORD, "$6$rounds=5000$abcdefgh$")),
-        "{CRYPT}" + str(crypt_r.crypt(PASSWORD, "$y$j9T$abcdefgh$")),
+        "{CRYPT}" + libcrypt.crypt(PASSWORD.encode(), b"$6$rounds=5000$abcdefgh$").decode(),
+        "{CRYPT}" + libcrypt.crypt(PASSWORD.encode(), b"$y$j9T$abcdefgh$").decode(),
         "{SSHA512}"
         + base64.b64encode(hashlib.sha512(PASSWORD.encode() + b"salt").digest() + b"salt").decode(),
         "{PBKDF2}$1$salt$100000$"
@@ -135,6 +134,28 @@ def test_a_hash_covers_only_what_its_scheme_reads(stored: str, reads: int) -> No
 @pytest.mark.parametrize("stored", ["{PLAIN}$2x", "{CRYPT}$6$salt$x", "{SHA512}" + "A" * 86])
 def test_every_other_hash_covers_all_of_a_password(stored: str) -> None:
     assert passwords.covers("x" * 500, stored)
+
+
+# A column of text cannot hold the bytes themselves.
+@pytest.mark.parametrize("scheme", sorted(passwords.SCHEMES - {"PLAIN", "CLEAR", "CLEARTEXT"}))
+def test_bytes_that_are_no_text_are_a_password_as_they_are_to_dovecot(scheme: str) -> None:
+    latin = b"p\xe9ss"
+    made_as = "ARGON2ID" if scheme == "ARGON2" else scheme
+    stored = doveadm("-s", made_as, "-p", latin).replace(f"{{{made_as}}}", f"{{{scheme}}}")
+    assert verify(os.fsdecode(latin), stored)
+    assert not verify(os.fsdecode(b"p\xe8ss"), stored)
+
+
+def test_a_slow_old_hash_is_checked_once_and_in_the_form_that_came(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    apart = unicodedata.normalize("NFD", "caf\u00e9")
+    stored = "{BLF-CRYPT}" + bcrypt.hashpw(apart.encode(), bcrypt.gensalt(4)).decode()
+    assert verify(apart, stored)
+    asked: list[bytes] = []
+    monkeypatch.setattr(bcrypt, "checkpw", lambda secret, _: asked.append(secret))
+    assert not verify("x" + apart, stored)
+    assert asked == [("x" + apart).encode()]
 
 
 @pytest.mark.parametrize("scheme", ["BLF-CRYPT", "SHA512-CRYPT", "DES-CRYPT"])
