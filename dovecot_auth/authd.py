@@ -7,9 +7,11 @@ Asked by `dovecot_auth.checkpassword` (unix) and ``passdb.lua`` (loopback):
     GET  /health                                    200
 
 503 means "try later": store away, too many waiting, a hash nobody can check, or our
-bug (with its traceback in the log). A refusal leaves after `REFUSAL_SECONDS`
-whatever its reason, so that its time tells nothing. Trusts every local process:
-sockets are loopback or a directory's permissions; who may ask may guess.
+bug (with its traceback in the log). A refusal leaves after a time of its own
+(`dovecot_auth.floor`) whatever its reason, so that its time tells nothing. A right
+login waits for no writing: what is to be written is done by another thread, later.
+Trusts every local process: sockets are loopback or a directory's permissions; who
+may ask may guess.
 """
 
 import asyncio
@@ -17,23 +19,17 @@ import contextlib
 import logging
 import os
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from config.logs import fields
-from dovecot_auth.check import (
-    REFUSAL_SECONDS,
-    Blocked,
-    Checker,
-    Login,
-    Pending,
-    Refused,
-    Verdict,
-)
+from dovecot_auth.check import Allowed, Blocked, Checker, Login, Pending, Verdict
+from dovecot_auth.floor import Floor
 from dovecot_auth.http import Decoder, ProtocolError, Request, encode, form
 from dovecot_auth.threads import DEADLINE_SECONDS, Late, Threads
 from store.errors import StoreUnavailable
 from store.guesses import network_of
-from store.passwords import UnknownScheme
+from store.passwords import UnknownScheme, hash_password
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +38,11 @@ HASHING_THREADS = max(2, os.cpu_count() or 1)
 # These wait for the database, not for the processor, and must not queue behind the hashing
 # of a storm. Below the store's pool of connections.
 READING_THREADS = 4
+# A lock on the store holds up these alone. SQLite lets one write at a time.
+WRITING_THREADS = 1
+# Beyond this many, places and upgrades are left for another login, and failures are counted
+# here: while the store is locked, one write gives up after 4 s.
+MAX_CHORES = 100
 CROWDED_SECONDS = 0.05  # a few hashes later there may be room
 IDLE_SECONDS = 600.0  # Dovecot's client keeps its connections
 REQUEST_SECONDS = 5.0  # to send one request; a local peer needs a millisecond
@@ -60,6 +61,8 @@ class Service:
         self._checker = checker
         self._hashing = Threads("hashing", HASHING_THREADS)
         self._reading = Threads("reading", READING_THREADS)
+        self._writing = Threads("writing", WRITING_THREADS)
+        self._floor = Floor()
         self._chores: set[asyncio.Task[None]] = set()
 
     def replace(self, checker: Checker) -> None:
@@ -95,8 +98,8 @@ class Service:
         """Finish the chores and stop the threads."""
         if self._chores:
             await asyncio.wait(self._chores, timeout=DRAIN_SECONDS)
-        self._hashing.close()
-        self._reading.close()
+        for threads in (self._hashing, self._reading, self._writing):
+            threads.close()
 
     async def _verify(self, asked: dict[str, str]) -> Answer:
         began = time.monotonic()
@@ -109,17 +112,19 @@ class Service:
         verdict = await self._decided(login)
         answer = verdict.answer
         seen = fields(user=login.user, service=login.service, remote=login.remote)
+        if isinstance(answer, Allowed):
+            log.info("allowed %s", seen)
+            if verdict.upgrade or verdict.place:
+                self._later(partial(self._finish, verdict))
+            return 200, answer.fields()
         if isinstance(answer, Blocked):
             log.warning("too many wrong passwords %s", seen)
-            return 429, {"reason": "too many wrong passwords"}
-        if isinstance(answer, Refused):
+        else:
             log.info("refused %s %s", seen, fields(why=answer.reason))
-            await asyncio.sleep(began + REFUSAL_SECONDS - time.monotonic())
-            return 401, {"reason": "refused"}
-        log.info("allowed %s", seen)
-        if verdict.upgrade or verdict.place:
-            self._later(verdict)
-        return 200, answer.fields()
+        await asyncio.sleep(began + self._floor.seconds - time.monotonic())
+        if isinstance(answer, Blocked):
+            return 429, {"reason": "too many wrong passwords"}
+        return 401, {"reason": "refused"}
 
     async def _decided(self, login: Login) -> Verdict:
         """Read first: whom the store or the memory decides need not wait for a hasher."""
@@ -132,10 +137,17 @@ class Service:
                 begun = await self._after_others(checker, begun)
             if isinstance(begun, Verdict):
                 return begun
+            failed = False
             try:
-                return await self._hashing.run(partial(checker.decide, begun))
+                check = partial(self._floor.learn, partial(checker.decide, begun))
+                verdict = await self._hashing.run(check)
+                failed = verdict.failed
             finally:
-                checker.release(begun)
+                if not failed:
+                    checker.release(begun)
+            if failed:
+                self._failed(checker, begun)
+            return verdict
 
     async def _after_others(self, checker: Checker, begun: Pending) -> Verdict | Pending:
         """Return the login admitted, or decided, once fewer are checked than may fail."""
@@ -164,15 +176,40 @@ class Service:
             found = await self._reading.run(partial(self._checker.lookup, user))
         return (200, found.fields()) if found else (404, {"reason": "nobody of ours"})
 
-    def _later(self, verdict: Verdict) -> None:
-        loop = asyncio.get_running_loop()
+    def _failed(self, checker: Checker, begun: Pending) -> None:
+        """Have a failure charged; until it is, the check counts as in progress."""
 
-        async def chore() -> None:
-            await loop.run_in_executor(self._hashing.executor, self._checker.finish, verdict)
+        async def charge() -> None:
+            try:
+                await self._writing.do(partial(checker.charge, begun))
+            finally:
+                checker.release(begun)
 
-        task = loop.create_task(chore())
+        if not self._later(charge):
+            checker.charge_here(begun)
+            checker.release(begun)
+
+    async def _finish(self, verdict: Verdict) -> None:
+        new = None
+        if verdict.upgrade:
+            new = await self._hashing.do(partial(hash_password, verdict.upgrade.password))
+        await self._writing.do(partial(self._checker.finish, verdict, new))
+
+    def _later(self, chore: Callable[[], Awaitable[None]]) -> bool:
+        """Do *chore* beside the answers, unless too many wait."""
+        if len(self._chores) >= MAX_CHORES:
+            return False
+
+        async def done() -> None:
+            try:
+                await chore()
+            except Exception:  # the edge of what nobody waits for
+                log.exception("bug in a chore")
+
+        task = asyncio.get_running_loop().create_task(done())
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
+        return True
 
 
 class Connections:

@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 # What Dovecot can carry (512 bytes with three NULs); longer never was a password.
 MAX_PASSWORD = 509
-# A refusal takes this long whatever its reason, so that its time tells nothing. Above the
-# slowest imported hash that is common (bcrypt 12: 245 ms here).
+# A "no" takes this long at least, whatever its reason, so that its time tells nothing. Above
+# the slowest imported hash that is common (bcrypt 12: 245 ms here); `authd` learns of slower ones.
 REFUSAL_SECONDS = 0.3
 # Postfix asks Dovecot for service smtp, Dovecot's own submission server for submission.
 SENDING_SERVICES = frozenset({"smtp", "submission"})
@@ -79,6 +79,7 @@ class Upgrade:
     """A verified password under an old hash, to be hashed anew."""
 
     account: int
+    name: str
     old: str = field(repr=False)
     password: str = field(repr=False)
 
@@ -96,6 +97,7 @@ class Verdict:
     """The answer to a login, and the work that may be done after it is given."""
 
     answer: Allowed | Refused | Blocked
+    failed: bool = False  # a guess, to be charged
     upgrade: Upgrade | None = None
     place: Place | None = None
 
@@ -107,7 +109,7 @@ class Pending:
     login: Login
     found: Credentials | None
     digest: bytes
-    standing: Standing
+    standing: Standing  # as the store has it
 
 
 class Checker:
@@ -118,13 +120,19 @@ class Checker:
         self._store = store
         self._settings = settings
         self._memory = Memory(right_seconds=settings.auth.cache_seconds)
+        self._uncharged = guesses.Uncharged()
         self._pending: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def verify(self, login: Login, *, now: int | None = None) -> Verdict:
         """Decide the one login of a process; raise `StoreUnavailable` or `UnknownScheme`."""
         begun = self.begin(login, now=now)
-        return begun if isinstance(begun, Verdict) else self.decide(begun, now=now)
+        if isinstance(begun, Verdict):
+            return begun
+        verdict = self.decide(begun, now=now)
+        if verdict.failed:
+            self.charge(begun, now=now)
+        return verdict
 
     def begin(self, login: Login, *, now: int | None = None) -> Verdict | Pending:
         """Decide a login without hashing if that can be; else `admit` and `decide` it.
@@ -133,28 +141,32 @@ class Checker:
         """
         at = int(time.time()) if now is None else now
         tried = logins.attempt(self._store, self._settings, login.user, remote=login.remote, now=at)
-        found, standing = tried.found, tried.standing
+        found, standing = tried.found, self._uncharged.taken_from(tried.standing, now=at)
         stored = (found.password if found else None) or passwords.DUMMY
         digest = self._memory.digest(tried.name, stored, login.password)
         if standing.is_blocked:  # before the memory, which would tell a guesser "right"
             return Verdict(Blocked())
         if self._memory.was_wrong(digest, now=at):
-            return Verdict(Refused("the same wrong password again"))
-        pending = Pending(login, found, digest, standing)
+            return Verdict(_wrong(standing, "the same wrong password again"))
+        pending = Pending(login, found, digest, tried.standing)
         if found and self._memory.was_right(digest, now=at):
             return self._right(pending, found)
         return pending
 
     def admit(self, pending: Pending) -> bool:
         """Count a check as in progress until `release`; not while as many are as may fail."""
+        standing = self._uncharged.taken_from(pending.standing, now=int(time.time()))
         with self._lock:
-            if not pending.standing.has_room(self._pending):
+            if not standing.has_room(self._pending):
                 return False
             self._pending.update(dict.fromkeys(pending.standing.left, 1))
             return True
 
     def decide(self, pending: Pending, *, now: int | None = None) -> Verdict:
-        """Decide by hashing: always one check, so that time tells no name from a nobody."""
+        """Decide by hashing: always one check, so that time tells no name from a nobody.
+
+        Who asked charges what `Verdict.failed`, before anything else is done for the login.
+        """
         at = int(time.time()) if now is None else now
         login, found = pending.login, pending.found
         stored = found.password if found else None
@@ -163,11 +175,29 @@ class Checker:
         if found and stored and right and fits:
             self._memory.note(pending.digest, right=True, now=at)
             return self._right(pending, found)
+        reason = "unknown" if found is None else "wrong password" if stored else "no password set"
+        standing = self._uncharged.taken_from(pending.standing, now=at)
+        return Verdict(_wrong(standing, reason), failed=True)
+
+    def charge(self, pending: Pending, *, now: int | None = None) -> None:
+        """Count a failure in the store, or in this process while the store takes nothing.
+
+        Only then is the attempt remembered as wrong, which makes repeating it free.
+        """
+        at = int(time.time()) if now is None else now
+        try:
+            guesses.charge(self._store, pending.standing.budgets, now=at)
+        except StoreUnavailable as error:
+            log.warning("a failure is counted in this process alone %s", fields(why=error))
+            self.charge_here(pending, now=at)
+        else:
+            self._memory.note(pending.digest, right=False, now=at)
+
+    def charge_here(self, pending: Pending, *, now: int | None = None) -> None:
+        """Count a failure in this process alone: too much waits to be written."""
+        at = int(time.time()) if now is None else now
+        self._uncharged.charge(pending.standing.budgets, now=at)
         self._memory.note(pending.digest, right=False, now=at)
-        guesses.charge(self._store, pending.standing.budgets, now=at)
-        if found is None:
-            return Verdict(Refused("unknown"))
-        return Verdict(Refused("wrong password" if stored else "no password set"))
 
     def release(self, pending: Pending) -> None:
         """Count the check as in progress no longer."""
@@ -175,14 +205,17 @@ class Checker:
             self._pending.subtract(dict.fromkeys(pending.standing.left, 1))
             self._pending += Counter()  # drops what is zero
 
-    def finish(self, verdict: Verdict) -> None:
-        """Do the work that a verdict leaves; a store that is away means another login does it."""
+    def finish(self, verdict: Verdict, rehashed: str | None = None) -> None:
+        """Write what a verdict leaves; a store that is away means another login does it.
+
+        *rehashed* is the new hash that `Upgrade` asks for: hashing is other threads' work.
+        """
         try:
             if verdict.place is not None:
                 place = verdict.place
                 guesses.remember(self._store, place.account, place.remote, now=int(time.time()))
-            if verdict.upgrade is not None:
-                self._upgrade(verdict.upgrade)
+            if verdict.upgrade is not None and rehashed is not None:
+                self._upgrade(verdict.upgrade, rehashed)
         except StoreUnavailable as error:
             log.warning("left for the next login %s", fields(why=error))
 
@@ -208,13 +241,15 @@ class Checker:
         )
         return Verdict(
             self._allowed(found),
-            Upgrade(found.account, old, login.password) if upgrade else None,
-            None if pending.standing.seen_lately else Place(found.account, login.remote),
+            upgrade=Upgrade(found.account, found.name, old, login.password) if upgrade else None,
+            place=None if pending.standing.seen_lately else Place(found.account, login.remote),
         )
 
-    def _upgrade(self, todo: Upgrade) -> None:
-        new = passwords.hash_password(todo.password)
+    def _upgrade(self, todo: Upgrade, new: str) -> None:
         done = upgrade_hash(self._store, todo.account, old=todo.old, new=new)
+        if done:  # the memory knows the password under its old hash only
+            digest = self._memory.digest(todo.name, new, todo.password)
+            self._memory.note(digest, right=True, now=time.time())
         log.info("hash upgraded %s", fields(account=todo.account, done=done))
 
     def _stopped(self, found: Credentials, service: str) -> str | None:
@@ -237,3 +272,8 @@ class Checker:
             gid=site.mail_gid,
             quota=found.mailbox,
         )
+
+
+def _wrong(standing: Standing, reason: str) -> Refused | Blocked:
+    """Return the answer to a wrong password; where a name that is unknown here were blocked, so."""
+    return Blocked() if standing.is_spent else Refused(reason)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from config.loader import load
 from dovecot_auth import client, fd3
-from dovecot_auth.check import REFUSAL_SECONDS, Allowed, Blocked, Checker, Login, Refused
+from dovecot_auth.check import REFUSAL_SECONDS, Allowed, Blocked, Checker, Login
 from store.engine import Store
 
 
@@ -36,14 +36,13 @@ def main() -> int:
 
 def _verified(checker: Checker, name: str, password: str) -> tuple[int, dict[str, str]]:
     began = time.monotonic()
-    match checker.verify(Login(name, password, *client.origin())).answer:
-        case Allowed() as allowed:
-            return 200, allowed.fields()
-        case Refused():
-            time.sleep(max(0, began + REFUSAL_SECONDS - time.monotonic()))
-            return 401, {}
-        case Blocked():
-            return 429, {"reason": "too many wrong passwords"}
+    answer = checker.verify(Login(name, password, *client.origin())).answer
+    if isinstance(answer, Allowed):
+        return 200, answer.fields()
+    time.sleep(max(0, began + REFUSAL_SECONDS - time.monotonic()))
+    if isinstance(answer, Blocked):
+        return 429, {"reason": "too many wrong passwords"}
+    return 401, {}
 
 
 def _looked_up(checker: Checker, name: str) -> tuple[int, dict[str, str]]:

@@ -68,6 +68,10 @@ class Threads:
         except TimeoutError:
             raise Late(f"no answer within {DEADLINE_SECONDS} s") from None
 
+    async def do(self, work: Callable[[], T]) -> T:
+        """Return *work*(), however long it takes: nobody waits for it."""
+        return await asyncio.get_running_loop().run_in_executor(self.executor, work)
+
     def close(self) -> None:
         """Let what runs finish, and nothing else."""
         self.executor.shutdown(wait=False, cancel_futures=True)

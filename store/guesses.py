@@ -1,21 +1,27 @@
 """Guessed passwords, counted so that guessing gets nowhere and owners still get in.
 
 Three kinds of subject have a budget of failures that refills with time: an account,
-a network (an IPv4 address, an IPv6 /64), and a known pair of both. Where an account
-has logged in before, only the pair counts: whoever guesses from elsewhere cannot
-lock the owner out, and one infected computer in a lab cannot lock out the others
-that are used there. Everywhere else account and network count. Names that do not
-exist have a budget as well, so that nothing tells them apart.
+a network (an IPv4 address, an IPv6 /64), and a known pair of both. A failure is
+charged to all of them. Where an account has logged in before, only the pair's can
+stop it: whoever guesses from elsewhere cannot lock the owner out, and one infected
+computer in a lab cannot lock out the others that are used there. Everywhere else
+account and network stop it. Names that do not exist have a budget as well, and who
+is wrong where any budget is spent is told so (`Standing.is_spent`), stopped or not:
+nothing tells a name from a nobody.
 
 The budget is kept as one number, the time at which it will be full again (GCRA):
 one row, one statement, exact for every process and machine that shares the store.
+What the store could not take counts in the process alone (`Uncharged`).
 """
 
 import hashlib
+import threading
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from operator import attrgetter
 
-from sqlalchemy import Connection, bindparam, case, delete, func, select, update
+from sqlalchemy import Connection, bindparam, case, delete, func, insert, literal, select, update
 
 from store.engine import Store
 from store.errors import Refused
@@ -37,6 +43,9 @@ KNOWN_SECONDS = 120 * 86400
 # Seen again within a day, a place is not written again: one write a day and place.
 SEEN_AGAIN_SECONDS = 86400
 BATCH = 200  # rows a transaction while forgetting, as in store.aging
+MAX_UNCHARGED = 100_000  # subjects, about 20 MiB
+MAX_LISTED = 1000  # closed networks; an attack may come from more, nobody reads them
+_NETWORK = "network "
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +55,18 @@ class Budget:
     subject: str
     size: int
     refill: int
+    stops: bool = True  # whether nobody gets in while it is spent
 
-    def left(self, full_at: int, *, now: int) -> int:
-        """Return how many failures are left."""
-        spent = -(-max(0, full_at - now) // self.refill)  # rounded up
-        return self.size - spent
+    def spent(self, full_at: int, *, now: int) -> int:
+        """Return how many failures are to be refilled."""
+        return -(-max(0, full_at - now) // self.refill)  # rounded up
+
+    def latest(self, now: int) -> int:
+        """Return from when at most a failure is counted: none makes a spent budget a debt.
+
+        Failures at names that are known in a closed network would close it for weeks.
+        """
+        return now + (self.size - 1) * self.refill
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +79,45 @@ class Standing:
 
     @property
     def is_blocked(self) -> bool:
-        """Whether a budget has no failure left."""
+        """Whether a budget that stops has no failure left."""
+        return not self.has_room({})
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether any budget has no failure left: a wrong password is answered as a blocked one."""
         return any(count <= 0 for count in self.left.values())
 
     def has_room(self, pending: Mapping[str, int]) -> bool:
         """Whether one more may be checked while *pending* of each subject are: all may fail."""
-        return all(pending.get(subject, 0) < count for subject, count in self.left.items())
+        stopping = (each.subject for each in self.budgets if each.stops)
+        return all(pending.get(subject, 0) < self.left[subject] for subject in stopping)
+
+
+class Uncharged:
+    """Failures that the store could not take, until they are refilled. Any thread may ask."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._full_at: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def charge(self, budgets: Collection[Budget], *, now: int) -> None:
+        """Count one failure against each of *budgets*; the oldest subject makes room."""
+        with self._lock:
+            for each in budgets:
+                start = max(self._full_at.pop(each.subject, 0), now)
+                self._full_at[each.subject] = min(start, each.latest(now)) + each.refill
+            while len(self._full_at) > MAX_UNCHARGED:
+                del self._full_at[next(iter(self._full_at))]
+
+    def taken_from(self, standing: Standing, *, now: int) -> Standing:
+        """Return *standing* with these failures counted as well."""
+        if not self._full_at:
+            return standing
+        left = dict(standing.left)
+        for each in standing.budgets:
+            left[each.subject] -= each.spent(self._full_at.get(each.subject, 0), now=now)
+        return replace(standing, left=left)
 
 
 # Made once: at a login, building a statement costs more than running it.
@@ -95,18 +144,23 @@ def standing(
     full_at = {row.subject: row.full_at for row in rows}
     return Standing(
         budgets=budgets,
-        left={each.subject: each.left(full_at.get(each.subject, 0), now=now) for each in budgets},
+        left={
+            each.subject: each.size - each.spent(full_at.get(each.subject, 0), now=now)
+            for each in budgets
+        },
         seen_lately=seen_at is not None and seen_at > now - SEEN_AGAIN_SECONDS,
     )
 
 
 def charge(store: Store, budgets: Collection[Budget], *, now: int) -> None:
-    """Count one failure against each of *budgets*. Raises `StoreUnavailable`."""
-    for budget in budgets:
-        try:
-            _charge(store, budget, now)
-        except Refused:  # somebody inserted the row first: now it is there
-            _charge(store, budget, now)
+    """Count one failure against each of *budgets*, or none. Raises `StoreUnavailable`."""
+    # All in one order: of two that charge the same budgets, neither waits for the other twice.
+    in_order = sorted(budgets, key=attrgetter("subject"))
+    for _ in in_order:
+        with suppress(Refused):  # somebody inserted a row first: now it is there
+            _charge(store, in_order, now)
+            return
+    _charge(store, in_order, now)
 
 
 def remember(store: Store, account: int, remote: str, *, now: int) -> None:
@@ -151,6 +205,41 @@ def forgive(store: Store, name: str) -> bool:
         return bool(session.connection().execute(delete(Guess).where(own)).rowcount)
 
 
+def closed_networks(store: Store, *, now: int, account: int | None = None) -> dict[str, int]:
+    """Return the networks that are closed to names not known there, and when each opens.
+
+    Of an *account*: those it ever logged in from and is remembered at.
+    """
+    spent = (NETWORK_BUDGET - 1) * NETWORK_REFILL
+    query = (
+        select(Guess.subject, Guess.full_at)
+        .where(Guess.subject.startswith(_NETWORK), Guess.full_at > now + spent)
+        .order_by(Guess.full_at.desc())
+        .limit(MAX_LISTED)
+    )
+    if account is not None:
+        places = select(literal(_NETWORK) + Origin.network).where(Origin.account_id == account)
+        query = query.where(Guess.subject.in_(places))
+    with store.reading() as session:
+        return {
+            row.subject.removeprefix(_NETWORK): row.full_at - spent
+            for row in session.execute(query)
+        }
+
+
+def forgive_network(store: Store, remote: str) -> bool:
+    """Give the network of *remote*, an address or what `closed_networks` names, its budget back.
+
+    Raises ``ValueError`` for what is no address.
+    """
+    network = network_of(remote.partition("/")[0])
+    if network is None:
+        raise ValueError(f"{remote} is not an IP address")
+    own = Guess.subject == _NETWORK + network
+    with store.changing() as session:
+        return bool(session.connection().execute(delete(Guess).where(own)).rowcount)
+
+
 def forget(store: Store, *, now: int) -> int:
     """Forget at most `BATCH` full budgets and `BATCH` old places; return how many."""
     with store.changing() as session:
@@ -165,24 +254,28 @@ def forget(store: Store, *, now: int) -> int:
         return len(full) + len(old)
 
 
-def _charge(store: Store, budget: Budget, now: int) -> None:
-    start = case((Guess.full_at > now, Guess.full_at), else_=now)
-    counted = update(Guess).where(Guess.subject == budget.subject)
+def _charge(store: Store, budgets: Collection[Budget], now: int) -> None:
     with store.changing() as session:
-        if not session.connection().execute(counted.values(full_at=start + budget.refill)).rowcount:
-            session.add(Guess(subject=budget.subject, full_at=now + budget.refill))
+        connection = session.connection()
+        for each in budgets:
+            full_at, latest = Guess.full_at, each.latest(now)
+            start = case((full_at > latest, latest), (full_at > now, full_at), else_=now)
+            counted = update(Guess).where(Guess.subject == each.subject)
+            if not connection.execute(counted.values(full_at=start + each.refill)).rowcount:
+                first = {"subject": each.subject, "full_at": now + each.refill}
+                connection.execute(insert(Guess).values(first))
 
 
 def _budgets(name: str, network: str | None, *, known: bool) -> tuple[Budget, ...]:
     account = _account(name)
     if network is None:  # no address came with the question: a local program asks
         return (Budget(account, ACCOUNT_BUDGET, ACCOUNT_REFILL),)
-    if known:
-        return (Budget(f"{account} {network}", PAIR_BUDGET, PAIR_REFILL),)
-    return (
-        Budget(account, ACCOUNT_BUDGET, ACCOUNT_REFILL),
-        Budget(f"network {network}", NETWORK_BUDGET, NETWORK_REFILL),
+    for_all = (
+        Budget(account, ACCOUNT_BUDGET, ACCOUNT_REFILL, stops=not known),
+        Budget(_NETWORK + network, NETWORK_BUDGET, NETWORK_REFILL, stops=not known),
     )
+    pair = Budget(f"{account} {network}", PAIR_BUDGET, PAIR_REFILL)
+    return (*for_all, pair) if known else for_all
 
 
 def _account(name: str) -> str:

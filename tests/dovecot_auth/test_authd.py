@@ -1,5 +1,6 @@
 """authd as a process, over its real sockets."""
 
+import itertools
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import bcrypt
 import pytest
 
 from dovecot_auth.authd import MAX_CONNECTIONS
@@ -128,6 +130,36 @@ def test_a_refusal_takes_as_long_for_a_nobody_as_for_a_slow_old_hash(empty_house
     with empty_house.running():
         for user in ("alice", "nobody", "carol", "erin"):
             assert 0.29 < min(seconds(user) for _ in range(3)) < 0.45
+
+
+@pytest.mark.parametrize("wrong", ["wrong", "wro\u0301ng"])  # decomposed: two forms of a password
+def test_a_refusal_takes_as_long_for_a_nobody_as_for_the_slowest_hash_that_is_kept(
+    empty_house: Place, wrong: str
+) -> None:
+    slow = bcrypt.hashpw(b"x", bcrypt.gensalt(passwords.MAX_BCRYPT_COST)).decode()
+    accounts.set_password(
+        empty_house.store, empty_house.settings, "bob", "{BLF-CRYPT}" + slow, how="reset",
+        change=CHANGE,
+    )  # fmt: skip
+    numbers = itertools.count()
+
+    def seconds(user: str) -> float:
+        password, began = f"{wrong} {next(numbers)}", time.perf_counter()
+        assert empty_house.ask("/verify", user=user, password=password)[0] == 401
+        return time.perf_counter() - began
+
+    with empty_house.running():
+        seconds("bob")  # from now on authd knows of it
+        least = {user: min(seconds(user) for _ in range(3)) for user in ("bob", "nobody", "erin")}
+    assert max(least.values()) - min(least.values()) < 0.1
+
+
+def test_a_right_password_waits_for_nothing(empty_house: Place) -> None:
+    with empty_house.running():
+        empty_house.ask("/verify", **ALICE)
+        began = time.perf_counter()
+        assert empty_house.ask("/verify", **ALICE)[0] == 200
+        assert time.perf_counter() - began < 0.2
 
 
 def test_guessing_slows_the_account_and_nobody_else(empty_house: Place) -> None:

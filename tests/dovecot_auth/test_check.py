@@ -1,8 +1,9 @@
 """The decision, on a real store, without any transport."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-import crypt_r
 import pytest
 
 from dovecot_auth.check import (
@@ -15,10 +16,10 @@ from dovecot_auth.check import (
     Upgrade,
     Verdict,
 )
-from store import accounts, passwords
+from store import accounts, libcrypt, passwords
 from store.engine import Store
 from store.errors import StoreUnavailable
-from store.guesses import ACCOUNT_BUDGET
+from store.guesses import ACCOUNT_BUDGET, ACCOUNT_REFILL, NETWORK_BUDGET
 from store.passwords import UnknownScheme
 from store.suspension import suspend
 from tests.dovecot_auth.place import CHANGE, Place, cheap
@@ -38,6 +39,12 @@ def decided(checker: Checker, user: str, password: str, service: str = "imap") -
 def refused(checker: Checker, user: str, password: str, service: str = "imap") -> str:
     answer = decided(checker, user, password, service).answer
     return answer.reason if isinstance(answer, Refused) else "allowed"
+
+
+def finish(checker: Checker, verdict: Verdict) -> None:
+    """Do what authd does after the answer."""
+    upgrade = verdict.upgrade
+    checker.finish(verdict, passwords.hash_password(upgrade.password) if upgrade else None)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +244,7 @@ def test_a_remembered_password_is_no_oracle_for_a_blocked_guesser(checker: Check
 
 
 def test_the_owner_gets_in_from_where_he_was_before(checker: Checker) -> None:
-    checker.finish(decided(checker, "alice", ALICE))
+    finish(checker, decided(checker, "alice", ALICE))
     guess(checker, ACCOUNT_BUDGET * 2)
     assert refused(checker, "alice", ALICE) == "allowed"
     assert decided(checker, "alice", ALICE).place is None  # marked today already
@@ -256,11 +263,58 @@ def test_guesses_at_the_same_moment_do_not_slip_through(checker: Checker) -> Non
     assert checker.admit(pending[-1])
 
 
+@contextmanager
+def read_only(where: Place) -> Iterator[Checker]:
+    """A checker on a store that can be read and takes nothing."""
+    # As on a full disk: every write fails, every read goes on.
+    store = Store(f"sqlite:///file:{where.root}/gatepost.db?mode=ro&uri=true")
+    yield Checker(store, where.settings)
+    store.close()
+
+
+def test_guessing_is_stopped_while_the_store_can_only_be_read(empty_house: Place) -> None:
+    with read_only(empty_house) as checker:
+        answers = [
+            checker.verify(Login("alice", f"guess {number}", "imap", "198.51.100.9")).answer
+            for number in range(300)
+        ]
+        assert answers.count(Refused("wrong password")) == ACCOUNT_BUDGET
+        assert answers.count(Blocked()) == 300 - ACCOUNT_BUDGET
+        assert checker.verify(Login("alice", ALICE, "imap", "198.51.100.9")).answer == Blocked()
+        assert isinstance(checker.verify(Login("bob", "bob's password")).answer, Allowed)
+
+
+def test_what_was_counted_without_the_store_refills(empty_house: Place) -> None:
+    with read_only(empty_house) as checker:
+        for number in range(ACCOUNT_BUDGET):
+            checker.verify(Login("alice", f"guess {number}"), now=1000)
+        assert checker.verify(Login("alice", ALICE), now=1000).answer == Blocked()
+        later = 1000 + ACCOUNT_REFILL
+        assert isinstance(checker.verify(Login("alice", ALICE), now=later).answer, Allowed)
+
+
+def test_nothing_tells_a_name_known_in_a_closed_network_from_a_nobody(checker: Checker) -> None:
+    finish(checker, decided(checker, "alice", ALICE))
+    for number in range(NETWORK_BUDGET):
+        checker.verify(Login(f"name{number}", "guess", "imap", "192.0.2.7"))
+    for password in ("wrong", "wrong", "wrong too"):
+        for user in ("alice", "bob", "nobody"):
+            assert decided(checker, user, password).answer == Blocked()
+    assert refused(checker, "alice", ALICE) == "allowed"
+
+
+def test_a_password_just_upgraded_is_remembered(checker: Checker, hashed: list[str]) -> None:
+    finish(checker, decided(checker, "alice", ALICE))
+    hashed.clear()
+    assert refused(checker, "alice", ALICE) == "allowed"
+    assert hashed == []
+
+
 def test_an_old_hash_is_upgraded_after_the_right_password_only(
     checker: Checker, empty_house: Place
 ) -> None:
     assert decided(checker, "alice", "wrong").upgrade is None
-    checker.finish(decided(checker, "alice", ALICE))
+    finish(checker, decided(checker, "alice", ALICE))
     assert empty_house.stored("alice").startswith("{ARGON2ID}")
     verdict = decided(checker, "alice", ALICE)
     assert isinstance(verdict.answer, Allowed)
@@ -270,7 +324,7 @@ def test_an_old_hash_is_upgraded_after_the_right_password_only(
 def test_a_hash_that_cut_the_password_is_not_upgraded_to_a_mistyped_tail(
     checker: Checker, empty_house: Place
 ) -> None:
-    stored = "{CRYPT}" + str(crypt_r.crypt("correct horse", "ab"))  # DES: reads 8 bytes
+    stored = "{CRYPT}" + libcrypt.crypt(b"correct horse", b"ab").decode()  # DES: reads 8 bytes
     accounts.set_password(
         empty_house.store, empty_house.settings, "alice", stored, how="reset", change=CHANGE
     )
@@ -288,7 +342,7 @@ def test_a_password_changed_meanwhile_wins_over_an_upgrade(
     accounts.set_password(
         empty_house.store, empty_house.settings, "alice", new, how="changed", change=CHANGE
     )
-    checker.finish(verdict)
+    finish(checker, verdict)
     assert empty_house.stored("alice") == new
 
 
@@ -297,7 +351,7 @@ def test_work_without_a_store_is_left_for_the_next_login(
 ) -> None:
     away = Checker(Store("sqlite:////nonexistent/gatepost.db"), empty_house.settings)
     with caplog.at_level(logging.WARNING):
-        away.finish(Verdict(Refused(""), Upgrade(1, "{PLAIN}x", "x")))
+        away.finish(Verdict(Refused(""), upgrade=Upgrade(1, "a", "{PLAIN}x", "x")), "{PLAIN}y")
     assert "left for the next login" in caplog.text
 
 
@@ -321,4 +375,6 @@ def test_a_hash_that_cannot_be_checked_is_never_a_wrong_password(
 
 def test_nothing_that_may_be_printed_shows_a_password() -> None:
     assert "canary" not in repr(Login("alice", "canary"))
-    assert "canary" not in repr(Verdict(Refused("x"), Upgrade(1, "{PLAIN}canary", "canary")))
+    assert "canary" not in repr(
+        Verdict(Refused("x"), upgrade=Upgrade(1, "a", "{PLAIN}canary", "canary"))
+    )

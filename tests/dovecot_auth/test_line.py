@@ -1,16 +1,17 @@
 """Logins that wait: for the store, for a thread, for other logins of the same account."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from dovecot_auth import threads
-from dovecot_auth.authd import Service
+from dovecot_auth import authd, threads
+from dovecot_auth.authd import MAX_CHORES, Service
 from dovecot_auth.check import Checker, Pending, Verdict
 from dovecot_auth.http import Request
 from store.engine import Store
@@ -90,6 +91,59 @@ def test_a_storm_from_one_network_leaves_room_for_everybody_else(
     storm, alice = asyncio.run(story())
     assert alice == 200
     assert (storm.count(401), storm.count(503)) == (5, 35)
+
+
+@contextmanager
+def locked(where: Place) -> Iterator[None]:
+    """Hold the lock that every writer needs."""
+    path = where.root / "gatepost.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        yield
+        database.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("chores", [MAX_CHORES, 2])
+def test_a_locked_store_holds_up_no_right_login_and_frees_no_guesser(
+    service: Service, empty_house: Place, monkeypatch: pytest.MonkeyPatch, chores: int
+) -> None:
+    monkeypatch.setattr(authd, "MAX_CHORES", chores)
+    monkeypatch.setattr(authd, "DRAIN_SECONDS", 0.1)
+
+    async def story() -> tuple[list[int], list[int], float]:
+        with locked(empty_house):
+            guesses = [verify("bob", f"guess {n}", f"198.51.100.{n}") for n in range(60)]
+            asked = [asyncio.create_task(service.answer(each)) for each in guesses]
+            await asyncio.sleep(0.5)
+            began = time.monotonic()
+            rights = [verify("alice", "alice's password", "192.0.2.7")] * 3
+            right = [(await service.answer(each))[0] for each in rights]
+            took = time.monotonic() - began
+            wrong = [(await each)[0] for each in asked]
+        await service.close()
+        return right, wrong, took
+
+    right, wrong, took = asyncio.run(story())
+    assert right == [200, 200, 200]
+    assert took < 2
+    assert wrong.count(401) <= ACCOUNT_BUDGET
+    assert set(wrong) <= {401, 429, 503}
+
+
+def test_a_chore_that_fails_is_logged_and_the_next_is_done(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    async def story() -> None:
+        monkeypatch.setattr(Checker, "finish", broken)
+        status, _ = await service.answer(verify("alice", "alice's password", "192.0.2.7"))
+        assert status == 200
+        await service.close()
+
+    asyncio.run(story())
+    assert "bug in a chore" in caplog.text
 
 
 class SlowChecker(Checker):

@@ -60,7 +60,75 @@ def test_guessing_from_a_known_place_is_limited_too(store: Store, alice: int) ->
     guesses.remember(store, alice, HOME, now=NOW)
     guess(store, alice, HOME, PAIR_BUDGET)
     assert stand(store, alice, HOME).is_blocked
-    assert not stand(store, alice, ELSEWHERE).is_blocked
+    # As the same guesses at a name that is known nowhere would.
+    assert stand(store, alice, ELSEWHERE).is_blocked
+    guesses.remember(store, alice, "203.0.113.1", now=NOW)
+    assert not stand(store, alice, "203.0.113.1").is_blocked
+
+
+def test_guesses_at_names_known_in_a_network_close_it_to_strangers(
+    store: Store, settings: Settings
+) -> None:
+    for number in range(NETWORK_BUDGET // PAIR_BUDGET):
+        name = f"name{number}"
+        accounts.add(store, settings, New(name, "staff"), change=CHANGE)
+        found = credentials(store, settings, name)
+        assert found
+        guesses.remember(store, found.account, HOME, now=NOW)
+        guess(store, found.account, HOME, PAIR_BUDGET, name=name)
+    assert stand(store, None, HOME, name="nobody").is_blocked
+
+
+def test_a_spent_budget_is_never_a_debt(store: Store, alice: int) -> None:
+    guesses.remember(store, alice, HOME, now=NOW)
+    guess(store, alice, HOME, ACCOUNT_BUDGET + 5)
+    assert stand(store, alice, ELSEWHERE).is_blocked
+    assert not stand(store, alice, ELSEWHERE, now=NOW + ACCOUNT_REFILL).is_blocked
+
+
+def test_a_network_s_spent_budget_shows_to_names_known_there_as_well(
+    store: Store, alice: int
+) -> None:
+    guesses.remember(store, alice, ELSEWHERE, now=NOW)
+    for number in range(NETWORK_BUDGET):
+        guess(store, None, ELSEWHERE, 1, name=f"name{number}")
+    known, unknown = stand(store, alice, ELSEWHERE), stand(store, None, ELSEWHERE, name="bob")
+    assert known.is_spent
+    assert unknown.is_spent
+    assert not known.is_blocked
+
+
+def test_closed_networks_are_listed_and_opened_again(store: Store, alice: int) -> None:
+    guesses.remember(store, alice, "2001:db8:1:2::7", now=NOW)
+    for remote in ("2001:db8:1:2::9", ELSEWHERE):
+        for number in range(NETWORK_BUDGET):
+            guess(store, None, remote, 1, name=f"name{number}")
+    guess(store, None, HOME, 1, name="nobody")
+    opens = NOW + guesses.NETWORK_REFILL
+    ours = {"2001:db8:1:2::/64": opens}
+    assert guesses.closed_networks(store, now=NOW) == {**ours, ELSEWHERE: opens}
+    assert guesses.closed_networks(store, now=NOW, account=alice) == ours
+    assert guesses.closed_networks(store, now=opens) == {}
+    assert guesses.forgive_network(store, "2001:db8:1:2::/64")
+    assert guesses.forgive_network(store, ELSEWHERE)
+    assert not guesses.forgive_network(store, ELSEWHERE)
+    assert guesses.closed_networks(store, now=NOW) == {}
+    with pytest.raises(ValueError, match="not an IP address"):
+        guesses.forgive_network(store, "alice")
+
+
+def test_failures_the_store_could_not_take_count_until_they_are_refilled(
+    store: Store, alice: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uncharged, at = guesses.Uncharged(), stand(store, alice, ELSEWHERE)
+    assert uncharged.taken_from(at, now=NOW) == at
+    for _ in range(ACCOUNT_BUDGET):
+        uncharged.charge(at.budgets, now=NOW)
+    assert uncharged.taken_from(at, now=NOW).is_blocked
+    assert not uncharged.taken_from(at, now=NOW + ACCOUNT_REFILL).is_blocked
+    monkeypatch.setattr(guesses, "MAX_UNCHARGED", 1)
+    uncharged.charge(stand(store, None, "", name="bob").budgets, now=NOW)
+    assert uncharged.taken_from(at, now=NOW) == at
 
 
 def test_other_accounts_are_unaffected(store: Store, alice: int) -> None:
