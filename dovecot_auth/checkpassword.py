@@ -20,7 +20,9 @@ try:
 
     if __name__ == "__main__":
         sys.exit(main())
-except Exception as error:  # noqa: BLE001 - last line of defence: 1 would be a lie
+except SystemExit:
+    raise
+except BaseException as error:  # noqa: BLE001 - last line of defence: 1 would be a lie
     import posix
 
     posix.write(2, f"checkpassword: {type(error).__name__}\n".encode())
