@@ -1,6 +1,7 @@
 """``python -I -m dovecot_auth --config FILE``: run authd."""
 
 import asyncio
+import ctypes
 import sys
 
 import uvloop
@@ -9,9 +10,13 @@ from config.loader import load
 from config.start import begin
 from dovecot_auth.server import run
 
+_PR_SET_DUMPABLE = 4  # <linux/prctl.h>
+
 
 def main() -> int:
     """Run until SIGTERM; return the exit code."""
+    # Passwords are in this memory: no core file of it, no look by another process of this user.
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     path, settings = begin("authd", __doc__)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(settings, lambda: load(path)))

@@ -27,9 +27,10 @@ from dovecot_auth.check import Allowed, Blocked, Checker, Login, Pending, Verdic
 from dovecot_auth.floor import Floor
 from dovecot_auth.http import Decoder, ProtocolError, Request, encode, form
 from dovecot_auth.threads import DEADLINE_SECONDS, Late, Threads
+from store import passwords
 from store.errors import StoreUnavailable
 from store.guesses import network_of
-from store.passwords import UnknownScheme, hash_password
+from store.passwords import UnknownScheme
 
 log = logging.getLogger(__name__)
 
@@ -192,7 +193,7 @@ class Service:
     async def _finish(self, verdict: Verdict) -> None:
         new = None
         if verdict.upgrade:
-            new = await self._hashing.do(partial(hash_password, verdict.upgrade.password))
+            new = await self._hashing.do(partial(passwords.hash_password, verdict.upgrade.password))
         await self._writing.do(partial(self._checker.finish, verdict, new))
 
     def _later(self, chore: Callable[[], Awaitable[None]]) -> bool:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,9 +78,10 @@ class Place:
         )
 
     @contextmanager
-    def running(self) -> Iterator[Process]:
-        """Run authd."""
+    def running(self, *under: str) -> Iterator[Process]:
+        """Run authd; *under* is a command that runs it, such as prlimit."""
         process = self.authd()
+        process.command = [*under, *process.command]
         process.start()
         try:
             yield process
@@ -104,8 +105,12 @@ class Place:
         options: Mapping[str, str] | None = None,
         program: str | None = None,
         before: Callable[[], object] | None = None,
+        under: Sequence[str] = (),
     ) -> "subprocess.CompletedProcess[bytes]":
-        """Run the real script as Dovecot does, *given* on descriptor 3 (None: closed)."""
+        """Run the real script as Dovecot does, *given* on descriptor 3 (None: closed).
+
+        *under* is a command that runs it, such as strace.
+        """
         chosen = {
             "--socket": str(self.socket),
             "--config": str(self.config),
@@ -115,6 +120,7 @@ class Place:
         words = [word for pair in chosen.items() for word in pair]
         return with_descriptor(
             [
+                *under,
                 str(self.root / "lib" / SCRIPT.parent.name / SCRIPT.name),
                 *words,
                 program or str(self.root / "reply"),

@@ -2,21 +2,25 @@
 
 import asyncio
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import pytest
 
 from dovecot_auth import authd, threads
-from dovecot_auth.authd import MAX_CHORES, Service
+from dovecot_auth.authd import HASHING_THREADS, MAX_CHORES, Service
 from dovecot_auth.check import Checker, Pending, Verdict
 from dovecot_auth.http import Request
+from store import passwords
 from store.engine import Store
 from store.guesses import ACCOUNT_BUDGET
 from tests.dovecot_auth.place import Place
+
+T = TypeVar("T")
 
 
 class SlowStore(Store):
@@ -152,6 +156,39 @@ class SlowChecker(Checker):
     def decide(self, pending: Pending, *, now: int | None = None) -> Verdict:
         time.sleep(0.02)
         return super().decide(pending, now=now)
+
+
+def test_no_more_hashes_are_computed_at_once_than_there_are_threads(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, at_once, most = threading.Lock(), 0, 0
+
+    def counted(real: Callable[..., T]) -> Callable[..., T]:
+        def wrapped(*arguments: str) -> T:
+            nonlocal at_once, most
+            with lock:
+                at_once += 1
+                most = max(most, at_once)
+            time.sleep(0.01)
+            try:
+                return real(*arguments)
+            finally:
+                with lock:
+                    at_once -= 1
+
+        return wrapped
+
+    monkeypatch.setattr(passwords, "verify", counted(passwords.verify))
+    monkeypatch.setattr(passwords, "hash_password", counted(passwords.hash_password))
+
+    async def story() -> set[int]:
+        storm = [verify("alice", "alice's password", f"198.51.100.{n % 250}") for n in range(200)]
+        answers = await asyncio.gather(*(service.answer(each) for each in storm))
+        await service.close()
+        return {status for status, _ in answers}
+
+    assert 200 in asyncio.run(story())
+    assert 0 < most <= HASHING_THREADS
 
 
 def test_who_waits_for_others_of_an_account_asks_the_store_only_when_it_is_his_turn(

@@ -1,9 +1,11 @@
 """Guessing over IMAP is slowed; the owner gets in (CHECKS 35a). authd killed in a storm."""
 
+import http.client
 import imaplib
 import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlencode
 
 import pytest
 
@@ -53,6 +55,31 @@ def test_guessing_is_slowed_and_the_owner_gets_in(stack: Stack, people: People) 
     assert "UNAVAILABLE" in said(stack, person.login, stack.computer())
     assert said(stack, person.login, home) == "OK"
     assert said(stack, people.student.login, stack.computer()) == "OK"
+
+
+def asked(stack: Stack, login: Login, computer: str) -> int:
+    """Return what authd itself answers to *login*, as it will to the portal."""
+    connection = http.client.HTTPConnection(HOST, stack.layout.ports.auth, timeout=60)
+    form = {"user": login.name, "password": login.password, "remote": computer, "service": "web"}
+    connection.request("POST", "/verify", urlencode(form))
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_guessing_through_two_doors_is_slowed_as_through_one(stack: Stack) -> None:
+    person, home = stack.add_account("student"), stack.computer()
+    assert said(stack, person.login, home) == "OK"
+    guesses = [Login(person.name, f"a guess number {n}") for n in range(100)]
+    with ThreadPoolExecutor(8) as pool:
+        mail = [pool.submit(said, stack, each, stack.computer()) for each in guesses[:50]]
+        web = [pool.submit(asked, stack, each, stack.computer()) for each in guesses[50:]]
+        refused = sum("AUTHENTICATIONFAILED" in each.result() for each in mail)
+        refused += sum(each.result() == 401 for each in web)
+    assert 0 < refused <= ACCOUNT_BUDGET
+    assert asked(stack, person.login, stack.computer()) == 429
+    assert said(stack, person.login, home) == "OK"
+    assert asked(stack, person.login, home) == 200
 
 
 @pytest.mark.parametrize("door", ["imap", "pop3"])

@@ -1,9 +1,11 @@
 """The same name and password serve IMAP, POP3 and SMTP (R4)."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
+from tests.dovecot_auth.test_secrecy import forms
 from tests.integration.conftest import People
 from tests.stack.clients import Clients, Login, LoginRefused
 from tests.stack.stack import DOMAIN, Stack
@@ -70,3 +72,25 @@ def test_a_new_password_holds_at_once_and_the_old_one_no_longer(stack: Stack) ->
     stack.gatepost(*words, given="a new staple battery\n").check_returncode()
     assert stack.clients.sign_in(Login(person.name, "a new staple battery")).code == 235
     assert stack.clients.sign_in(person.login).code == 535
+
+
+@pytest.mark.parametrize("logins", [12, pytest.param(1000, marks=pytest.mark.slow)])
+def test_no_password_reaches_a_log_or_the_store(stack: Stack, logins: int) -> None:
+    person, secret = stack.add_account("student"), "a canary 7d1f sings"
+    words = ("account", "passwd", person.name, "--password-stdin")
+    stack.gatepost(*words, given=f"{secret}\n").check_returncode()
+    right, wrong = Login(person.name, secret), Login("nobody", secret)
+    for number in range(logins):
+        login = wrong if number % 10 == 0 else right
+        with suppress(LoginRefused), stack.clients.imap(login):
+            pass
+        with suppress(LoginRefused):
+            stack.clients.pop3(login)
+        stack.clients.sign_in(login)
+    wanted = forms(secret)
+    found = [
+        path.name
+        for path in stack.layout.root.rglob("*")
+        if path.is_file() and wanted.search(path.read_bytes())
+    ]
+    assert found == []

@@ -97,3 +97,17 @@ def test_whatever_is_accepted_opens_both_doors(
         return  # refused when chosen, so nobody has it
     assert opens_imap(stack, f"{person.name}@{DOMAIN}", password)
     assert opens_submission(stack, f"{person.name}@{DOMAIN}", password)
+
+
+def test_the_longest_password_that_is_accepted_opens_both_doors(
+    stack: Stack, person: Account
+) -> None:
+    room = password_rules.MAX_CARRIED - len(f"{person.name}@{DOMAIN}")
+    wide = "".join(chr(0x1F400 + n) for n in range(room // 4))
+    longest = wide + "x" * (room % 4)
+    assert len(longest.encode()) == room
+    set_directly(stack, person.name, longest)
+    assert opens_imap(stack, person.address, longest)
+    assert opens_submission(stack, person.address, longest)
+    with pytest.raises(ValueError, match=str(password_rules.MAX_CARRIED)):
+        set_directly(stack, person.name, longest + "x")
