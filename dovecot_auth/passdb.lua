@@ -4,6 +4,12 @@
 -- 2.4: passdb lua { lua_file = /opt/gatepost/passdb.lua }
 -- (and userdb alike; the snippets in config/ have it all).
 --
+-- This file is replaced by every upgrade. Where authd listens on another address,
+-- 2.4: lua_settings { authd = http://127.0.0.1:10099 } inside "passdb lua" and "userdb lua"
+-- 2.3: a file of yours for this one, as Dovecot 2.3 hands nothing to a script:
+--      GATEPOST_AUTHD = "http://127.0.0.1:10099"
+--      dofile("/opt/gatepost/passdb.lua")
+--
 -- Whatever goes wrong is an internal failure, which mail programs are told as
 -- "temporary"; "wrong password" is only what authd said.
 
@@ -17,7 +23,8 @@ local ATTEMPTS = 3
 local client
 local is_2_4
 
-function script_init()
+function script_init(settings)
+  AUTHD = settings and settings.authd or rawget(_G, "GATEPOST_AUTHD") or AUTHD
   local is_2_3
   is_2_3, client = pcall(dovecot.http.client, {
     request_timeout_msecs = TIMEOUT_SECONDS * 1000,

@@ -62,8 +62,7 @@ def crowd() -> Iterator[Place]:
 
 # Every kind of refusal, with a password that makes it one.
 REFUSED = {"new": "wrong", "old": "wrong", "stopped": "right", "nobody": "wrong"}
-# With bcrypt, and where every other password is decomposed, which is two forms of it: two
-# checks of a hash at most, and one of a slow one. The machine has to be idle for this.
+# A decomposed password has two forms: two checks of a common hash, one of a slow one.
 SLOW = {"new": "wro\u0301ng", "slow": "wro\u0301ng", "nobody": "wro\u0301ng"}
 
 
