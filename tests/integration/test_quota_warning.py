@@ -1,6 +1,8 @@
 """The shipped warnings, on a server of their own: they add mail to mailboxes (R8)."""
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,15 +12,19 @@ from tests.stack.messages import MIB
 from tests.stack.stack import Stack
 
 SNIPPET = "gatepost-quota-warning.conf"
+HELPDESK = "helpdesk@mail.example.edu"
 
 
 @pytest.fixture
 def warning() -> Iterator[Stack]:
-    stack = Stack()
+    stack = Stack(settings={"site": {"postmaster": HELPDESK}})
     folder, dovecot = f"dovecot-{release()}", stack.layout.root / "dovecot"
     script = stack.layout.root / "lib/quota-warning"
-    # A private Dovecot has its configuration elsewhere.
-    private = {"dovecot-lda -d": f"dovecot-lda -c {dovecot}/dovecot.conf -d"}
+    gatepost = f"{Path(sys.executable).with_name('gatepost')} --config {stack.layout.settings}"
+    private = {
+        "dovecot-lda -d": f"dovecot-lda -c {dovecot}/dovecot.conf -d",
+        "/opt/gatepost/venv/bin/gatepost": gatepost,
+    }
     script.write_text(shipped.text(f"{folder}/quota-warning", private))
     script.chmod(0o755)
     text = shipped.text(f"{folder}/{SNIPPET}", {"/opt/gatepost/quota-warning": str(script)})
@@ -39,4 +45,5 @@ def test_the_owner_is_told_at_80_and_95_percent(warning: Stack) -> None:
         mailbox.wait_for("80 % full")
         told = mailbox.wait_for("95 % full")
     assert "empty the trash" in told.as_string()
+    assert told["From"] == f"Postmaster <{HELPDESK}>"
     assert told["Auto-Submitted"] == "auto-generated"
