@@ -179,6 +179,24 @@ def test_guessing_slows_the_account_and_nobody_else(empty_house: Place) -> None:
         assert tried("bob", "bob's password", "203.0.113.1") == 200
 
 
+def test_a_closed_network_answers_all_names_alike_and_at_the_same_time(empty_house: Place) -> None:
+    remote = ALICE["remote"]
+    with empty_house.running():
+        assert empty_house.ask("/verify", **ALICE)[0] == 200
+        assert until(lambda: is_known(empty_house, remote))
+        store = empty_house.store
+        with store.connection() as connection:
+            at = guesses.standing(connection, name="x", account=None, remote=remote, now=0)
+        for _ in range(guesses.NETWORK_BUDGET):
+            guesses.charge(store, at.budgets[1:], now=int(time.time()))
+        for user in ("alice", "bob", "nobody"):
+            began = time.perf_counter()
+            answer = empty_house.ask("/verify", user=user, password="wrong", remote=remote)
+            assert answer == (429, {"reason": "too many wrong passwords"})
+            assert time.perf_counter() - began > 0.29
+        assert empty_house.ask("/verify", **ALICE)[0] == 200
+
+
 def is_known(where: Place, remote: str) -> bool:
     found = credentials(where.store, where.settings, "alice")
     with where.store.connection() as connection:

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.integration
 
 SECRET = "canary7d1f"
 STORM = 200
+LONG = [pytest.mark.slow, pytest.mark.timeout(3600)]
 _numbers = itertools.count()
 
 
@@ -220,7 +221,7 @@ def traced(where: Place, logins: int) -> tuple[str, str]:
     return scripts, (where.root / "authd.trace").read_text()
 
 
-@pytest.mark.parametrize("logins", [24, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("logins", [24, pytest.param(1000, marks=LONG)])
 def test_no_password_is_executed_or_written(empty_house: Place, logins: int) -> None:
     where, stored = empty_house, passwords.hash_password(SECRET)
     accounts.set_password(where.store, where.settings, "bob", stored, how="reset", change=CHANGE)

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.dovecot_auth.test_secrecy import forms
+from tests.dovecot_auth.test_secrecy import LONG, forms
 from tests.integration.conftest import People
 from tests.stack.clients import Clients, Login, LoginRefused
 from tests.stack.stack import DOMAIN, Stack
@@ -74,7 +74,7 @@ def test_a_new_password_holds_at_once_and_the_old_one_no_longer(stack: Stack) ->
     assert stack.clients.sign_in(person.login).code == 535
 
 
-@pytest.mark.parametrize("logins", [12, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("logins", [12, pytest.param(1000, marks=LONG)])
 def test_no_password_reaches_a_log_or_the_store(stack: Stack, logins: int) -> None:
     person, secret = stack.add_account("student"), "a canary 7d1f sings"
     words = ("account", "passwd", person.name, "--password-stdin")
