@@ -30,25 +30,26 @@ pytestmark = pytest.mark.integration
 
 SECRET = "canary7d1f"
 STORM = 200
+CROWD = 200  # of each kind: fewer would be guessed at too often
 LONG = [pytest.mark.slow, pytest.mark.timeout(3600)]
 _numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
 def crowd() -> Iterator[Place]:
-    """A place with a hundred people of each kind: argon2, an old hash, a slow one, stopped."""
+    """A place with many people of each kind: argon2, an old hash, a slow one, stopped."""
     with place() as where:
         argon2 = passwords.hash_password("right")
         bcrypt12 = "{BLF-CRYPT}" + bcrypt.hashpw(b"right", bcrypt.gensalt(12)).decode()
         lines = [
-            *(Line(n, f"new{n}", "student", password=argon2) for n in range(100)),
-            *(Line(n, f"old{n}", "student", password=cheap("right")) for n in range(100)),
-            *(Line(n, f"slow{n}", "student", password=bcrypt12) for n in range(100)),
-            *(Line(n, f"stopped{n}", "student", password=argon2) for n in range(100)),
+            *(Line(n, f"new{n}", "student", password=argon2) for n in range(CROWD)),
+            *(Line(n, f"old{n}", "student", password=cheap("right")) for n in range(CROWD)),
+            *(Line(n, f"slow{n}", "student", password=bcrypt12) for n in range(CROWD)),
+            *(Line(n, f"stopped{n}", "student", password=argon2) for n in range(CROWD)),
         ]
         todo = registrar.plan(where.store, where.settings, lines)
         registrar.carry_out(where.store, todo, change=CHANGE)
-        for n in range(100):
+        for n in range(CROWD):
             suspend(
                 where.store,
                 where.settings,
@@ -71,7 +72,7 @@ def seconds(where: Place, kind: str, password: str, *, script: bool) -> float:
     """Time one refusal; each comes from a place of its own, as guesses are counted by place."""
     number = next(_numbers)
     remote = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
-    name = f"{kind}{number % 100}"
+    name = f"{kind}{number % CROWD}"
     if password != "right":
         password += str(number)
     began = time.perf_counter()
