@@ -187,6 +187,7 @@ def test_bytes_that_crypt_cannot_read_match_nothing(scheme: str, password: str) 
         "{CRYPT}*0",
         "{CRYPT}$9$salt$x",
         "{CRYPT}$y$j9T$",
+        "{CRYPT}$6$a:b$x",  # libcrypt takes no such salt
         "{SHA512-CRYPT}é",
         "{PBKDF2}$1$salt$0$" + "0" * 40,
         "{PBKDF2}x",
