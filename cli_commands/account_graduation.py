@@ -25,6 +25,7 @@ from store.graduation import GRACE_SECONDS, ROLE, Graduate, Plan
     help="How long who holds too much keeps the old quota.",
 )
 @click.option("--undo", is_flag=True, help="Give back role and quota from before.")
+@click.option("--yes", is_flag=True, help="Graduate a cohort without asking.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
 @click.option("--why", default="", help="Kept in the audit.")
 def graduate(
@@ -36,6 +37,7 @@ def graduate(
     role: str,
     grace: int,
     undo: bool,
+    yes: bool,
     dry_run: bool,
     why: str,
 ) -> None:
@@ -56,6 +58,9 @@ def graduate(
     if todo.refused and not dry_run:
         missing = ", ".join(name for name, _ in todo.refused)
         raise Refused(f"nothing was changed, as there is no account: {missing}")
+    if cohort is not None and not yes and not dry_run:
+        question = f"{len(todo.graduates)} accounts graduate. Go on? (--yes does not ask)"
+        click.confirm(question, abort=True, err=True)
     done = 0
     if not dry_run:
         change = app.change(why)
@@ -72,6 +77,8 @@ def _chosen(
         lines = (line.partition("#")[0].strip() for line in file)
         return [line for line in lines if line]
     if cohort is not None:
+        if not cohort.strip():  # of a shell's variable that is not set
+            raise click.UsageError("--cohort '' would be every student")
         return graduation.cohort(app.store, cohort)
     return list(names)
 

@@ -77,11 +77,31 @@ def test_a_cohort_graduates_and_one_comes_back(run: Run, students: Path) -> None
     words = ("account", "graduate", "--cohort", "s23")
     assert run(*words, "--dry-run", "--json").document["graduated"] == 2
     assert run("account", "list", "--role", "alumni", "--json").document == []
-    done = run(*words)
+    done = run(*words, "--yes")
     assert (done.code, done.out) == (0, "2 graduate, 0 over the new quota, 0 already were\n")
     assert len(run("account", "list", "--role", "alumni", "--json").document) == 2
     assert run("account", "graduate", "s2301", "--undo").out == "undone: s2301\n"
     assert run("account", "show", "s2301", "--json").document["role"] == "student"
+
+
+def test_a_cohort_graduates_only_when_its_number_is_confirmed(run: Run, students: Path) -> None:
+    run("account", "import", str(students))
+    words = ("account", "graduate", "--cohort", "s23")
+    asked = run(*words)
+    assert asked.code == 1
+    assert "2 accounts graduate" in asked.err
+    assert run(*words, stdin="n\n").code == 1
+    assert run("account", "list", "--role", "alumni", "--json").document == []
+    assert run(*words, "--json", stdin="y\n").document["graduated"] == 2
+
+
+@pytest.mark.parametrize("unset", ["", "  "])
+def test_no_prefix_is_no_cohort(run: Run, students: Path, unset: str) -> None:
+    run("account", "import", str(students))
+    done = run("account", "graduate", "--cohort", unset, "--yes")
+    assert done.code == 2
+    assert "every student" in done.err
+    assert run("account", "list", "--role", "alumni", "--json").document == []
 
 
 def test_who_graduates_is_named_in_one_way_and_must_exist(run: Run, tmp_path: Path) -> None:
