@@ -1,5 +1,6 @@
 """``gatepost account graduate``: students become alumni (R7)."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import IO
 
@@ -55,17 +56,16 @@ def graduate(
         return
     used = partial(mailboxes.used, app.settings)
     todo = graduation.plan(app.store, app.settings, chosen, used=used, grace=grace, role=role)
-    if todo.refused and not dry_run:
+    done = 0
+    if not dry_run and not todo.refused:
+        if cohort is not None and not yes:
+            question = f"{len(todo.graduates)} accounts graduate. Go on? (--yes does not ask)"
+            click.confirm(question, abort=True, err=True)
+        done = graduation.carry_out(app.store, app.settings, todo, change=app.change(why))
+    _report(answer, todo, done, dry_run=dry_run)
+    if todo.refused:
         missing = ", ".join(name for name, _ in todo.refused)
         raise Refused(f"nothing was changed, as there is no account: {missing}")
-    if cohort is not None and not yes and not dry_run:
-        question = f"{len(todo.graduates)} accounts graduate. Go on? (--yes does not ask)"
-        click.confirm(question, abort=True, err=True)
-    done = 0
-    if not dry_run:
-        change = app.change(why)
-        done = graduation.carry_out(app.store, app.settings, todo, change=change, role=role)
-    _report(answer, todo, done, dry_run=dry_run)
 
 
 def _chosen(
@@ -83,23 +83,35 @@ def _chosen(
     return list(names)
 
 
+def show_over(answer: Answer, graduates: Sequence[Graduate]) -> None:
+    """List who keeps the old quota for a while, and whose own size of a mailbox ends."""
+    if answer.as_json:
+        return
+    rows = [_row(each) for each in graduates if each.keeps_until is not None]
+    columns = ("keeps its quota", "mail", "quota until then", "until", "quota after")
+    if rows:
+        answer.listing(graduates, columns, rows, none="")
+    for each in graduates:
+        if each.own is not None:
+            size = format_size(each.own) if each.own else "without a limit"
+            answer.say(f"{each.name}: its own mailbox size, {size}, ends; --undo brings it back")
+
+
 def _report(answer: Answer, todo: Plan, done: int, *, dry_run: bool) -> None:
-    if not answer.as_json:
-        rows = [_row(each) for each in todo.graduates if each.keeps_until is not None]
-        columns = ("holds too much", "mail", "quota until then", "until", "quota after")
-        if rows:
-            answer.listing(todo, columns, rows, none="")
-        for name, reason in todo.refused:
-            answer.say(f"{name}: {reason}")
+    show_over(answer, todo.graduates)
     count = len(todo.graduates) if dry_run else done
+    for name, reason in todo.refused:
+        answer.say(f"{name}: {reason}")
+    unmeasured = f", {len(todo.unmeasured)} could not be measured" if todo.unmeasured else ""
     answer.say(
-        f"{count} graduate, {len(todo.over)} over the new quota, {len(todo.already)} already were"
-        + (" (nothing done: --dry-run)" if dry_run else "")
+        f"{count} graduate, {len(todo.over)} over the new quota{unmeasured}, "
+        f"{len(todo.already)} already were" + (" (nothing done: --dry-run)" if dry_run else "")
     )
     answer.document(
         {
             "graduated": count,
             "over": todo.over,
+            "unmeasured": todo.unmeasured,
             "already": todo.already,
             "refused": todo.refused,
             "dry_run": dry_run,
@@ -108,7 +120,7 @@ def _report(answer: Answer, todo: Plan, done: int, *, dry_run: bool) -> None:
 
 
 def _row(each: Graduate) -> tuple[str, ...]:
-    held = "unreadable" if each.used is None else format_size(each.used)
+    held = "not measurable" if each.used is None else format_size(each.used)
     return (
         each.name,
         held,

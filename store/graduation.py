@@ -3,8 +3,8 @@
 Who holds more than the new quota keeps the old one until a date (a mailbox override
 with an end): after it no new mail is taken, and nothing stored is ever deleted. What
 an account was before is kept, so a graduation can be undone. Overrides of sending and
-attachments stay: somebody gave them to this person, for good or until their date.
-Each gets a notice (`store.notices`).
+attachments stay: somebody gave them to this person, for good or until their date; one
+of the mailbox ends, and an undo brings it back. Each gets a notice (`store.notices`).
 """
 
 import json
@@ -18,7 +18,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from config.settings import Settings
 from config.units import format_size
-from store.accounts import check_role, row_of
+from store.accounts import View, check_role, row_of
 from store.audit import Change, record
 from store.directory import effective, generous
 from store.engine import Store
@@ -27,6 +27,7 @@ from store.models import Account, Audit, Graduation, Notice
 from store.names import canonical
 from store.revision import advance
 
+STUDENT = "student"
 ROLE = "alumni"
 GRACE_SECONDS = 90 * 86400  # a summer to tidy up in
 
@@ -43,10 +44,12 @@ class Graduate:
     account: int
     name: str
     role: str  # before
+    to: str
     old_quota: int
     new_quota: int
     used: int | None
     keeps_until: int | None  # the old quota stays until then
+    own: int | None = None  # a mailbox size of its own, which ends; an undo brings it back
 
     @property
     def is_over(self) -> bool:
@@ -67,8 +70,13 @@ class Plan:
         """Return who holds more than the new quota."""
         return tuple(each for each in self.graduates if each.is_over)
 
+    @property
+    def unmeasured(self) -> tuple[Graduate, ...]:
+        """Return whose mail could not be measured; they have the grace as well."""
+        return tuple(each for each in self.graduates if each.used is None)
 
-def cohort(store: Store, prefix: str, *, role: str = "student") -> list[str]:
+
+def cohort(store: Store, prefix: str, *, role: str = STUDENT) -> list[str]:
     """Return the names of *role* that start with *prefix*: student numbers of one year."""
     query = (
         select(Account.name)
@@ -92,7 +100,8 @@ def plan(
 ) -> Plan:
     """Find out what graduating *names* means; nothing is written. Raises `Refused`."""
     check_role(settings, role)
-    graduates, already, refused = [], [], []
+    found: dict[int, Account] = {}
+    refused = []
     wanted = list(dict.fromkeys(names))
     with store.reading() as session:
         at = store.now(session) if now is None else now
@@ -100,16 +109,17 @@ def plan(
         for name in wanted:
             try:
                 row = known.get(name) or row_of(session, settings, name)  # an alias
+                found[row.id] = row
             except NotFound as error:
                 refused.append((name, str(error)))
-                continue
-            if row.role == role:
-                already.append(row.name)
-            else:
-                graduates.append(
-                    _graduate(settings, row, role, used=used(row.name), grace=grace, now=at)
-                )
-    return Plan(tuple(graduates), tuple(already), tuple(refused))
+    already = tuple(row.name for row in found.values() if row.role == role)
+    # Without a session: to measure a cohort takes minutes, and no transaction should.
+    graduates = tuple(
+        graduate_of(settings, row, role, used=used(row.name), grace=grace, now=at)
+        for row in found.values()
+        if row.role != role
+    )
+    return Plan(graduates, already, tuple(refused))
 
 
 def carry_out(
@@ -118,31 +128,54 @@ def carry_out(
     todo: Plan,
     *,
     change: Change,
-    role: str = ROLE,
     now: int | None = None,
 ) -> int:
-    """Graduate everybody of *todo* in one transaction; return how many.
-
-    An account that changed its role since the plan is left as it is.
-    """
+    """Graduate everybody of *todo* in one transaction; return how many."""
     with store.changing() as session:
         at = store.now(session) if now is None else now
         rev = advance(session)
-        ids = [each.account for each in todo.graduates]
-        rows = {row.id: row for row in _held(session, Account.id, ids)}
-        done = 0
-        for each in todo.graduates:
-            row = rows.get(each.account)
-            if row is None or row.role != each.role:
-                continue
-            _change(session, row, each, role=role, at=at, rev=rev)
-            session.add(_notice(settings, each, at))
-            detail: dict[str, object] = {"from": each.role, "to": role, "until": each.keeps_until}
-            record(
-                session, change, at=at, action="account.graduate", subject=row.name, detail=detail
-            )
-            done += 1
+        return apply(session, settings, todo.graduates, change=change, at=at, rev=rev)
+
+
+def apply(
+    session: Session,
+    settings: Settings,
+    graduates: Sequence[Graduate],
+    *,
+    change: Change,
+    at: int,
+    rev: int,
+) -> int:
+    """Graduate inside a transaction; return how many.
+
+    An account that changed its role since the plan is left as it is.
+    """
+    rows = {row.id: row for row in _held(session, Account.id, [g.account for g in graduates])}
+    done = 0
+    for each in graduates:
+        row = rows.get(each.account)
+        if row is None or row.role != each.role:
+            continue
+        _change(session, row, each, at=at, rev=rev)
+        session.add(_notice(settings, each, at))
+        detail: dict[str, object] = {
+            "from": each.role,
+            "to": each.to,
+            "until": each.keeps_until,
+            "own_mailbox": each.own,
+        }
+        record(session, change, at=at, action="account.graduate", subject=row.name, detail=detail)
+        done += 1
     return done
+
+
+def shrinks(settings: Settings, account: Account | View, role: str) -> bool:
+    """Return whether *role* would make a mailbox smaller at once: then graduate instead."""
+    if account.mailbox is not None and account.mailbox_until is None:
+        return False  # a size of its own, for good, goes with no role
+    before = (settings.roles.get(account.role) or generous(settings)).mailbox
+    after = settings.roles[role].mailbox
+    return bool(after) and (not before or after < before)
 
 
 def undo(
@@ -161,8 +194,8 @@ def undo(
     with store.changing() as session:
         at = store.now(session) if now is None else now
         rev = advance(session)
-        for name in dict.fromkeys(names):
-            row = row_of(session, settings, name)
+        rows = {row.id: row for row in (row_of(session, settings, name) for name in names)}
+        for row in rows.values():
             last = session.scalar(
                 select(Graduation)
                 .where(Graduation.account_id == row.id, Graduation.undone_at.is_(None))
@@ -198,22 +231,26 @@ def _became(session: Session, row: Account, last: Graduation) -> str:
     return str(json.loads(detail)["to"]) if detail else ROLE
 
 
-def _graduate(
+def graduate_of(
     settings: Settings, row: Account, role: str, *, used: int | None, grace: int, now: int
 ) -> Graduate:
+    """Return what becoming *role* means for the account *row*, which holds *used* bytes."""
     before = settings.roles.get(row.role) or generous(settings)
     old = effective(row.mailbox, row.mailbox_until, of_role=before.mailbox, now=now)
     new = settings.roles[role].mailbox
+    own = effective(row.mailbox, row.mailbox_until, of_role=None, now=now)
     # Who cannot be measured gets the grace as well: nobody loses mail to our ignorance.
     needs_grace = bool(new) and (used is None or used > new)
     return Graduate(
         account=row.id,
         name=row.name,
         role=row.role,
+        to=role,
         old_quota=old,
         new_quota=new,
         used=used,
         keeps_until=now + grace if needs_grace else None,
+        own=own,
     )
 
 
@@ -233,9 +270,7 @@ def _held(session: Session, column: InstrumentedAttribute[T], values: Sequence[T
     return rows
 
 
-def _change(
-    session: Session, row: Account, each: Graduate, *, role: str, at: int, rev: int
-) -> None:
+def _change(session: Session, row: Account, each: Graduate, *, at: int, rev: int) -> None:
     session.add(
         Graduation(
             account_id=row.id,
@@ -245,7 +280,7 @@ def _change(
             mailbox_until=row.mailbox_until,
         )
     )
-    row.role, row.rev = role, rev
+    row.role, row.rev = each.to, rev
     row.mailbox = each.old_quota if each.keeps_until is not None else None
     row.mailbox_until = each.keeps_until
 
@@ -255,10 +290,13 @@ def _address(settings: Settings, name: str) -> str:
 
 
 def _notice(settings: Settings, each: Graduate, at: int) -> Notice:
+    graduated = (each.role, each.to) == (STUDENT, ROLE)
     text = (
         "You have graduated, and your mail account stays yours as an alumni account.\n"
-        f"Its mailbox holds {_shown(each.new_quota)} (before: {_shown(each.old_quota)}).\n"
+        if graduated
+        else f"Your mail account is now of the kind {each.to} (before: {each.role}).\n"
     )
+    text += f"Its mailbox holds {_shown(each.new_quota)} (before: {_shown(each.old_quota)}).\n"
     if each.keeps_until is not None:
         day = datetime.fromtimestamp(each.keeps_until, UTC).strftime("%Y-%m-%d")
         held = "" if each.used is None else f" You hold {_shown(each.used)} now."
@@ -270,7 +308,7 @@ def _notice(settings: Settings, each: Graduate, at: int) -> Notice:
         text += f"\n{settings.site.help_url}\n"
     return Notice(
         recipient=_address(settings, each.name),
-        subject="Your mail account after graduation",
+        subject="Your mail account after graduation" if graduated else "Your mail account changed",
         text=text,
         created_at=at,
     )

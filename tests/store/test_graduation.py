@@ -1,9 +1,10 @@
 """Graduates become alumni and lose nothing (R7), on every database."""
 
 import time
-from pathlib import Path
+from typing import cast
 
 import pytest
+from sqlalchemy import QueuePool
 
 from config.settings import Settings
 from store import accounts, graduation, notices, registrar
@@ -13,7 +14,6 @@ from store.directory import Directory
 from store.engine import Store
 from store.errors import Refused
 from store.graduation import GRACE_SECONDS, Plan
-from store.mailboxes import used
 from store.registrar_lines import Line
 from tests.conftest import CHANGE
 
@@ -41,6 +41,7 @@ def graduated(store: Store, settings: Settings, *names: str) -> int:
 def test_a_plan_tells_who_is_over_and_changes_nothing(store: Store, settings: Settings) -> None:
     todo = planned(store, settings, "light", "heavy", "hidden", "nobody")
     assert [each.name for each in todo.over] == ["heavy"]
+    assert [each.name for each in todo.unmeasured] == ["hidden"]
     assert todo.refused == (("nobody", "no account 'nobody'"),)
     light, heavy, hidden = todo.graduates
     assert (light.old_quota, light.new_quota, light.keeps_until) == (500 * MIB, 50 * MIB, None)
@@ -108,6 +109,47 @@ def test_undoing_brings_back_role_and_quota_as_they_were(store: Store, settings:
 
 
 @pytest.mark.usefixtures("students")
+def test_a_mailbox_size_of_its_own_ends_and_that_is_said(store: Store, settings: Settings) -> None:
+    own = {"mailbox": 700 * MIB, "mailbox_until": None}
+    accounts.set_fields(store, settings, "light", fields=own, change=CHANGE, now=NOW)
+    over = {"mailbox": 900 * MIB, "mailbox_until": NOW}
+    accounts.set_fields(store, settings, "heavy", fields=over, change=CHANGE, now=NOW)
+    light, heavy = planned(store, settings, "light", "heavy").graduates
+    assert (light.own, heavy.own) == (700 * MIB, None)
+    graduated(store, settings, "light")
+    assert accounts.get(store, settings, "light").mailbox is None
+    assert entries(store, subject="light")[0].detail["own_mailbox"] == 700 * MIB
+
+
+@pytest.mark.usefixtures("students")
+def test_a_name_given_twice_is_one_account(store: Store, settings: Settings) -> None:
+    assert len(planned(store, settings, "light", "Light", "light+x").graduates) == 1
+    graduated(store, settings, "light")
+    twice = ["light", "LIGHT"]
+    assert graduation.undo(store, settings, twice, change=CHANGE, now=NOW) == ["light"]
+
+
+@pytest.mark.usefixtures("students")
+def test_mailboxes_are_measured_while_nothing_of_the_store_is_held(
+    store: Store, settings: Settings
+) -> None:
+    def held(_: str) -> int:
+        return cast(QueuePool, store.engine.pool).checkedout()
+
+    todo = graduation.plan(store, settings, tuple(HELD), used=held, now=NOW)
+    assert {each.used for each in todo.graduates} == {0}
+
+
+@pytest.mark.usefixtures("students")
+def test_only_who_graduates_is_congratulated(store: Store, settings: Settings) -> None:
+    accounts.set_fields(store, settings, "light", fields={"role": "staff"}, change=CHANGE)
+    graduated(store, settings, "light")
+    (told,) = notices.waiting(store)
+    assert "graduat" not in told.subject + told.text
+    assert "now of the kind alumni (before: staff)" in told.text
+
+
+@pytest.mark.usefixtures("students")
 def test_what_never_graduated_cannot_be_undone_nor_anything_with_it(
     store: Store, settings: Settings
 ) -> None:
@@ -160,19 +202,6 @@ def test_a_mail_that_cannot_be_sent_goes_on_waiting(store: Store, settings: Sett
     with pytest.raises(ConnectionError):
         notices.send(store, broken)
     assert notices.count(store) == 1
-
-
-def test_mail_is_measured_by_the_names_of_its_files(settings: Settings, tmp_path: Path) -> None:
-    site = settings.site.model_copy(update={"mail_home": f"{tmp_path}/{{name}}"})
-    here = settings.model_copy(update={"site": site})
-    assert used(here, "alice") == 0
-    for folder in ("cur", "new", ".Trash/cur", "tmp"):
-        (tmp_path / "alice/Maildir" / folder).mkdir(parents=True)
-    (tmp_path / "alice/Maildir/cur/1.host,S=1000,W=1020:2,S").write_bytes(b"x")
-    (tmp_path / "alice/Maildir/.Trash/cur/2.host").write_bytes(b"x" * 70)
-    (tmp_path / "alice/Maildir/tmp/3.host").write_bytes(b"x" * 500)
-    (tmp_path / "alice/Maildir/dovecot.index").write_bytes(b"x" * 500)
-    assert used(here, "alice") == 1070
 
 
 def test_five_thousand_graduate_within_seconds(store: Store, settings: Settings) -> None:
