@@ -163,6 +163,7 @@ def set_fields(
     """
     with store.changing() as session:
         at = store.now(session) if now is None else now
+        rev = advance(session)  # first: what is free or held then stays so (`store.revision`)
         row = row_of(session, settings, name)
         changed: dict[str, object] = {}
         for field, value in fields.items():
@@ -173,7 +174,7 @@ def set_fields(
         if aliases is not None:
             changed["aliases"] = _set_aliases(session, settings, row, aliases)
         if changed:
-            row.rev = advance(session)
+            row.rev = rev
             record(session, change, at=at, action="account.set", subject=row.name, detail=changed)
         session.flush()
         return _view(session, row, at)
@@ -193,9 +194,9 @@ def set_password(
     """Keep the hash *password*; *how* it came goes to the password events."""
     with store.changing() as session:
         at = store.now(session) if now is None else now
+        rev = advance(session)
         row = row_of(session, settings, name)
-        row.password, row.initial = password, initial
-        row.rev = advance(session)
+        row.password, row.initial, row.rev = password, initial, rev
         session.add(PasswordEvent(account_id=row.id, at=at, how=how))
         record(
             session, change, at=at, action="account.passwd", subject=row.name, detail={"how": how}
@@ -208,13 +209,14 @@ def remove(
     """Remove an account and its aliases; its mailbox on disk is not touched."""
     with store.changing() as session:
         at = store.now(session) if now is None else now
+        rev = advance(session)
         row = row_of(session, settings, name)
         removed = row.name
         _set_aliases(session, settings, row, ())
         row.removed_at, row.password, row.identity = at, None, None
         # The name is free again; the row stays so that memory copies learn of it.
         row.name = f"{removed} {row.id}"
-        row.rev = advance(session)
+        row.rev = rev
         record(session, change, at=at, action="account.remove", subject=removed)
         return removed
 

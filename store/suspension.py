@@ -34,6 +34,7 @@ def suspend(
         raise Refused("a suspension needs a reason")
     with store.changing() as session:
         at = store.now(session) if now is None else now
+        rev = advance(session)
         account = row_of(session, settings, name)
         for old in session.scalars(
             select(Suspension).where(
@@ -53,7 +54,7 @@ def suspend(
                 until=until,
             )
         )
-        account.rev = advance(session)
+        account.rev = rev
         detail: dict[str, object] = {"scope": scope, "until": until}
         record(
             session, change, at=at, action="account.suspend", subject=account.name, detail=detail
@@ -67,6 +68,7 @@ def resume(
     """End every suspension of the account; raise `NotFound` when there is none."""
     with store.changing() as session:
         at = store.now(session) if now is None else now
+        rev = advance(session)
         account = row_of(session, settings, name)
         stops = session.scalars(
             select(Suspension).where(
@@ -77,6 +79,6 @@ def resume(
             raise NotFound(f"{account.name} is not suspended")
         for stop in stops:
             stop.ended_at = at
-        account.rev = advance(session)
+        account.rev = rev
         record(session, change, at=at, action="account.resume", subject=account.name)
     return get(store, settings, name, now=now)

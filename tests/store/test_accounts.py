@@ -1,3 +1,6 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from config.settings import Settings
@@ -7,6 +10,7 @@ from store.accounts import New
 from store.credentials import credentials, upgrade_hash
 from store.engine import Store
 from store.errors import NotFound, Refused
+from store.revision import advance
 from tests.conftest import CHANGE
 
 NOW = 1_800_000_000
@@ -35,6 +39,25 @@ def test_a_name_that_an_account_or_alias_has_is_refused(
     make(store, settings, "bob")
     with pytest.raises(Refused, match="taken"):
         accounts.set_fields(store, settings, "bob", fields={}, aliases=[taken], change=CHANGE)
+
+
+def test_a_name_cannot_become_an_account_and_an_alias_at_once(
+    store: Store, settings: Settings
+) -> None:
+    make(store, settings, "bob")
+    with ThreadPoolExecutor(1) as pool:
+        with store.changing() as session:
+            rev = advance(session)
+            new = New("alice", "staff")
+            accounts.add_in(session, settings, new, change=CHANGE, at=NOW, rev=rev)
+            slower = pool.submit(
+                accounts.set_fields,
+                store, settings, "bob", fields={}, aliases=["alice"], change=CHANGE,
+            )  # fmt: skip
+            time.sleep(0.3)  # it waits now, before or after it looked
+        with pytest.raises(Refused, match="taken"):
+            slower.result()
+    assert accounts.get(store, settings, "bob").aliases == ()
 
 
 def test_a_refused_change_leaves_nothing_behind(store: Store, settings: Settings) -> None:
