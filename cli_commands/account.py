@@ -13,7 +13,7 @@ from cli_commands.account_view import initial_note, marks, open_or_closed, rows_
 from cli_commands.app import Answer, App, Span, Until, command
 from config.loader import ConfigError, Problem
 from config.units import parse_size
-from store import accounts, guesses, identity, password_rules, passwords, suspension
+from store import accounts, graduation, guesses, identity, password_rules, passwords, suspension
 from store.errors import Refused
 
 # A secret on standard input ends at its line; nobody types more.
@@ -146,6 +146,8 @@ def set_(app: App, answer: Answer, name: str, **options: Any) -> None:
     fields, aliases = _changes(options)
     if not fields and aliases is None:
         raise click.UsageError("nothing to change; see `gatepost account set --help`")
+    if "role" in fields and fields.get("mailbox") is None:
+        _check_room(app, name, str(fields["role"]))
     changed = accounts.set_fields(
         app.store, app.settings, name, fields=fields, aliases=aliases,
         change=app.change(options["why"]),
@@ -292,6 +294,17 @@ def _changes(options: dict[str, Any]) -> tuple[dict[str, object], tuple[str, ...
         raise click.UsageError("--until goes with --mailbox, --attachments or --send")
     aliases = options["aliases"]
     return fields, tuple(alias for alias in aliases if alias) if aliases else None
+
+
+def _check_room(app: App, name: str, role: str) -> None:
+    """Refuse a role that would make the mailbox smaller at once."""
+    accounts.check_role(app.settings, role)
+    found = accounts.get(app.store, app.settings, name)
+    if found.role != role and graduation.shrinks(app.settings, found, role):
+        raise Refused(
+            f"{role} has a smaller mailbox: `gatepost account graduate {found.name} --role {role}`"
+            " measures what it holds and leaves time to tidy up; or give --mailbox as well"
+        )
 
 
 def _override(field: str, value: str) -> object:

@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
+from cli_commands.account_graduation import show_over
 from cli_commands.app import Answer, App, command
 from config.loader import ConfigError, Problem
 from store import identity, registrar
@@ -75,13 +76,14 @@ def import_(
         todo = registrar.plan(app.store, app.settings, lines, role=role, refresh=refresh)
     except HeaderError as error:
         raise Refused(f"{file.name}: {error}") from None
-    done = Done(0, 0)
+    done = Done()
     if not dry_run and (keep_going or not todo.refused):
         done = _carried_out(app, todo, keep_going=keep_going, why=why)
-    _report(answer, todo, done, dry_run=dry_run)
-    if todo.refused:
+    refused = [*todo.refused, *done.refused]
+    _report(answer, todo, done, refused, dry_run=dry_run)
+    if refused:
         nothing = "" if keep_going or dry_run else ", so nothing was changed"
-        raise Refused(f"{len(todo.refused)} lines refused{nothing}")
+        raise Refused(f"{len(refused)} lines refused{nothing}")
 
 
 @command(name="export")
@@ -118,7 +120,7 @@ def _carried_out(app: App, todo: Plan, *, keep_going: bool, why: str) -> Done:
         key = identity.load_key(path) if todo.needs_key else None
     except identity.KeyFileError as error:
         raise ConfigError(app.path, [Problem("site.key_file", str(error))]) from None
-    with _bar(len(todo.new)) as progress:
+    with _bar(todo.steps) as progress:
         return registrar.carry_out(
             app.store,
             todo,
@@ -138,21 +140,29 @@ def _bar(total: int) -> Iterator[Callable[[int], None]]:
         yield lambda count: progress.advance(task, count)
 
 
-def _report(answer: Answer, todo: Plan, done: Done, *, dry_run: bool) -> None:
-    if todo.refused and not answer.as_json:
-        rows = ((str(each.number), each.name, each.reason) for each in todo.refused)
-        answer.listing(todo.refused, ("line", "name", "reason"), rows, none="")
-    added, changed = (len(todo.new), len(todo.changed)) if dry_run else (done.added, done.changed)
+def _report(
+    answer: Answer, todo: Plan, done: Done, refused: list[Refusal], *, dry_run: bool
+) -> None:
+    if refused and not answer.as_json:
+        rows = ((str(each.number), each.name, each.reason) for each in refused)
+        answer.listing(refused, ("line", "name", "reason"), rows, none="")
+    show_over(answer, todo.graduates)
+    if dry_run:
+        done = Done(len(todo.new), len(todo.changed), len(todo.graduates))
+    graduated = f"{done.graduated} graduated, " if done.graduated else ""
     answer.say(
-        f"{added} made, {changed} changed, {todo.unchanged} unchanged, "
-        f"{len(todo.refused)} refused" + (" (nothing done: --dry-run)" if dry_run else "")
+        f"{done.added} made, {done.changed} changed, {graduated}{todo.unchanged} unchanged, "
+        f"{len(refused)} refused" + (" (nothing done: --dry-run)" if dry_run else "")
     )
     answer.document(
         {
-            "added": added,
-            "changed": changed,
+            "added": done.added,
+            "changed": done.changed,
+            "graduated": done.graduated,
+            "over": [each for each in todo.graduates if each.is_over],
+            "unmeasured": [each for each in todo.graduates if each.used is None],
             "unchanged": todo.unchanged,
-            "refused": todo.refused,
+            "refused": refused,
             "dry_run": dry_run,
         }
     )

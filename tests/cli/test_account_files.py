@@ -60,6 +60,22 @@ def test_a_refresh_changes_what_the_registrar_knows(run: Run, students: Path) ->
     assert run("account", "show", "s2302", "--json").document["condition"] == "leave"
 
 
+def test_a_refresh_to_a_smaller_mailbox_graduates_and_says_so(run: Run, students: Path) -> None:
+    run("account", "import", str(students))
+    students.write_text(CSV.replace("student,normal", "alumni,graduated"))
+    words = ("account", "import", str(students), "--refresh")
+    planned = run(*words, "--dry-run")
+    assert "1 graduated" in planned.out
+    assert run("account", "show", "s2301", "--json").document["role"] == "student"
+    done = run(*words)
+    assert "not measurable" in done.out
+    assert "0 made, 1 changed, 1 graduated, 1 unchanged, 0 refused\n" in done.out
+    shown = run("account", "show", "s2301", "--json").document
+    assert (shown["role"], shown["mailbox"]) == ("alumni", 500 << 20)
+    assert shown["mailbox_until"] is not None
+    assert run("account", "graduate", "--undo", "s2301").code == 0
+
+
 def test_passwd_and_shadow_and_a_bad_header(run: Run, tmp_path: Path) -> None:
     passwd, shadow = tmp_path / "passwd", tmp_path / "shadow"
     passwd.write_text("root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n")

@@ -80,6 +80,17 @@ def test_an_account_is_made_shown_changed_and_removed(run: Run) -> None:
     assert run("account", "list", "--json").document == []
 
 
+def test_a_role_with_less_room_is_set_by_graduating(run: Run) -> None:
+    run("account", "add", "alice", "--role", "student")
+    refused = run("account", "set", "alice", "--role", "alumni")
+    assert refused.code == 1
+    assert "`gatepost account graduate alice --role alumni`" in refused.err
+    assert run("account", "show", "alice", "--json").document["role"] == "student"
+    assert run("account", "set", "alice", "--role", "staff").code == 0
+    assert run("account", "set", "alice", "--role", "alumni", "--mailbox", "1G").code == 0
+    assert run("account", "set", "alice", "--role", "king").code == 1
+
+
 def test_an_initial_password_is_marked_everywhere_and_its_number_nowhere(run: Run) -> None:
     number = "a123-456 789"
     done = run("account", "add", "s1", "--role", "student", "--identity-stdin", stdin=number)

@@ -44,7 +44,7 @@ def test_a_file_makes_accounts_with_all_that_it_says(store: Store, settings: Set
         role="staff",
     )
     assert (len(todo.new), todo.refused, todo.needs_key) == (2, [], True)
-    assert carried(store, todo) == registrar.Done(added=2, changed=0)
+    assert carried(store, todo) == registrar.Done(added=2)
     made = accounts.get(store, settings, "jane.doe@mail.example.edu")
     assert (made.name, made.role, made.condition) == ("s1234567", "student", "resumption")
     assert made.initial
@@ -114,8 +114,8 @@ def test_a_name_taken_meanwhile_changes_nothing_of_the_file(
     store: Store, settings: Settings
 ) -> None:
     todo = registrar.plan(store, settings, [Line(2, "alice", "staff"), Line(3, "bob", "staff")])
-    accounts.add(store, settings, New("bob", "staff"), change=CHANGE)
-    with pytest.raises(Refused):
+    accounts.add(store, settings, New("carol", "staff", aliases=("bob",)), change=CHANGE)
+    with pytest.raises(Refused, match="nothing was changed: line 3: bob was taken meanwhile"):
         carried(store, todo)
     with pytest.raises(NotFound):
         accounts.get(store, settings, "alice")
