@@ -319,12 +319,17 @@ def _checked(
     elif field == "second_mailbox":
         return second_mailbox(settings, None if value is None else str(value))
     elif field == "send" and value is not None:
-        try:
-            rates = tuple(Rate.parse(part) for part in str(value).split())
-            return " ".join(str(rate) for rate in one_of_each_window(rates))
-        except ValueError as error:
-            raise Refused(str(error)) from None
+        return send_limits(str(value))
     return value
+
+
+def send_limits(text: str) -> str:
+    """Return the rates of *text* as they are kept, ``""`` for no limit; raise `Refused`."""
+    try:
+        rates = one_of_each_window(tuple(Rate.parse(part) for part in text.split()))
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    return " ".join(str(rate) for rate in rates)
 
 
 def _in_force(now: int) -> Select[Suspension]:

@@ -3,51 +3,66 @@
 import base64
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from sqlalchemy import select
 
 from config.settings import Settings
+from store.accounts import View, listed
 from store.directory import effective, generous
 from store.engine import Store
-from store.models import Account, Address
+from store.models import Account
+from store.registrar_extras import written
 from store.registrar_lines import COLUMNS
 
 # Everything but the identity number: only its keyed hash exists.
 _EXPORTED = tuple(column for column in COLUMNS if column != "identity")
+NOBODY = "{CRYPT}!"  # the hash of no password
+Release = Literal["2.3", "2.4"]  # of Dovecot: each has its own word for a quota
 
 
-def csv_text(store: Store, *, with_hashes: bool = False) -> Iterator[str]:
+def csv_text(store: Store, *, with_hashes: bool = False, now: int | None = None) -> Iterator[str]:
     """Yield CSV lines, the header first; the password hashes only *with_hashes*."""
     columns = [c for c in _EXPORTED if with_hashes or c != "password_hash"]
     yield _row(columns)
-    rows, aliases = _read(store)
-    for row in rows:
+    for view, stored in _read(store, now):
         said = {
-            "name": row.name,
-            "role": row.role,
-            "condition": row.condition,
-            "second_mailbox": row.second_mailbox or "",
-            "aliases": " ".join(aliases.get(row.id, ())),
-            "password_hash": row.password or "",
+            "name": view.name,
+            "role": view.role,
+            "condition": view.condition,
+            "second_mailbox": view.second_mailbox or "",
+            "aliases": " ".join(view.aliases),
+            "password_hash": stored or "",
+            **written(view),
         }
         yield _row([said[column] for column in columns])
 
 
-def dovecot_text(store: Store, settings: Settings, *, now: int) -> Iterator[str]:
-    """Yield lines of a Dovecot passwd-file: a way out of gatepost, and a cold spare."""
+def dovecot_text(
+    store: Store, settings: Settings, *, now: int, release: Release = "2.3"
+) -> Iterator[str]:
+    """Yield lines of a Dovecot passwd-file: a way out of gatepost, and a cold spare.
+
+    Who is suspended from everything has no password there. Of less, the format knows nothing.
+    """
     site = settings.site
-    rows, _ = _read(store)
-    for row in rows:
-        role = settings.roles.get(row.role) or generous(settings)
-        quota = effective(row.mailbox, row.mailbox_until, of_role=role.mailbox, now=now)
-        home = site.mail_home.replace("{name}", row.name)
-        # A password that is none ("!") lets nobody in.
-        stored = _in_one_field(row.password or "{CRYPT}!")
+    for view, stored in _read(store, now):
+        role = settings.roles.get(view.role) or generous(settings)
+        quota = effective(view.mailbox, view.mailbox_until, of_role=role.mailbox, now=now)
+        home = site.mail_home.replace("{name}", view.name)
+        stopped = any(stop.scope == "everything" for stop in view.suspended)
+        shown = NOBODY if stopped or stored is None else _in_one_field(stored)
         yield (
-            f"{row.name}:{stored}:{site.mail_uid}:{site.mail_gid}::{home}::"
-            f"userdb_quota_rule=*:bytes={quota}\n"
+            f"{view.name}:{shown}:{site.mail_uid}:{site.mail_gid}::{home}::"
+            f"{_quota(quota, release)}\n"
         )
+
+
+def _quota(size: int, release: Release) -> str:
+    if release == "2.3":
+        return f"userdb_quota_rule=*:bytes={size}"
+    return f"userdb_quota_storage_size={f'{size}B' if size else 'unlimited'}"
 
 
 def _in_one_field(stored: str) -> str:
@@ -58,13 +73,11 @@ def _in_one_field(stored: str) -> str:
     return f"{scheme}.B64}}" + base64.b64encode(text.encode()).decode()
 
 
-def _read(store: Store) -> tuple[Sequence[Account], Mapping[int, list[str]]]:
-    aliases: dict[int, list[str]] = {}
+def _read(store: Store, now: int | None) -> list[tuple[View, str | None]]:
     with store.reading() as session:
-        for each in session.scalars(select(Address).order_by(Address.name)):
-            aliases.setdefault(each.account_id, []).append(each.name)
-        query = select(Account).where(Account.removed_at.is_(None)).order_by(Account.name)
-        return session.scalars(query).all(), aliases
+        query = select(Account.name, Account.password).where(Account.removed_at.is_(None))
+        hashes = {each.name: each.password for each in session.execute(query)}
+    return [(view, hashes[view.name]) for view in listed(store, now=now) if view.name in hashes]
 
 
 def _row(values: Sequence[str]) -> str:

@@ -9,15 +9,23 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from store.errors import Refused
 from store.passwords import UnknownScheme, check_form
+from store.registrar_extras import EXTRA, Extras, read
 
-COLUMNS = ("name", "role", "condition", "second_mailbox", "aliases", "identity", "password_hash")
+COLUMNS = (
+    *("name", "role", "condition", "second_mailbox", "aliases", "identity", "password_hash"),
+    *EXTRA,
+)
 # Debian gives people ids from 1000 on; what lies below is no person (adduser.conf).
 FIRST_PERSON = 1000
 NOBODY = 65534
 _PASSWD_FIELDS = 7
 _SHADOW_FIELDS = 2
 _DOVECOT_FIELDS = 2
+
+
+NOTHING = Extras()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,7 @@ class Line:
     aliases: tuple[str, ...] = ()
     identity: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)  # {SCHEME}hash
+    extras: Extras = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +124,10 @@ def _of_row(number: int, header: list[str], row: list[str]) -> Line | Refusal:
         return Refusal(number, name, f"{len(row)} fields where the header has {len(header)}")
     said = {column: value.strip() or None for column, value in zip(header, row, strict=True)}
     name = said["name"] or ""
+    try:
+        extras = read(said)
+    except (Refused, ValueError) as error:
+        return Refusal(number, name, str(error))
     line = Line(
         number=number,
         name=name,
@@ -124,6 +137,7 @@ def _of_row(number: int, header: list[str], row: list[str]) -> Line | Refusal:
         aliases=tuple((said.get("aliases") or "").split()),
         identity=said.get("identity"),
         password=said.get("password_hash"),
+        extras=extras,
     )
     if line.identity and line.password:
         return Refusal(number, name, "identity and password_hash exclude each other")
@@ -131,7 +145,8 @@ def _of_row(number: int, header: list[str], row: list[str]) -> Line | Refusal:
 
 
 def _with_hash(number: int, name: str, stored: str) -> Line | Refusal:
-    if stored in {"", "x"} or stored[0] in "!*":  # locked, or a login without a password
+    bare = stored.removeprefix("{CRYPT}")
+    if bare in {"", "x"} or bare[0] in "!*":  # locked, or a login without a password
         return Line(number, name)
     notation = stored if stored.startswith("{") else f"{{CRYPT}}{stored}"
     return _checked(Line(number, name, password=notation))

@@ -12,12 +12,15 @@ from typing import TypeVar, cast
 from sqlalchemy import Table, Update, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
+from store import audit
 from store.accounts import DEFAULT_CONDITION
-from store.audit import Change, row
-from store.models import Account, Address, Audit, Base, PasswordEvent
+from store.audit import Change
+from store.models import Account, Address, Audit, Base, PasswordEvent, Suspension
+from store.registrar_extras import OVERRIDES
 from store.registrar_lines import Line
 
 T = TypeVar("T")
+Rows = list[dict[str, object]]
 
 # Bound parameters of one statement stay far below every database's limit.
 BATCH = 500
@@ -63,22 +66,10 @@ def add(session: Session, lines: Sequence[Line], stamp: Stamp) -> None:
     _insert(session, Account, [_account(line, stamp) for line in lines])
     made = select(Account.name, Account.id).where(Account.name.in_([line.name for line in lines]))
     ids = {each.name: each.id for each in session.execute(made)}
-    aliases: list[dict[str, object]] = [
-        {"name": alias, "account_id": ids[line.name]} for line in lines for alias in line.aliases
-    ]
-    _insert(session, Address, aliases)
-    events: list[dict[str, object]] = [
-        {
-            "account_id": ids[line.name],
-            "at": stamp.at,
-            "how": "initial" if line.identity else "imported",
-        }
-        for line in lines
-        if line.password is not None
-    ]
-    _insert(session, PasswordEvent, events)
-    told = [(line.name, {"role": line.role, "line": line.number}) for line in lines]
-    _insert(session, Audit, [_audited(name, detail, stamp) for name, detail in told])
+    held = [(ids[line.name], line) for line in lines]
+    for table, rows_of in ((Address, _aliases), (Suspension, _stops), (PasswordEvent, _events)):
+        _insert(session, table, [row for each in held for row in rows_of(*each, stamp)])
+    _insert(session, Audit, [_audited(line.name, _made(line), stamp) for line in lines])
 
 
 def renew(session: Session, changed: Sequence[Renewal], stamp: Stamp) -> int:
@@ -126,23 +117,61 @@ def _update(names: Sequence[str]) -> Update:
 
 
 def _audited(name: str, detail: Mapping[str, object], stamp: Stamp) -> dict[str, object]:
-    return row(stamp.change, at=stamp.at, action=ACTION, subject=name, detail=detail)
+    return audit.row(stamp.change, at=stamp.at, action=ACTION, subject=name, detail=detail)
 
 
 def _account(line: Line, stamp: Stamp) -> dict[str, object]:
+    overrides = dict.fromkeys(column for name in OVERRIDES for column in (name, f"{name}_until"))
     return {
         "name": line.name,
         "role": line.role,
         "condition": line.condition or DEFAULT_CONDITION,
         "password": line.password,
-        "initial": line.identity is not None,
+        "initial": _is_initial(line),
         "identity": line.identity,
         "second_mailbox": line.second_mailbox,
+        **overrides,
+        **line.extras.overrides,
         "created_at": stamp.at,
         "rev": stamp.rev,
     }
 
 
-def _insert(session: Session, table: type[Base], rows: list[dict[str, object]]) -> None:
+def _is_initial(line: Line) -> bool:
+    return line.password is not None and (line.identity is not None or line.extras.initial)
+
+
+def _aliases(account: int, line: Line, _: Stamp) -> Rows:
+    return [{"name": alias, "account_id": account} for alias in line.aliases]
+
+
+def _stops(account: int, line: Line, stamp: Stamp) -> Rows:
+    return [
+        {
+            "account_id": account,
+            "scope": stop.scope,
+            "reason": stop.reason,
+            "created_at": stamp.at,
+            "until": stop.until,
+        }
+        for stop in line.extras.suspended
+    ]
+
+
+def _events(account: int, line: Line, stamp: Stamp) -> Rows:
+    if line.password is None:
+        return []
+    how = "initial" if _is_initial(line) else "imported"
+    return [{"account_id": account, "at": stamp.at, "how": how}]
+
+
+def _made(line: Line) -> dict[str, object]:
+    """Return what the audit says of a new account: never a secret."""
+    detail: dict[str, object] = {"role": line.role, "line": line.number, **line.extras.overrides}
+    stops = [stop.scope for stop in line.extras.suspended]
+    return {**detail, "suspended": stops} if stops else detail
+
+
+def _insert(session: Session, table: type[Base], rows: Rows) -> None:
     if rows:
         session.execute(insert(table), rows, execution_options=_ALIKE)

@@ -32,10 +32,17 @@ def test_a_dry_run_tells_and_does_nothing(run: Run, students: Path) -> None:
 def test_what_is_imported_is_exported(run: Run, students: Path) -> None:
     done = run("account", "import", str(students))
     assert (done.code, done.out) == (0, "2 made, 0 changed, 0 unchanged, 0 refused\n")
-    assert run("account", "export", "--with-hashes").out == CSV
+    exported = run("account", "export", "--with-hashes")
+    fields = [line.split(",") for line in exported.out.splitlines()]
+    assert [",".join(line[:6]) for line in fields] == CSV.splitlines()
+    assert {"".join(line[6:]) for line in fields[1:]} == {""}
+    assert "not in the file: identity numbers" in exported.err
     assert HASH not in run("account", "export").out
     spare = run("account", "export", "--format", "dovecot").out
     assert spare.startswith(f"s2301:{HASH}:5000:5000::/var/vmail/s2301::userdb_quota_rule=")
+    newer = run("account", "export", "--format", "dovecot", "--dovecot", "2.4")
+    assert "userdb_quota_storage_size=524288000B\n" in newer.out
+    assert "suspensions from sending" in newer.err
 
 
 def test_a_refused_line_is_named_and_nothing_is_changed(run: Run, students: Path) -> None:

@@ -1,13 +1,15 @@
 """Imports and exports of whole files, on every database."""
 
 import time
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from config.settings import Settings
-from store import accounts, passwords, registrar
+from store import accounts, passwords, registrar, suspension
 from store.accounts import New
-from store.audit import entries
+from store.audit import Change, entries
 from store.credentials import credentials
 from store.directory import Directory
 from store.engine import Store
@@ -18,6 +20,7 @@ from store.registrar_lines import Line, Refusal, csv_lines, dovecot_lines
 from tests.conftest import CHANGE
 
 KEY = bytes(32)
+NOW = 1_800_000_000
 HASH = "{SSHA512}" + "A" * 88
 
 
@@ -161,6 +164,52 @@ def test_an_export_reads_back_as_it_was(store: Store, settings: Settings) -> Non
         Line(3, "bob", "student", "normal"),
     ]
     assert HASH not in "".join(csv_text(store))
+
+
+def test_an_export_keeps_what_keeps_an_account_safe(store: Store, settings: Settings) -> None:
+    new = New("alice", "student", password=HASH, initial=True, identity="x")
+    accounts.add(store, settings, new, change=CHANGE)
+    overrides = {"mailbox": 7, "mailbox_until": NOW + 5, "send": "", "attachments": 0}
+    accounts.set_fields(store, settings, "alice", fields=overrides, change=CHANGE)
+    why = Change("tester", "phished,\n ticket")
+    stop = partial(suspension.suspend, store, settings, "alice", change=why, now=NOW)
+    stop(scope="sending", seconds=60)
+    stop(scope="everything", seconds=None)
+    before = accounts.get(store, settings, "alice", now=NOW)
+    text = list(csv_text(store, with_hashes=True, now=NOW))
+    accounts.remove(store, settings, "alice", change=CHANGE)
+    todo = registrar.plan(store, settings, csv_lines(text))
+    registrar.carry_out(store, todo, change=CHANGE, now=NOW)
+    after = accounts.get(store, settings, "alice", now=NOW)
+    assert after.suspended == tuple(
+        replace(stop, reason="phished, ticket") for stop in before.suspended
+    )
+    assert replace(after, suspended=(), has_identity=True) == replace(
+        before, suspended=(), created_at=after.created_at
+    )
+    assert (after.initial, after.send, after.mailbox_until) == (True, "", NOW + 5)
+
+
+def test_who_is_stopped_gets_no_password_in_dovecots_file(store: Store, settings: Settings) -> None:
+    for name in ("alice", "bob"):
+        accounts.add(store, settings, New(name, "alumni", password=HASH), change=CHANGE)
+    for name, seconds in (("alice", None), ("bob", 5)):
+        suspension.suspend(
+            store, settings, name, scope="everything", seconds=seconds, change=CHANGE, now=NOW
+        )
+    lines = list(dovecot_lines(dovecot_text(store, settings, now=NOW + 5)))
+    assert lines == [Line(1, "alice"), Line(2, "bob", password=HASH)]
+
+
+def test_dovecot_2_4_has_its_own_word_for_a_quota(store: Store, settings: Settings) -> None:
+    for name, size in (("alice", 7), ("bob", 0)):
+        accounts.add(store, settings, New(name, "alumni"), change=CHANGE)
+        accounts.set_fields(store, settings, name, fields={"mailbox": size}, change=CHANGE)
+    text = dovecot_text(store, settings, now=NOW, release="2.4")
+    assert [line.rsplit(":", 1)[1] for line in text] == [
+        "userdb_quota_storage_size=7B\n",
+        "userdb_quota_storage_size=unlimited\n",
+    ]
 
 
 def test_an_export_for_dovecot_has_homes_and_quotas(store: Store, settings: Settings) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from store.accounts import Stop
 from store.registrar_lines import (
     HeaderError,
     Line,
@@ -80,6 +81,32 @@ def test_a_line_that_cannot_be_read_stops_nobody_else(line: str, reason: str) ->
     found = read(f"name,identity,password_hash\n{line}\nbob,,\n")
     assert reason in reasons(found)[0]
     assert found[-1] == Line(3, "bob")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("initial", "perhaps"),
+        ("suspended_sending", "2027-01-31"),
+        ("suspended_everything", "tomorrow phished"),
+        ("mailbox", "much"),
+        ("mailbox", "999999999999T"),
+        ("attachments_until", "2027-01-31"),
+        ("send", "many"),
+    ],
+)
+def test_what_cannot_be_in_force_is_refused(column: str, value: str) -> None:
+    (refused,) = read(f"name,{column}\nalice,{value}\n")
+    assert isinstance(refused, Refusal)
+
+
+def test_a_suspension_and_an_override_are_what_their_columns_say() -> None:
+    (line,) = read(
+        "name,suspended_sending,mailbox,mailbox_until\na,- phished,1G,2027-01-15T08:00\n"
+    )
+    assert isinstance(line, Line)
+    assert line.extras.suspended == (Stop("sending", "phished", 0, None),)
+    assert line.extras.overrides == {"mailbox": 1 << 30, "mailbox_until": 1_800_000_000}
 
 
 def test_passwd_brings_people_with_the_hashes_of_shadow() -> None:

@@ -1,0 +1,106 @@
+"""What keeps an account safe and special, as columns of a CSV: written and read back. Pure.
+
+Marks of initial passwords, suspensions and overrides travel with an account from one
+gatepost to another. Times are ISO 8601, UTC where they name no zone.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from config.units import parse_size
+from store.accounts import Stop, View, send_limits
+from store.suspension import MAX_REASON
+
+SCOPES = ("sending", "everything")
+OVERRIDES = ("mailbox", "attachments", "send")
+EXTRA = (
+    "initial",
+    *(f"suspended_{scope}" for scope in SCOPES),
+    *(column for name in OVERRIDES for column in (name, f"{name}_until")),
+)
+UNLIMITED = "unlimited"
+MAX_SIZE = 2**63 - 1  # the column's
+_FOR_GOOD = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a line says beyond who somebody is."""
+
+    initial: bool = False
+    suspended: tuple[Stop, ...] = ()  # made when the line is
+    overrides: Mapping[str, int | str | None] = field(default_factory=dict)  # by column
+
+
+def written(view: View) -> dict[str, str]:
+    """Return the columns of *view*."""
+    stops = {stop.scope: stop for stop in view.suspended}
+    send = UNLIMITED if view.send == "" else view.send
+    return {
+        "initial": "yes" if view.initial else "",
+        **{f"suspended_{scope}": _stop_text(stops.get(scope)) for scope in SCOPES},
+        "mailbox": _text(view.mailbox),
+        "mailbox_until": _time_text(view.mailbox_until),
+        "attachments": _text(view.attachments),
+        "attachments_until": _time_text(view.attachments_until),
+        "send": _text(send),
+        "send_until": _time_text(view.send_until),
+    }
+
+
+def read(said: Mapping[str, str | None]) -> Extras:
+    """Return what the columns of a line say; raise ``ValueError`` or `Refused`."""
+    initial = said.get("initial") or "no"
+    if initial not in {"yes", "no"}:
+        raise ValueError(f"initial is yes or no, not {initial!r}")
+    stops = ((scope, said.get(f"suspended_{scope}")) for scope in SCOPES)
+    overrides: dict[str, int | str | None] = {}
+    for name in OVERRIDES:
+        value, until = said.get(name), said.get(f"{name}_until")
+        if value is not None:
+            overrides[name] = _send(value) if name == "send" else _size(value)
+            overrides[f"{name}_until"] = None if until is None else _time(until)
+        elif until is not None:
+            raise ValueError(f"{name}_until goes with {name}")
+    return Extras(initial == "yes", tuple(_stops(stops)), overrides)
+
+
+def _stops(texts: Iterable[tuple[str, str | None]]) -> Iterable[Stop]:
+    for scope, text in texts:
+        if text is None:
+            continue
+        until, _, reason = text.partition(" ")
+        if not reason or len(reason) > MAX_REASON or not reason.isprintable():
+            raise ValueError(f"suspended_{scope} is a time or {_FOR_GOOD}, a space and the reason")
+        yield Stop(scope, reason, 0, None if until == _FOR_GOOD else _time(until))
+
+
+def _stop_text(stop: Stop | None) -> str:
+    if stop is None:
+        return ""
+    return f"{_time_text(stop.until) or _FOR_GOOD} {' '.join(stop.reason.split())}"
+
+
+def _text(value: int | str | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _time_text(at: int | None) -> str:
+    return "" if at is None else datetime.fromtimestamp(at, UTC).isoformat()
+
+
+def _time(text: str) -> int:
+    at = datetime.fromisoformat(text)
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+
+
+def _size(text: str) -> int:
+    size = parse_size(text)
+    if size > MAX_SIZE:
+        raise ValueError(f"{text} is more than any disk holds")
+    return size
+
+
+def _send(text: str) -> str:
+    return "" if text == UNLIMITED else send_limits(text)
