@@ -1,7 +1,6 @@
 """``gatepost account``: people and functions with a mailbox."""
 
 import dataclasses
-import sys
 import time
 from typing import Any
 
@@ -9,15 +8,21 @@ import click
 
 from cli_commands.account_files import export, import_
 from cli_commands.account_graduation import graduate
+from cli_commands.account_passwords import (
+    check_options,
+    document_of,
+    hash_of,
+    passwd,
+    read_line,
+    read_number,
+    replace_identity_option,
+)
 from cli_commands.account_view import initial_note, marks, open_or_closed, rows_of
 from cli_commands.app import Answer, App, Span, Until, command
-from config.loader import ConfigError, Problem
 from config.units import parse_size
-from store import accounts, graduation, guesses, identity, password_rules, passwords, suspension
+from store import accounts, graduation, guesses, passwords, suspension
 from store.errors import Refused
 
-# A secret on standard input ends at its line; nobody types more.
-MAX_SECRET = 4096
 OVERRIDES = ("mailbox", "attachments", "send")
 
 
@@ -26,7 +31,7 @@ def account() -> None:
     """Make, show, change, suspend and remove accounts."""
 
 
-for _each in (import_, export, graduate):
+for _each in (import_, export, graduate, passwd):
     account.add_command(_each)
 
 
@@ -67,9 +72,13 @@ def add(
     Example: gatepost account add s1234567 --role student --identity-stdin < number.txt
     """
     accounts.check_role(app.settings, role)
-    hashed, document = _secret(
-        app, name, identity_stdin=identity_stdin, password_stdin=password_stdin
-    )
+    check_options(identity_stdin, password_stdin)
+    hashed = document = None
+    if identity_stdin:
+        number = read_number()
+        document, hashed = document_of(app, None, number), passwords.hash_password(number)
+    elif password_stdin:
+        hashed = hash_of(app, name, read_line())
     new = accounts.New(
         name=name,
         role=role,
@@ -126,6 +135,10 @@ def list_(
 @click.option(
     "--alias", "aliases", multiple=True, metavar="ADDRESS", help='All aliases anew; "" for none.'
 )
+@click.option(
+    "--identity-stdin", is_flag=True, help="Read the identity number; the password stays."
+)
+@replace_identity_option
 @click.option("--mailbox", metavar="SIZE", help='Quota instead of the role\'s; "role" ends it.')
 @click.option("--attachments", metavar="SIZE", help='Limit instead of the role\'s; "role" ends it.')
 @click.option(
@@ -143,7 +156,11 @@ def set_(app: App, answer: Answer, name: str, **options: Any) -> None:
 
     Example: gatepost account set alice --send "2000/1h" --until 7d --why "ticket 4711"
     """
+    check_options(options["identity_stdin"], replace_identity=options["replace_identity"])
     fields, aliases = _changes(options)
+    if options["identity_stdin"]:
+        number, replace = read_number(), options["replace_identity"]
+        fields["identity"] = document_of(app, name, number, replace=replace)
     if not fields and aliases is None:
         raise click.UsageError("nothing to change; see `gatepost account set --help`")
     if "role" in fields and fields.get("mailbox") is None:
@@ -153,36 +170,6 @@ def set_(app: App, answer: Answer, name: str, **options: Any) -> None:
         change=app.change(options["why"]),
     )  # fmt: skip
     answer.record(changed, rows_of(app, changed))
-
-
-@command(account)
-@click.argument("name")
-@click.option("--identity-stdin", is_flag=True, help="Back to the initial password of this number.")
-@click.option("--password-stdin", is_flag=True, help="Read the new password, not asked for.")
-@click.option("--why", default="", help="Kept in the audit.")
-def passwd(
-    app: App, answer: Answer, name: str, identity_stdin: bool, password_stdin: bool, why: str
-) -> None:
-    """Set a password, asked for twice or read from standard input; forgive wrong ones.
-
-    Example: gatepost account passwd alice
-    """
-    found = accounts.get(app.store, app.settings, name)
-    if not identity_stdin and not password_stdin:
-        typed = click.prompt("New password", hide_input=True, confirmation_prompt=True)
-        hashed, initial = _hash(app, found.name, typed), False
-    else:
-        _hashed, document = _secret(
-            app, found.name, identity_stdin=identity_stdin, password_stdin=password_stdin
-        )
-        hashed, initial = _hashed or "", document is not None
-    accounts.set_password(
-        app.store, app.settings, found.name, hashed,
-        how="initial" if initial else "reset", initial=initial, change=app.change(why),
-    )  # fmt: skip
-    guesses.forgive(app.store, found.name)  # its owner must get in now
-    answer.say(f"password of {found.name} set{' to the initial one' if initial else ''}")
-    answer.document({"name": found.name, "initial": initial})
 
 
 @command(account)
@@ -235,45 +222,6 @@ def remove(app: App, answer: Answer, name: str, yes: bool, why: str) -> None:
     home = app.settings.site.mail_home.format(name=removed)
     answer.say(f"{removed} removed; its mailbox is still in {home}")
     answer.document({"removed": removed, "mail_home": home})
-
-
-def _secret(
-    app: App, name: str, *, identity_stdin: bool, password_stdin: bool
-) -> tuple[str | None, str | None]:
-    """Return the password's hash, and the identity's keyed hash when that made it."""
-    if identity_stdin and password_stdin:
-        raise click.UsageError("--identity-stdin and --password-stdin exclude each other")
-    if password_stdin:
-        return _hash(app, name, _line()), None
-    if not identity_stdin:
-        return None, None
-    try:
-        first = identity.normalised(_line())
-        document = identity.keyed_hash(first, identity.load_key(app.settings.site.key_file))
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    except identity.KeyFileError as error:
-        raise ConfigError(app.path, [Problem("site.key_file", str(error))]) from None
-    return passwords.hash_password(first), document
-
-
-def _hash(app: App, name: str, password: str) -> str:
-    domains = app.settings.site.domains
-    words = {label for domain in domains for label in domain.split(".")}
-    # A mail program may send the whole address: that, too, has to fit beside the password.
-    longest = max((f"{name}@{domain}" for domain in domains), key=len)
-    try:
-        password_rules.check(password, name=longest, local_words={name, *words})
-    except ValueError as error:
-        raise Refused(str(error)) from None
-    return passwords.hash_password(password)
-
-
-def _line() -> str:
-    line = sys.stdin.readline(MAX_SECRET)
-    if not line.strip():
-        raise click.UsageError("nothing on standard input")
-    return line.rstrip("\r\n")
 
 
 def _changes(options: dict[str, Any]) -> tuple[dict[str, object], tuple[str, ...] | None]:

@@ -122,6 +122,12 @@ def get(store: Store, settings: Settings, name: str, *, now: int | None = None) 
         return _view(session, row_of(session, settings, name), at)
 
 
+def identity_of(store: Store, settings: Settings, name: str) -> str | None:
+    """Return the keyed hash of the identity number on file; raise `NotFound`."""
+    with store.reading() as session:
+        return row_of(session, settings, name).identity
+
+
 def listed(
     store: Store,
     *,
@@ -157,7 +163,8 @@ def set_fields(
     change: Change,
     now: int | None = None,
 ) -> View:
-    """Change columns of an account (`View`'s names) and, when given, all its aliases.
+    """Change columns of an account (`View`'s names, and ``identity``: a keyed hash) and, when
+    given, all its aliases.
 
     Raises `NotFound`, and `Refused` for a value that cannot be.
     """
@@ -169,7 +176,7 @@ def set_fields(
         for field, value in fields.items():
             kept = _checked(session, settings, row, field, value)
             if getattr(row, field) != kept:
-                changed[field] = kept
+                changed[field] = kept if field != "identity" else "on file"
                 setattr(row, field, kept)
         if aliases is not None:
             changed["aliases"] = _set_aliases(session, settings, row, aliases)
@@ -189,14 +196,19 @@ def set_password(
     how: How,
     change: Change,
     initial: bool = False,
+    document: str | None = None,
     now: int | None = None,
 ) -> None:
-    """Keep the hash *password*; *how* it came goes to the password events."""
+    """Keep the hash *password*, and *document*, the keyed hash of the identity behind it.
+
+    *how* it came goes to the password events.
+    """
     with store.changing() as session:
         at = store.now(session) if now is None else now
         rev = advance(session)
         row = row_of(session, settings, name)
         row.password, row.initial, row.rev = password, initial, rev
+        row.identity = document or row.identity
         session.add(PasswordEvent(account_id=row.id, at=at, how=how))
         record(
             session, change, at=at, action="account.passwd", subject=row.name, detail={"how": how}

@@ -104,6 +104,37 @@ def test_an_initial_password_is_marked_everywhere_and_its_number_nowhere(run: Ru
     assert run("account", "show", "s1", "--json").document["initial"] is False
 
 
+def test_an_initial_password_needs_the_number_on_file(run: Run) -> None:
+    run("account", "add", "s1", "--role", "student", "--identity-stdin", stdin="A123")
+    run("account", "passwd", "s1", "--password-stdin", stdin=WORDS)
+    words = ("account", "passwd", "s1", "--identity-stdin")
+    refused = run(*words, stdin="B456")
+    assert refused.code == 1
+    assert "not the one on file" in refused.err
+    assert run("account", "show", "s1", "--json").document["initial"] is False
+    assert run(*words, stdin=" a-123").code == 0
+    assert run(*words, "--replace-identity", stdin="B456").code == 0
+    assert run(*words, stdin="A123").code == 1
+    assert run(*words, stdin="B456").code == 0
+    assert run("account", "passwd", "s1", "--replace-identity").code == 2
+
+
+def test_a_number_that_is_not_on_file_is_put_there(run: Run) -> None:
+    for name in ("alice", "bob"):
+        run("account", "add", name, "--role", "staff")
+    assert run("account", "passwd", "alice", "--identity-stdin", stdin="A123").code == 0
+    done = run("account", "set", "bob", "--identity-stdin", "--json", stdin="A123")
+    assert done.document["has_identity"] is True
+    assert done.document["has_password"] is False
+    assert run("account", "show", "alice", "--json").document["has_identity"] is True
+    assert run("account", "set", "alice", "--identity-stdin", stdin="B456").code == 1
+    changed = ("account", "set", "alice", "--identity-stdin", "--replace-identity")
+    assert run(*changed, stdin="B456").code == 0
+    assert run("account", "set", "alice", "--identity-stdin", stdin="?").code == 2
+    (entry, *_) = run("audit", "bob", "--json").document
+    assert entry["detail"] == {"identity": "on file"}
+
+
 def test_a_typed_password_is_asked_for_twice(run: Run) -> None:
     run("account", "add", "alice", "--role", "staff")
     assert run("account", "passwd", "alice", stdin=f"{WORDS}\n{WORDS}\n").code == 0
