@@ -219,7 +219,7 @@ def remove(app: App, answer: Answer, name: str, yes: bool, why: str) -> None:
     if not yes:
         raise Refused(f"would remove {found.name} ({found.role}); add --yes to do it")
     removed = accounts.remove(app.store, app.settings, name, change=app.change(why))
-    home = app.settings.site.mail_home.format(name=removed)
+    home = app.settings.site.mail_home.replace("{name}", removed)
     answer.say(f"{removed} removed; its mailbox is still in {home}")
     answer.document({"removed": removed, "mail_home": home})
 

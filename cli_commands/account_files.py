@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from cli_commands.account_graduation import show_over
-from cli_commands.app import Answer, App, command
+from cli_commands.app import Answer, App, TextFile, command
 from config.loader import ConfigError, Problem
 from store import identity, registrar
 from store.errors import Refused
@@ -26,8 +26,6 @@ from store.registrar_lines import (
     passwd_lines,
     shadow_hashes,
 )
-
-TextFile = click.File("r", encoding="utf-8", errors="surrogateescape")
 
 
 @command(name="import")

@@ -6,7 +6,7 @@ from typing import IO
 
 import click
 
-from cli_commands.app import Answer, App, Span, command, when
+from cli_commands.app import Answer, App, Span, TextFile, command, when
 from config.units import format_size
 from store import graduation, mailboxes
 from store.errors import Refused
@@ -15,7 +15,7 @@ from store.graduation import GRACE_SECONDS, ROLE, Graduate, Plan
 
 @command(name="graduate")
 @click.argument("names", nargs=-1, metavar="[NAME]…")
-@click.option("--file", type=click.File("r"), help="One name a line; # begins a comment.")
+@click.option("--file", type=TextFile, help="One name a line; # begins a comment.")
 @click.option("--cohort", metavar="PREFIX", help="Every student whose name starts with PREFIX.")
 @click.option("--role", default=ROLE, show_default=True, help="What they become.")
 @click.option(

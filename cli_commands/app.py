@@ -78,12 +78,13 @@ class Answer:
 
     def say(self, text: str) -> None:
         """Tell people what was done; in JSON mode the document says it."""
-        click.echo(text, err=self.as_json)
+        click.echo(encodable(text), err=self.as_json)
 
     def document(self, value: object) -> None:
         """Print *value* if JSON was asked for."""
         if self.as_json:
-            click.echo(json.dumps(plain(value), ensure_ascii=False, indent=2))
+            text = json.dumps(plain(value), ensure_ascii=False, indent=2)
+            click.echo(encodable(text))
 
     def record(self, value: object, rows: Iterable[tuple[str, str]]) -> None:
         """Print one thing: *value* as JSON, or *rows* of name and text."""
@@ -108,7 +109,7 @@ class Answer:
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(encodable, row))
         if table.row_count:
             console().print(table)
         else:
@@ -118,6 +119,11 @@ class Answer:
 def console() -> Console:
     """Return where tables go: the terminal's width, or wide enough for a pipe."""
     return Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False)
+
+
+def encodable(text: str) -> str:
+    """Return *text* with the bytes that were no UTF-8 in a file (`TextFile`) written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def plain(value: object) -> object:
@@ -136,6 +142,10 @@ def when(seconds: int | None, *, never: str = "-") -> str:
     if seconds is None:
         return never
     return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+# What people wrote: a byte that is not UTF-8 spoils its line, not the file.
+TextFile = click.File("r", encoding="utf-8", errors="surrogateescape")
 
 
 class Span(click.ParamType[int]):

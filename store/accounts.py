@@ -236,6 +236,8 @@ def remove(
 def row_of(session: Session, settings: Settings, name: str) -> Account:
     """Return the row of *name* or of the alias *name*; raise `NotFound`."""
     wanted = canonical(name, settings.site.domains)
+    if not wanted.isprintable():  # bytes that are no text, which no database takes
+        raise NotFound(f"no account {name!r}")
     # Two questions, each answered by an index: joined by OR, PostgreSQL and MariaDB read
     # the whole table at every login.
     held = select(Account).where(Account.removed_at.is_(None))

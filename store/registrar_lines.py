@@ -158,4 +158,6 @@ def _checked(line: Line) -> Line | Refusal:
             check_form(line.password)
         except UnknownScheme as error:
             return Refusal(line.number, line.name, f"password hash: {error}")
+        except UnicodeEncodeError:  # a plain password in Latin-1
+            return Refusal(line.number, line.name, "password hash: not UTF-8")
     return line

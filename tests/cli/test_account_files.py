@@ -58,6 +58,18 @@ def test_a_refused_line_is_named_and_nothing_is_changed(run: Run, students: Path
     assert len(run("account", "list", "--json").document) == 2
 
 
+@pytest.mark.parametrize("how", [(), ("--json",)])
+def test_a_line_in_another_encoding_is_refused_and_named(
+    run: Run, students: Path, how: tuple[str, ...]
+) -> None:
+    students.write_bytes(CSV.encode() + b"gar\xe7on,student,,,,{PLAIN}gar\xe7on\n")
+    done = run("account", "import", str(students), "--keep-going", *how)
+    assert done.code == 1
+    assert r"gar\udce7on" in done.out
+    assert "not UTF-8" in done.out
+    assert len(run("account", "list", "--json").document) == 2
+
+
 def test_a_refresh_changes_what_the_registrar_knows(run: Run, students: Path) -> None:
     run("account", "import", str(students))
     students.write_text(CSV.replace("resumption", "leave"))
@@ -134,11 +146,11 @@ def test_who_graduates_is_named_in_one_way_and_must_exist(run: Run, tmp_path: Pa
     assert run("account", "graduate").code == 2
     assert run("account", "graduate", "alice", "--cohort", "s").code == 2
     names = tmp_path / "names"
-    names.write_text("# the class of 2023\nnobody\n\n")
+    names.write_bytes(b"# the class of 2023, gar\xe7ons\nnobody\ngar\xe7on\n\n")
     for words in (("--file", str(names)), ("--file", str(names), "--dry-run")):
         done = run("account", "graduate", *words)
         assert done.code == 1
-        assert "nobody" in done.err
+        assert r"nobody, gar\udce7on" in done.err
 
 
 def test_who_graduated_is_told_by_the_next_maintenance(

@@ -80,6 +80,15 @@ def test_an_account_is_made_shown_changed_and_removed(run: Run) -> None:
     assert run("account", "list", "--json").document == []
 
 
+def test_a_removed_account_s_mailbox_is_named(run: Run, folder: Path) -> None:
+    toml = folder / "gatepost.toml"
+    home = '[site]\nmail_home = "/var/vmail/{name}/{0}"\n'
+    toml.write_text(toml.read_text().replace("[site]\n", home))
+    run("account", "add", "alice", "--role", "staff")
+    done = run("account", "remove", "alice", "--yes", "--json")
+    assert done.document["mail_home"] == "/var/vmail/alice/{0}"
+
+
 def test_a_role_with_less_room_is_set_by_graduating(run: Run) -> None:
     run("account", "add", "alice", "--role", "student")
     refused = run("account", "set", "alice", "--role", "alumni")

@@ -70,6 +70,7 @@ def test_a_header_that_names_no_columns_stops_the_file(header: str) -> None:
         ("alice,1,2,3", "4 fields"),
         ("alice,,{OTP}x", "password hash"),
         ("alice,,secret", "password hash"),
+        ("alice,,{PLAIN}gar\udce7on", "not UTF-8"),
         (
             f"alice,AB123,{SHA}",
             "exclude",
