@@ -21,6 +21,7 @@ from store.registrar_lines import (
     HeaderError,
     Line,
     Refusal,
+    Skipped,
     csv_lines,
     dovecot_lines,
     passwd_lines,
@@ -43,7 +44,8 @@ from store.registrar_lines import (
 @click.option(
     "--refresh",
     is_flag=True,
-    help="Bring role, condition and second mailbox of accounts that exist up to date.",
+    help="Bring role, condition, second mailbox of accounts that exist up to date, fill in a "
+    "missing identity. A role with a smaller mailbox is a graduation (`account graduate`).",
 )
 @click.option("--keep-going", is_flag=True, help="Take the good lines when others are refused.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
@@ -63,7 +65,8 @@ def import_(
     """Make accounts of a file; all of them, or none when a line is refused.
 
     All or none is one transaction: 50,000 lines keep SQLite's other writers waiting for 15 s.
-    With --keep-going each 500 lines are one; a failure leaves those before it made.
+    With --keep-going each 500 lines are one; a failure leaves those before it made. Of a
+    passwd, system accounts are skipped: user ids below 1000, and neither shell nor password.
 
     Example: gatepost account import students.csv --role student --dry-run
     """
@@ -121,7 +124,7 @@ def export(app: App, answer: Answer, form: str, with_hashes: bool, release: Rele
     click.echo(f"gatepost: not in the file: {left_out}", err=True)
 
 
-def _lines(file: IO[str], form: str, shadow: IO[str] | None) -> Iterator[Line | Refusal]:
+def _lines(file: IO[str], form: str, shadow: IO[str] | None) -> Iterator[Line | Refusal | Skipped]:
     if form == "csv":
         return csv_lines(file)
     if form == "dovecot":
@@ -165,9 +168,10 @@ def _report(
     if dry_run:
         done = Done(len(todo.new), len(todo.changed), len(todo.graduates))
     graduated = f"{done.graduated} graduated, " if done.graduated else ""
+    skipped = f"{len(todo.skipped)} system accounts skipped, " if todo.skipped else ""
     answer.say(
         f"{done.added} made, {done.changed} changed, {graduated}{todo.unchanged} unchanged, "
-        f"{len(refused)} refused" + (" (nothing done: --dry-run)" if dry_run else "")
+        f"{skipped}{len(refused)} refused" + (" (nothing done: --dry-run)" if dry_run else "")
     )
     answer.document(
         {
@@ -177,6 +181,7 @@ def _report(
             "over": [each for each in todo.graduates if each.is_over],
             "unmeasured": [each for each in todo.graduates if each.used is None],
             "unchanged": todo.unchanged,
+            "skipped": todo.skipped,
             "refused": refused,
             "dry_run": dry_run,
         }

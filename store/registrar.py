@@ -24,7 +24,7 @@ from store.errors import Refused
 from store.graduation import GRACE_SECONDS, Graduate, Usage
 from store.models import Account, Address
 from store.names import account_name, canonical
-from store.registrar_lines import Line, Refusal
+from store.registrar_lines import Line, Refusal, Skipped
 from store.registrar_rows import Renewal, Stamp, cut, said
 from store.revision import advance
 
@@ -44,6 +44,7 @@ class Plan:
     changed: list[Renewal] = field(default_factory=list)
     graduates: list[Graduate] = field(default_factory=list)  # their new role has less room
     unchanged: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
     @property
@@ -73,7 +74,7 @@ class Done:
 def plan(
     store: Store,
     settings: Settings,
-    lines: Iterable[Line | Refusal],
+    lines: Iterable[Line | Refusal | Skipped],
     *,
     role: str | None = None,
     refresh: bool = False,
@@ -95,13 +96,13 @@ def plan(
     found = Plan(settings)
     judge = _Judge(found, names, role=role, refresh=refresh, used=measure, at=at)
     for line in lines:
-        if isinstance(line, Refusal):
-            found.refused.append(line)
-            continue
-        try:
-            judge.sort(line)
-        except (Refused, ValueError) as error:
-            found.refused.append(Refusal(line.number, line.name, str(error)))
+        match line:
+            case Refusal():
+                found.refused.append(line)
+            case Skipped():
+                found.skipped.append(line)
+            case _:
+                judge(line)
     return found
 
 
@@ -150,7 +151,7 @@ class _Names:
 
 @dataclass(slots=True)
 class _Judge:
-    """Sorts lines into a plan; raises `Refused` or ``ValueError`` for one that cannot be."""
+    """Sorts lines into a plan."""
 
     found: Plan
     names: _Names
@@ -159,7 +160,13 @@ class _Judge:
     used: Usage
     at: int
 
-    def sort(self, line: Line) -> None:
+    def __call__(self, line: Line) -> None:
+        try:
+            self._sort(line)
+        except (Refused, ValueError) as error:
+            self.found.refused.append(Refusal(line.number, line.name, str(error)))
+
+    def _sort(self, line: Line) -> None:
         settings = self.found.settings
         name = account_name(line.name, settings.site.domains)
         if line.role:

@@ -19,7 +19,8 @@ COLUMNS = (
 )
 # Debian gives people ids from 1000 on; what lies below is no person (adduser.conf).
 FIRST_PERSON = 1000
-NOBODY = 65534
+NOBODIES = {65534, 65535}  # nobody, and -1 of old systems (systemd's UIDS-GIDS)
+NO_SHELLS = {"nologin", "false"}
 _PASSWD_FIELDS = 7
 _SHADOW_FIELDS = 2
 _DOVECOT_FIELDS = 2
@@ -46,6 +47,15 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A line that was not taken, and why."""
+
+    number: int
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A line of passwd(5) that is no person's."""
 
     number: int
     name: str
@@ -83,16 +93,23 @@ def csv_lines(text: Iterable[str]) -> Iterator[Line | Refusal]:
 
 def passwd_lines(
     text: Iterable[str], shadow: Mapping[str, str] | None = None
-) -> Iterator[Line | Refusal]:
-    """Read passwd(5); hashes come from *shadow* (see `shadow_hashes`) where it says ``x``."""
+) -> Iterator[Line | Refusal | Skipped]:
+    """Read passwd(5); hashes come from *shadow* (see `shadow_hashes`) where it says ``x``.
+
+    System accounts are skipped: by their user id, or with neither a shell nor a password. Who
+    has a password and no shell is a mail user.
+    """
     for number, parts in _fields(text):
         name = parts[0]
-        if len(parts) != _PASSWD_FIELDS or not parts[2].isdigit():
+        if len(parts) != _PASSWD_FIELDS or not (parts[2].isascii() and parts[2].isdigit()):
             yield Refusal(number, name, "not a line of passwd(5)")
-        elif not FIRST_PERSON <= int(parts[2]) < NOBODY:
-            yield Refusal(number, name, f"user id {parts[2]} is no person's")
+            continue
+        stored = (shadow or {}).get(name, "") if parts[1] == "x" else parts[1]
+        if int(parts[2]) < FIRST_PERSON or int(parts[2]) in NOBODIES:
+            yield Skipped(number, name, f"user id {parts[2]} is no person's")
+        elif parts[6].rpartition("/")[2] in NO_SHELLS and _is_locked(stored):
+            yield Skipped(number, name, "neither a shell nor a password")
         else:
-            stored = (shadow or {}).get(name, "") if parts[1] == "x" else parts[1]
             yield _with_hash(number, name, stored)
 
 
@@ -145,11 +162,16 @@ def _of_row(number: int, header: list[str], row: list[str]) -> Line | Refusal:
 
 
 def _with_hash(number: int, name: str, stored: str) -> Line | Refusal:
-    bare = stored.removeprefix("{CRYPT}")
-    if bare in {"", "x"} or bare[0] in "!*":  # locked, or a login without a password
+    if _is_locked(stored):
         return Line(number, name)
     notation = stored if stored.startswith("{") else f"{{CRYPT}}{stored}"
     return _checked(Line(number, name, password=notation))
+
+
+def _is_locked(stored: str) -> bool:
+    """Return whether nobody can log in by the hash *stored*, or anybody without a password."""
+    bare = stored.removeprefix("{CRYPT}")
+    return bare in {"", "x"} or bare[0] in "!*"
 
 
 def _checked(line: Line) -> Line | Refusal:

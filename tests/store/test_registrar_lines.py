@@ -13,6 +13,7 @@ from store.registrar_lines import (
     HeaderError,
     Line,
     Refusal,
+    Skipped,
     csv_lines,
     dovecot_lines,
     passwd_lines,
@@ -26,7 +27,7 @@ def read(text: str) -> list[Line | Refusal]:
     return list(csv_lines(io.StringIO(text, newline="")))
 
 
-def reasons(found: Iterable[Line | Refusal]) -> list[str]:
+def reasons(found: Iterable[Line | Refusal | Skipped]) -> list[str]:
     return [each.reason for each in found if isinstance(each, Refusal)]
 
 
@@ -129,11 +130,22 @@ def test_passwd_brings_people_with_the_hashes_of_shadow() -> None:
         Line(5, "carol"),  # locked: no password
         Line(6, "dave"),  # not in shadow
     ]
-    assert reasons(found) == [
-        "user id 0 is no person's",
-        "user id 65534 is no person's",
-        "not a line of passwd(5)",
+    assert reasons(found) == ["not a line of passwd(5)"]
+    assert [each for each in found if isinstance(each, Skipped)] == [
+        Skipped(2, "root", "user id 0 is no person's"),
+        Skipped(7, "nobody", "user id 65534 is no person's"),
     ]
+
+
+def test_a_mail_user_needs_no_shell_and_a_person_no_small_number() -> None:
+    passwd = [
+        "mailonly:x:1000:1000::/:/usr/sbin/nologin\n",
+        "service:x:1001:1001::/:/bin/false\n",
+        "locked:x:1002:1002::/home/locked:/bin/bash\n",
+        "directory:x:70001:1::/home/directory:/bin/bash\n",
+    ]
+    found = list(passwd_lines(passwd, {"mailonly": "$y$j9T$a$b", "locked": "!", "service": "*"}))
+    assert [type(each) for each in found] == [Line, Skipped, Line, Line]
 
 
 def test_a_dovecot_passwd_file_brings_names_and_hashes() -> None:
@@ -167,7 +179,7 @@ def test_hostile_text_only_ever_raises_header_error(text: str) -> None:
         read("name,role\n" + text)
         read(text)
     lines = text.splitlines(keepends=True)
-    assert all(isinstance(each, Line | Refusal) for each in passwd_lines(lines))
+    assert all(isinstance(each, Line | Refusal | Skipped) for each in passwd_lines(lines))
     assert all(isinstance(each, Line | Refusal) for each in dovecot_lines(lines))
 
 
