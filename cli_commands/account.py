@@ -24,6 +24,8 @@ from store import accounts, graduation, guesses, passwords, suspension
 from store.errors import Refused
 
 OVERRIDES = ("mailbox", "attachments", "send")
+UNLIMITED = "unlimited"
+UNLIMITED_IS = {"mailbox": 0, "send": ""}  # as the store has it
 
 
 @click.group()
@@ -139,10 +141,16 @@ def list_(
     "--identity-stdin", is_flag=True, help="Read the identity number; the password stays."
 )
 @replace_identity_option
-@click.option("--mailbox", metavar="SIZE", help='Quota instead of the role\'s; "role" ends it.')
+@click.option(
+    "--mailbox",
+    metavar="SIZE",
+    help='Quota instead of the role\'s, or "unlimited"; "role" ends it.',
+)
 @click.option("--attachments", metavar="SIZE", help='Limit instead of the role\'s; "role" ends it.')
 @click.option(
-    "--send", metavar="RATES", help='"500/1h 2000/1d" instead of the role\'s; "role" ends it.'
+    "--send",
+    metavar="RATES",
+    help='"500/1h 2000/1d" instead of the role\'s, or "unlimited"; "role" ends it.',
 )
 @click.option(
     "--until",
@@ -238,7 +246,7 @@ def _changes(options: dict[str, Any]) -> tuple[dict[str, object], tuple[str, ...
         if value is not None:
             fields[field] = None if value == "role" else _override(field, value)
             fields[f"{field}_until"] = None if value == "role" else options["until"]
-    if options["until"] is not None and not any(options[field] for field in OVERRIDES):
+    if options["until"] is not None and all(options[field] is None for field in OVERRIDES):
         raise click.UsageError("--until goes with --mailbox, --attachments or --send")
     aliases = options["aliases"]
     return fields, tuple(alias for alias in aliases if alias) if aliases else None
@@ -256,9 +264,11 @@ def _check_room(app: App, name: str, role: str) -> None:
 
 
 def _override(field: str, value: str) -> object:
-    if field == "send":
-        return value
     try:
-        return parse_size(value)
-    except ValueError as error:
+        if value == UNLIMITED and field in UNLIMITED_IS:
+            return UNLIMITED_IS[field]
+        if field == "send":
+            return accounts.send_limits(value)
+        return accounts.check_size(parse_size(value))
+    except (ValueError, Refused) as error:
         raise click.BadParameter(str(error), param_hint=f"--{field}") from None

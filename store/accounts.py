@@ -25,6 +25,7 @@ Owned = TypeVar("Owned", Address, Suspension)
 How = Literal["initial", "reset", "changed", "upgraded"]
 DEFAULT_CONDITION = "normal"
 MAX_CONDITION = 32  # the column's width
+MAX_SIZE = 2**63 - 1  # the column's
 MAX_ALIASES = 50  # of one account: every one is kept in the memory of every service
 
 
@@ -333,12 +334,21 @@ def _checked(
     elif field == "second_mailbox":
         return second_mailbox(settings, None if value is None else str(value))
     elif field == "send" and value is not None:
-        return send_limits(str(value))
+        return send_limits(str(value)) if value else ""  # no limit
     return value
 
 
+def check_size(size: int) -> int:
+    """Return *size*; raise `Refused` for one that the column cannot hold."""
+    if size > MAX_SIZE:
+        raise Refused(f"{size} bytes are more than any disk holds")
+    return size
+
+
 def send_limits(text: str) -> str:
-    """Return the rates of *text* as they are kept, ``""`` for no limit; raise `Refused`."""
+    """Return the rates of *text* as they are kept; raise `Refused`."""
+    if not text.strip():
+        raise Refused('no rates; where there is to be no limit, say "unlimited"')
     try:
         rates = one_of_each_window(tuple(Rate.parse(part) for part in text.split()))
     except ValueError as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from config.units import parse_size
-from store.accounts import Stop, View, send_limits
+from store.accounts import Stop, View, check_size, send_limits
 from store.suspension import MAX_REASON
 
 SCOPES = ("sending", "everything")
@@ -20,7 +20,6 @@ EXTRA = (
     *(column for name in OVERRIDES for column in (name, f"{name}_until")),
 )
 UNLIMITED = "unlimited"
-MAX_SIZE = 2**63 - 1  # the column's
 _FOR_GOOD = "-"
 
 
@@ -96,10 +95,7 @@ def _time(text: str) -> int:
 
 
 def _size(text: str) -> int:
-    size = parse_size(text)
-    if size > MAX_SIZE:
-        raise ValueError(f"{text} is more than any disk holds")
-    return size
+    return check_size(parse_size(text))
 
 
 def _send(text: str) -> str:

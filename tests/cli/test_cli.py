@@ -89,6 +89,26 @@ def test_a_removed_account_s_mailbox_is_named(run: Run, folder: Path) -> None:
     assert done.document["mail_home"] == "/var/vmail/alice/{0}"
 
 
+@pytest.mark.parametrize("field", ["mailbox", "attachments", "send"])
+@pytest.mark.parametrize("nonsense", ["", " ", "much", "999999999999T"])
+def test_a_limit_is_never_lifted_by_nothing(run: Run, field: str, nonsense: str) -> None:
+    run("account", "add", "alice", "--role", "staff")
+    for more in ((), ("--until", "7d")):
+        assert run("account", "set", "alice", f"--{field}", nonsense, *more).code == 2
+    assert run("account", "show", "alice", "--json").document[field] is None
+
+
+@pytest.mark.parametrize(("field", "kept"), [("mailbox", 0), ("send", "")])
+def test_a_limit_is_lifted_by_a_word_and_comes_back_by_one(
+    run: Run, field: str, kept: object
+) -> None:
+    run("account", "add", "alice", "--role", "staff")
+    done = run("account", "set", "alice", f"--{field}", "unlimited", "--until", "7d", "--json")
+    assert done.document[field] == kept
+    done = run("account", "set", "alice", f"--{field}", "role", "--json")
+    assert (done.document[field], done.document[f"{field}_until"]) == (None, None)
+
+
 def test_a_role_with_less_room_is_set_by_graduating(run: Run) -> None:
     run("account", "add", "alice", "--role", "student")
     refused = run("account", "set", "alice", "--role", "alumni")
