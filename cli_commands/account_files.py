@@ -1,16 +1,14 @@
 """``gatepost account import`` and ``export``: whole files of accounts."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import IO
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
 from cli_commands.account_graduation import show_over
 from cli_commands.app import Answer, App, TextFile, command
+from cli_commands.progress import bar
 from config.loader import ConfigError, Problem
 from store import identity, registrar
 from store.errors import Refused
@@ -64,7 +62,7 @@ def import_(
 ) -> None:
     """Make accounts of a file; all of them, or none when a line is refused.
 
-    All or none is one transaction: 50,000 lines keep SQLite's other writers waiting for 15 s.
+    All or none is one transaction: 50,000 lines keep SQLite's other writers waiting for 3 s.
     With --keep-going each 500 lines are one; a failure leaves those before it made. Of a
     passwd, system accounts are skipped: user ids below 1000, and neither shell nor password.
 
@@ -74,7 +72,8 @@ def import_(
         raise click.UsageError("--shadow goes with --format passwd")
     try:
         lines = _lines(file, form, shadow)
-        todo = registrar.plan(app.store, app.settings, lines, role=role, refresh=refresh)
+        with bar("reading"):
+            todo = registrar.plan(app.store, app.settings, lines, role=role, refresh=refresh)
     except HeaderError as error:
         raise Refused(f"{file.name}: {error}") from None
     done = Done()
@@ -138,7 +137,7 @@ def _carried_out(app: App, todo: Plan, *, keep_going: bool, why: str) -> Done:
         key = identity.load_key(path) if todo.needs_key else None
     except identity.KeyFileError as error:
         raise ConfigError(app.path, [Problem("site.key_file", str(error))]) from None
-    with _bar(todo.steps) as progress:
+    with bar("writing", todo.steps) as progress:
         return registrar.carry_out(
             app.store,
             todo,
@@ -147,15 +146,6 @@ def _carried_out(app: App, todo: Plan, *, keep_going: bool, why: str) -> Done:
             keep_going=keep_going,
             progress=progress,
         )
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal, and nothing in a file or for a script."""
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task("preparing", total=total)
-        yield lambda count: progress.advance(task, count)
 
 
 def _report(

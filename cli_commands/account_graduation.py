@@ -7,6 +7,7 @@ from typing import IO
 import click
 
 from cli_commands.app import Answer, App, Span, TextFile, command, when
+from cli_commands.progress import bar
 from config.units import format_size
 from store import graduation, mailboxes
 from store.errors import Refused
@@ -55,7 +56,8 @@ def graduate(
         answer.document({"undone": undone})
         return
     used = partial(mailboxes.used, app.settings)
-    todo = graduation.plan(app.store, app.settings, chosen, used=used, grace=grace, role=role)
+    with bar("measuring"):
+        todo = graduation.plan(app.store, app.settings, chosen, used=used, grace=grace, role=role)
     done = 0
     if not dry_run and not todo.refused:
         if cohort is not None and not yes:

@@ -1,5 +1,6 @@
 """Imports and exports of whole files, on every database."""
 
+import os
 import time
 from dataclasses import replace
 from functools import partial
@@ -240,7 +241,21 @@ def test_five_thousand_accounts_take_seconds(store: Store, settings: Settings) -
     told: list[int] = []
     todo = registrar.plan(store, settings, lines)
     registrar.carry_out(store, todo, change=CHANGE, progress=told.append)
-    # 50,000 within a minute (issue 5), with room for a machine that does other things.
-    assert time.monotonic() - began < 20
-    assert sum(told) == 5000
+    # 50,000 within a minute (issue 5). Alone on its machine it takes a tenth of that.
+    assert time.monotonic() - began < 6
+    assert sum(told) == todo.steps == 5000
     assert len(accounts.listed(store)) == 5000
+
+
+@pytest.mark.slow
+def test_initial_passwords_of_a_campus_take_less_than_an_hour(
+    store: Store, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (Line(n, f"s{n}", "student", identity=f"A{n}") for n in range(2, 202))
+    todo = registrar.plan(store, settings, lines)
+    began = time.monotonic()
+    carried(store, todo)
+    rate = 200 / (time.monotonic() - began)
+    with capsys.disabled():  # docs/performance.md says it
+        print(f"\n{rate:.0f} initial passwords/s on {os.cpu_count()} processors")
+    assert rate * 3600 > 50_000
