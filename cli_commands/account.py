@@ -188,18 +188,39 @@ def set_(app: App, answer: Answer, name: str, **options: Any) -> None:
 @click.option(
     "--for", "seconds", type=Span(), metavar="7d", help="How long. Default: until resumed."
 )
+@click.option("--until", type=Until(), metavar="DATE", help="When it ends.")
 @click.option("--reason", required=True, help="Why; the person may be told.")
 def suspend(
-    app: App, answer: Answer, name: str, scope: suspension.Scope, seconds: int | None, reason: str
+    app: App,
+    answer: Answer,
+    name: str,
+    scope: suspension.Scope,
+    seconds: int | None,
+    until: int | None,
+    reason: str,
 ) -> None:
     """Stop an account from sending, or from everything; mail to it still arrives.
 
+    Nobody can log in to an account stopped from everything; who is logged in (IMAP) stays
+    so until `doveadm kick NAME`.
+
     Example: gatepost account suspend alice --reason "password phished, ticket 4711"
     """
+    if seconds is not None and until is not None:
+        raise click.UsageError("--for and --until exclude each other")
+    if seconds == 0:
+        raise click.BadParameter("it would be over at once", param_hint="--for")
+    if until is not None:
+        seconds = max(1, until - int(time.time()))
     stopped = suspension.suspend(
         app.store, app.settings, name, scope=scope, seconds=seconds, change=app.change(reason)
     )
     answer.record(stopped, rows_of(app, stopped))
+    if scope == "everything":
+        click.echo(
+            f"gatepost: sessions that are open go on; end them: doveadm kick {stopped.name}",
+            err=True,
+        )
 
 
 @command(account)

@@ -1,4 +1,5 @@
 import time
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -178,6 +179,25 @@ def test_a_suspension_is_seen_and_ended(run: Run) -> None:
     assert "sending until" in run("account", "show", "alice").out
     assert run("account", "resume", "alice").code == 0
     assert run("account", "resume", "alice").code == 1
+
+
+def test_a_suspension_ends_at_its_date_and_never_at_once(run: Run) -> None:
+    run("account", "add", "alice", "--role", "staff")
+    words = ("account", "suspend", "alice", "--reason", "phished")
+    assert run(*words, "--for", "0m").code == 2
+    assert run(*words, "--until", "2000-01-01").code == 2
+    assert run(*words, "--until", "7d", "--for", "7d").code == 2
+    assert run("account", "resume", "alice").code == 1
+    at = int(datetime.fromisoformat("2099-01-31T12:00:00+00:00").timestamp())
+    done = run(*words, "--until", "2099-01-31T12:00:00+00:00", "--json")
+    assert abs(done.document["suspended"][0]["until"] - at) <= 1
+    assert "doveadm" not in done.err
+
+
+def test_who_is_stopped_from_everything_may_be_logged_in_still(run: Run) -> None:
+    run("account", "add", "alice", "--role", "staff")
+    words = ("account", "suspend", "Alice", "--scope", "everything", "--reason", "phished")
+    assert "doveadm kick alice" in run(*words, "--json").err
 
 
 def test_an_exemption_is_made_listed_and_revoked(run: Run) -> None:
