@@ -19,13 +19,9 @@ from cli_commands.account_passwords import (
 )
 from cli_commands.account_view import initial_note, marks, open_or_closed, rows_of
 from cli_commands.app import Answer, App, Span, Until, command
-from config.units import parse_size
 from store import accounts, graduation, guesses, passwords, suspension
 from store.errors import Refused
-
-OVERRIDES = ("mailbox", "attachments", "send")
-UNLIMITED = "unlimited"
-UNLIMITED_IS = {"mailbox": 0, "send": ""}  # as the store has it
+from store.registrar_extras import OVERRIDES, override
 
 
 @click.group()
@@ -286,10 +282,6 @@ def _check_room(app: App, name: str, role: str) -> None:
 
 def _override(field: str, value: str) -> object:
     try:
-        if value == UNLIMITED and field in UNLIMITED_IS:
-            return UNLIMITED_IS[field]
-        if field == "send":
-            return accounts.send_limits(value)
-        return accounts.check_size(parse_size(value))
+        return override(field, value)
     except (ValueError, Refused) as error:
         raise click.BadParameter(str(error), param_hint=f"--{field}") from None

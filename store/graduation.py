@@ -190,23 +190,12 @@ def undo(
 
     All or nothing; raises `Refused` for one that never graduated, or got another role since.
     """
-    undone = []
     with store.changing() as session:
         at = store.now(session) if now is None else now
         rev = advance(session)
         rows = {row.id: row for row in (row_of(session, settings, name) for name in names)}
         for row in rows.values():
-            last = session.scalar(
-                select(Graduation)
-                .where(Graduation.account_id == row.id, Graduation.undone_at.is_(None))
-                .order_by(Graduation.id.desc())
-                .limit(1)
-            )
-            if last is None:
-                raise Refused(f"{row.name} has not graduated, so there is nothing to undo")
-            became = _became(session, row, last)
-            if row.role != became:
-                raise Refused(f"{row.name} is {row.role} since, not {became}: set the role instead")
+            last = _last(session, row)
             check_role(settings, last.role)
             row.role, row.mailbox, row.mailbox_until = last.role, last.mailbox, last.mailbox_until
             row.rev, last.undone_at = rev, at
@@ -218,8 +207,23 @@ def undo(
                 .values(sent_at=at)
             )
             record(session, change, at=at, action="account.ungraduate", subject=row.name)
-            undone.append(row.name)
-    return undone
+        return [row.name for row in rows.values()]
+
+
+def _last(session: Session, row: Account) -> Graduation:
+    """Return the graduation that made *row* what it is; raise `Refused` where none did."""
+    last = session.scalar(
+        select(Graduation)
+        .where(Graduation.account_id == row.id, Graduation.undone_at.is_(None))
+        .order_by(Graduation.id.desc())
+        .limit(1)
+    )
+    if last is None:
+        raise Refused(f"{row.name} has not graduated, so there is nothing to undo")
+    became = _became(session, row, last)
+    if row.role != became:
+        raise Refused(f"{row.name} is {row.role} since, not {became}: set the role instead")
+    return last
 
 
 def _became(session: Session, row: Account, last: Graduation) -> str:

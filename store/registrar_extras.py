@@ -20,6 +20,7 @@ EXTRA = (
     *(column for name in OVERRIDES for column in (name, f"{name}_until")),
 )
 UNLIMITED = "unlimited"
+UNLIMITED_IS: Mapping[str, int | str] = {"mailbox": 0, "send": ""}  # as the store has it
 _FOR_GOOD = "-"
 
 
@@ -35,15 +36,14 @@ class Extras:
 def written(view: View) -> dict[str, str]:
     """Return the columns of *view*."""
     stops = {stop.scope: stop for stop in view.suspended}
-    send = UNLIMITED if view.send == "" else view.send
     return {
         "initial": "yes" if view.initial else "",
         **{f"suspended_{scope}": _stop_text(stops.get(scope)) for scope in SCOPES},
-        "mailbox": _text(view.mailbox),
+        "mailbox": _limit_text("mailbox", view.mailbox),
         "mailbox_until": _time_text(view.mailbox_until),
-        "attachments": _text(view.attachments),
+        "attachments": _limit_text("attachments", view.attachments),
         "attachments_until": _time_text(view.attachments_until),
-        "send": _text(send),
+        "send": _limit_text("send", view.send),
         "send_until": _time_text(view.send_until),
     }
 
@@ -58,11 +58,18 @@ def read(said: Mapping[str, str | None]) -> Extras:
     for name in OVERRIDES:
         value, until = said.get(name), said.get(f"{name}_until")
         if value is not None:
-            overrides[name] = _send(value) if name == "send" else _size(value)
+            overrides[name] = override(name, value)
             overrides[f"{name}_until"] = None if until is None else _time(until)
         elif until is not None:
             raise ValueError(f"{name}_until goes with {name}")
     return Extras(initial == "yes", tuple(_stops(stops)), overrides)
+
+
+def override(name: str, text: str) -> int | str:
+    """Return the override *name* as the store has it; raise ``ValueError`` or `Refused`."""
+    if text == UNLIMITED and name in UNLIMITED_IS:
+        return UNLIMITED_IS[name]
+    return send_limits(text) if name == "send" else check_size(parse_size(text))
 
 
 def _stops(texts: Iterable[tuple[str, str | None]]) -> Iterable[Stop]:
@@ -81,8 +88,10 @@ def _stop_text(stop: Stop | None) -> str:
     return f"{_time_text(stop.until) or _FOR_GOOD} {' '.join(stop.reason.split())}"
 
 
-def _text(value: int | str | None) -> str:
-    return "" if value is None else str(value)
+def _limit_text(name: str, value: int | str | None) -> str:
+    if value is None:
+        return ""
+    return UNLIMITED if UNLIMITED_IS.get(name) == value else str(value)
 
 
 def _time_text(at: int | None) -> str:
@@ -92,11 +101,3 @@ def _time_text(at: int | None) -> str:
 def _time(text: str) -> int:
     at = datetime.fromisoformat(text)
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
-
-
-def _size(text: str) -> int:
-    return check_size(parse_size(text))
-
-
-def _send(text: str) -> str:
-    return "" if text == UNLIMITED else send_limits(text)

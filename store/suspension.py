@@ -3,13 +3,14 @@
 from typing import Literal
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from config.settings import Settings
 from store.accounts import View, get, row_of
 from store.audit import Change, record
 from store.engine import Store
 from store.errors import NotFound, Refused
-from store.models import Suspension
+from store.models import Account, Suspension
 from store.revision import advance
 
 Scope = Literal["sending", "everything"]
@@ -36,14 +37,7 @@ def suspend(
         at = store.now(session) if now is None else now
         rev = advance(session)
         account = row_of(session, settings, name)
-        for old in session.scalars(
-            select(Suspension).where(
-                Suspension.account_id == account.id,
-                Suspension.scope == scope,
-                Suspension.ended_at.is_(None),
-            )
-        ):
-            old.ended_at = at
+        _end(session, account, at, scope=scope)
         until = None if seconds is None else at + seconds
         session.add(
             Suspension(
@@ -70,15 +64,21 @@ def resume(
         at = store.now(session) if now is None else now
         rev = advance(session)
         account = row_of(session, settings, name)
-        stops = session.scalars(
-            select(Suspension).where(
-                Suspension.account_id == account.id, Suspension.ended_at.is_(None)
-            )
-        ).all()
-        if not stops:
+        if not _end(session, account, at):
             raise NotFound(f"{account.name} is not suspended")
-        for stop in stops:
-            stop.ended_at = at
         account.rev = rev
         record(session, change, at=at, action="account.resume", subject=account.name)
     return get(store, settings, name, now=now)
+
+
+def _end(session: Session, account: Account, at: int, *, scope: Scope | None = None) -> bool:
+    """End the suspensions of *account*, or only those of *scope*; return whether there were any."""
+    query = select(Suspension).where(
+        Suspension.account_id == account.id, Suspension.ended_at.is_(None)
+    )
+    if scope is not None:
+        query = query.where(Suspension.scope == scope)
+    stops = session.scalars(query).all()
+    for stop in stops:
+        stop.ended_at = at
+    return bool(stops)

@@ -103,12 +103,16 @@ def test_what_cannot_be_in_force_is_refused(column: str, value: str) -> None:
 
 
 def test_a_suspension_and_an_override_are_what_their_columns_say() -> None:
-    (line,) = read(
-        "name,suspended_sending,mailbox,mailbox_until\na,- phished,1G,2027-01-15T08:00\n"
-    )
+    columns = "name,suspended_sending,mailbox,mailbox_until,send"
+    (line,) = read(f"{columns}\na,- phished,1G,2027-01-15T08:00,unlimited\n")
     assert isinstance(line, Line)
     assert line.extras.suspended == (Stop("sending", "phished", 0, None),)
-    assert line.extras.overrides == {"mailbox": 1 << 30, "mailbox_until": 1_800_000_000}
+    assert line.extras.overrides == {
+        "mailbox": 1 << 30,
+        "mailbox_until": 1_800_000_000,
+        "send": "",
+        "send_until": None,
+    }
 
 
 def test_passwd_brings_people_with_the_hashes_of_shadow() -> None:
