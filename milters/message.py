@@ -35,7 +35,8 @@ MAX_VERDICTS = 100
 FIRST = frozenset({"subject", *(name.decode() for name in WANTED)})
 _QUOTED_PAIR = re.compile(r"\\(.)")
 
-Scan = Callable[[bytes], Report]
+# Gives the verdict on the message that a function reads, once there is room for it.
+Scan = Callable[[Callable[[], bytes]], Report]
 # Hands a notice (its bytes, its recipient) to Postfix; raises `NotSent`.
 Notify = Callable[[bytes, str], None]
 
@@ -243,14 +244,8 @@ class Message:
         edits: list[Edit] = [] if self._is_believed() else spam.removals(self._verdicts)
         if self._scan is None:
             return Accept(tuple(edits))
-        received = spam.received(
-            self.envelope.client_name,
-            self.envelope.client,
-            authenticated=bool(self.envelope.user),
-            date=self.envelope.date,
-        )
         try:
-            report = self._scan(b"".join((received, self._header, b"\r\n", self._start.read())))
+            report = self._scan(self._for_spamd)
         except SpamdUnavailable as error:
             if self._tools.settings.spam.on_spamd_loss == "tempfail":
                 return NO_SPAMD
@@ -259,6 +254,15 @@ class Message:
         if report.is_spam:
             edits += spam.tagged(self._first.values(), self._tools.settings.spam.subject_tag)
         return Accept(tuple(edits))
+
+    def _for_spamd(self) -> bytes:
+        received = spam.received(
+            self.envelope.client_name,
+            self.envelope.client,
+            authenticated=bool(self.envelope.user),
+            date=self.envelope.date,
+        )
+        return b"".join((received, self._header, b"\r\n", self._start.read()))
 
 
 def unquoted(address: str) -> str:

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
 
@@ -112,8 +112,8 @@ class Service:
     def _notify(self, notice: bytes, to: str) -> None:
         postman.send(notice, to=to, through=self._tools.settings.site.smtp)
 
-    def _scan(self, message: bytes) -> Report:
+    def _scan(self, read: Callable[[], bytes]) -> Report:
         spamd = self._spamd  # the present one, also for messages older than a reload
         if spamd is None:
             raise SpamdUnavailable("off")
-        return spamd.scan(message)
+        return spamd.scan(read)

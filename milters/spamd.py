@@ -4,13 +4,14 @@ aiospamc speaks the protocol; the connection is ours, because its own builds an 
 context for every call (40 ms, even for plain TCP), reads without a limit, and
 leaves the socket open when time is up. All scans share one event loop in one thread;
 callers block in their own. At most `MAX_SCANS` run at once, and waiting for a
-turn counts against the same deadline.
+turn counts against the same deadline. A message is read when its turn has come, so
+those that wait hold no memory.
 """
 
 import asyncio
-import contextlib
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeout
 
 from aiospamc.client import Client
@@ -54,8 +55,8 @@ class Spamd:
         self._thread = threading.Thread(target=self._loop.run_forever, name="spamd", daemon=True)
         self._thread.start()
 
-    def scan(self, message: bytes) -> Report:
-        """Return the verdict on *message*; raise `SpamdUnavailable`."""
+    def scan(self, read: Callable[[], bytes]) -> Report:
+        """Return the verdict on the message that *read* gives; raise `SpamdUnavailable`."""
         start = time.monotonic()
         if not self._turns.acquire(timeout=self._deadline):
             raise SpamdUnavailable("busy")
@@ -63,7 +64,7 @@ class Spamd:
             if self._loop.is_closed():  # and it cannot be, while we have a turn
                 raise SpamdUnavailable("closed")
             left = max(0.0, self._deadline - (time.monotonic() - start))
-            return self._ask(message, left)
+            return self._ask(read(), left)
         finally:
             self._turns.release()
 
@@ -117,9 +118,8 @@ class _Connection(ConnectionManager):
             await writer.drain()
             return await _read(reader)
         finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+            # Not close(): that waits until all is sent, and a spamd may never read.
+            writer.transport.abort()
 
     async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect."""

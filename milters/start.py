@@ -9,6 +9,8 @@ from typing import IO
 
 # Most mails are smaller than this and never touch the disk.
 IN_MEMORY = 64 << 10
+# A disk on every system; /tmp may be memory (Debian 13).
+SPOOL = "/var/tmp"  # noqa: S108 - the file has no name to guess
 
 
 class Start:
@@ -28,7 +30,7 @@ class Start:
             self._small += piece
             return
         if self._file is None:
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+            self._file = tempfile.TemporaryFile(dir=SPOOL)  # noqa: SIM115 - closed by `close`
             self._file.write(self._small)
             self._small.clear()
         self._file.write(piece)

@@ -1,7 +1,9 @@
 """A message from envelope to verdict, without libmilter."""
 
 import tracemalloc
+from collections.abc import Callable
 from email import message_from_bytes
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -146,8 +148,8 @@ def test_no_more_body_is_asked_for_when_the_verdict_is_fixed() -> None:
 def test_spamd_gets_the_header_and_the_first_part_of_the_body() -> None:
     seen: list[bytes] = []
 
-    def scan(raw: bytes) -> Report:
-        seen.append(raw)
+    def scan(read: Callable[[], bytes]) -> Report:
+        seen.append(read())
         return SPAM
 
     made = message("foreign", scan=scan, spam={"scan": 2048})
@@ -165,8 +167,8 @@ def test_spamd_gets_the_header_and_the_first_part_of_the_body() -> None:
 def test_a_long_start_for_spamd_is_whole() -> None:
     seen: list[bytes] = []
 
-    def scan(raw: bytes) -> Report:
-        seen.append(raw)
+    def scan(read: Callable[[], bytes]) -> Report:
+        seen.append(read())
         return SPAM
 
     made = message("foreign", scan=scan)
@@ -175,12 +177,16 @@ def test_a_long_start_for_spamd_is_whole() -> None:
         if not made.body(piece):
             break
     made.verdict()
+    assert made._start._file is not None
+    # Not /tmp, which may be memory.
+    spool = Path(f"/proc/self/fd/{made._start._file.fileno()}").readlink()
+    assert spool.parent == Path("/var/tmp")
     made.close()
     assert seen[0].endswith(b"".join(pieces)[: 512 * KIB])
 
 
 def test_refused_mail_is_not_scanned() -> None:
-    def scan(_: bytes) -> Report:
+    def scan(_: object) -> Report:
         raise AssertionError
 
     assert isinstance(fill(message("small", scan=scan), 12 * KIB).verdict(), Refuse)
@@ -194,7 +200,7 @@ def test_refused_mail_is_not_scanned() -> None:
     ],
 )
 def test_without_spamd_the_site_chooses(mode: str, wanted: Accept | Refuse) -> None:
-    def scan(_: bytes) -> Report:
+    def scan(_: object) -> Report:
         raise SpamdUnavailable("timeout")
 
     assert message("big", scan=scan, spam={"on_spamd_loss": mode}).verdict() == wanted
@@ -261,7 +267,7 @@ def test_when_the_notice_cannot_be_sent_the_client_tries_again() -> None:
 
 
 def test_when_spamd_makes_the_client_try_again_nobody_is_told_yet() -> None:
-    def scan(_: bytes) -> Report:
+    def scan(_: object) -> Report:
         raise SpamdUnavailable("timeout")
 
     assert mixed(scan=scan, spam={"on_spamd_loss": "tempfail"}).verdict() == NO_SPAMD
@@ -288,8 +294,8 @@ def test_else_a_message_too_big_for_some_is_refused_for_all(options: dict[str, A
 def test_the_site_says_whose_mail_is_not_judged(user: str, trusted: bool, judged: bool) -> None:
     scanned: list[bytes] = []
 
-    def scan(raw: bytes) -> Report:
-        scanned.append(raw)
+    def scan(read: Callable[[], bytes]) -> Report:
+        scanned.append(read())
         return SPAM
 
     options: dict[str, Any] = {"spam": {"scan_authenticated": False}}

@@ -1,5 +1,6 @@
 """A real spamd, and servers with every fault one could have."""
 
+import asyncio
 import os
 import shutil
 import socket
@@ -8,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -62,9 +64,16 @@ def client(address: Address, **options: float) -> Iterator[Spamd]:
 
 
 @contextmanager
-def server(behave: Callable[[socket.socket], None]) -> Iterator[Address]:
-    """Listen, and let *behave* treat each connection in a thread."""
-    listener = socket.create_server((HOST, 0), backlog=200)
+def server(behave: Callable[[socket.socket], None], path: Path | None = None) -> Iterator[Address]:
+    """Listen, at *path* or on TCP, and let *behave* treat each connection in a thread."""
+    if path is None:
+        listener = socket.create_server((HOST, 0), backlog=200)
+        address = Address("inet", host=HOST, port=listener.getsockname()[1])
+    else:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(path))
+        listener.listen(200)
+        address = Address("unix", path=str(path))
 
     def loop() -> None:
         while True:
@@ -83,7 +92,7 @@ def server(behave: Callable[[socket.socket], None]) -> Iterator[Address]:
 
     threading.Thread(target=loop, daemon=True).start()
     try:
-        yield Address("inet", host=HOST, port=listener.getsockname()[1])
+        yield address
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
@@ -127,52 +136,62 @@ def resetting(connection: socket.socket) -> None:
 @pytest.mark.integration
 def test_a_real_spamd_knows_spam_from_ham(real: Address) -> None:
     with client(real) as spamd:
-        report = spamd.scan(GTUBE)
+        report = spamd.scan(lambda: GTUBE)
         assert report.is_spam
         assert report.score > 900
         assert report.threshold == 5
         assert "GTUBE" in report.tests
-        assert not spamd.scan(HAM).is_spam
+        assert not spamd.scan(lambda: HAM).is_spam
 
 
 @pytest.mark.integration
 def test_a_real_spamd_takes_what_no_mail_should_hold(real: Address) -> None:
     with client(real) as spamd:
         for raw in (b"", b"\0\xff\r\n", b"Subject: \xe9\r\n\r\n" + bytes(range(256))):
-            assert spamd.scan(raw).threshold == 5
+            assert spamd.scan(partial(bytes, raw)).threshold == 5
 
 
 @pytest.mark.integration
 @pytest.mark.timeout(120)
 def test_a_real_spamd_scans_half_a_megabyte(real: Address) -> None:
     with client(real, deadline=90) as spamd:
-        assert spamd.scan(GTUBE + b"word " * 100_000).is_spam
+        assert spamd.scan(lambda: GTUBE + b"word " * 100_000).is_spam
 
 
 def test_the_answer_of_spamd_is_read() -> None:
     with server(answering(OK)) as address, client(address) as spamd:
-        report = spamd.scan(HAM)
+        report = spamd.scan(lambda: HAM)
     assert (report.is_spam, report.score, report.threshold) == (True, 7.5, 5.0)
     assert report.tests == ("A_B", "C")
 
 
 def test_a_unix_socket_works_too(tmp_path: Path) -> None:
-    path = tmp_path / "s"
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    listener.listen()
+    with server(answering(OK), tmp_path / "s") as address, client(address) as spamd:
+        assert spamd.scan(lambda: HAM).is_spam
 
-    def serve() -> None:
-        connection, _ = listener.accept()
-        with connection:
-            answering(OK)(connection)
 
-    thread = threading.Thread(target=serve)
-    thread.start()
-    with client(Address("unix", path=str(path))) as spamd:
-        assert spamd.scan(HAM).is_spam
-    thread.join()
-    listener.close()
+@pytest.mark.parametrize("kind", ["unix", "inet"])
+def test_a_spamd_that_never_reads_costs_neither_time_nor_descriptors(
+    kind: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "s" if kind == "unix" else None
+    with (
+        server(lambda _: time.sleep(10), path) as address,
+        client(address, deadline=0.3) as spamd,
+    ):
+        before = _descriptors()
+        for _ in range(5):
+            start = time.monotonic()
+            with pytest.raises(SpamdUnavailable, match=r"^timeout$"):
+                spamd.scan(lambda: bytes(16 << 20))  # more than any socket holds
+            assert time.monotonic() - start < 1
+        time.sleep(0.1)
+        assert not asyncio.all_tasks(spamd._loop)
+        assert _descriptors() == before + 5  # the server's side
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +219,7 @@ def test_a_fault_of_spamd_is_no_verdict_and_keeps_the_deadline(
     with server(behave) as address, client(address, deadline=1.0) as spamd:
         start = time.monotonic()
         with pytest.raises(SpamdUnavailable, match=f"^{why}$"):
-            spamd.scan(GTUBE)
+            spamd.scan(lambda: GTUBE)
         assert time.monotonic() - start < 2
 
 
@@ -208,7 +227,7 @@ def test_nobody_listening_is_no_verdict() -> None:
     [port] = free_ports(1)
     nobody = Address("inet", host=HOST, port=port)
     with client(nobody) as spamd, pytest.raises(SpamdUnavailable, match="unreachable"):
-        spamd.scan(HAM)
+        spamd.scan(lambda: HAM)
 
 
 def test_fifty_at_once_keep_one_deadline_and_one_thread() -> None:
@@ -218,7 +237,7 @@ def test_fifty_at_once_keep_one_deadline_and_one_thread() -> None:
         def scan() -> None:
             start = time.monotonic()
             with pytest.raises(SpamdUnavailable):
-                spamd.scan(HAM)
+                spamd.scan(lambda: HAM)
             results.append(time.monotonic() - start)
 
         before = threading.active_count()
@@ -232,6 +251,27 @@ def test_fifty_at_once_keep_one_deadline_and_one_thread() -> None:
     assert max(results) < 2.5
 
 
+def test_a_message_is_read_when_its_turn_has_come() -> None:
+    read: list[int] = []
+
+    def message(number: int) -> bytes:
+        read.append(number)
+        return HAM
+
+    def scan(number: int) -> None:
+        with pytest.raises(SpamdUnavailable):
+            spamd.scan(partial(message, number))
+
+    with server(silent) as address, client(address, deadline=1.0, max_scans=2) as spamd:
+        threads = [threading.Thread(target=scan, args=(n,)) for n in range(10)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+        assert len(read) == 2
+        for thread in threads:
+            thread.join()
+
+
 def test_who_closes_waits_for_the_scans_under_way() -> None:
     def slow(connection: socket.socket) -> None:
         read_all(connection)
@@ -242,7 +282,8 @@ def test_who_closes_waits_for_the_scans_under_way() -> None:
         spamd = Spamd(address, max_scans=1)
         found: list[bool] = []
         threads = [
-            threading.Thread(target=lambda: found.append(spamd.scan(HAM).is_spam)) for _ in "ab"
+            threading.Thread(target=lambda: found.append(spamd.scan(lambda: HAM).is_spam))
+            for _ in "ab"
         ]
         for thread in threads:
             thread.start()
@@ -252,12 +293,12 @@ def test_who_closes_waits_for_the_scans_under_way() -> None:
             thread.join()
         assert found == [True, True]
         with pytest.raises(SpamdUnavailable, match="closed"):
-            spamd.scan(HAM)
+            spamd.scan(lambda: HAM)
 
 
 def test_aiospamc_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
     # By default it prints every mail's bytes to stderr.
     with server(answering(OK)) as address, client(address) as spamd:
-        spamd.scan(b"secret")
+        spamd.scan(lambda: b"secret")
     captured = capfd.readouterr()
     assert captured.out + captured.err == ""
