@@ -15,7 +15,6 @@ import time
 from config.logs import fields
 from config.settings import Settings
 from store.directory import Directory
-from store.engine import Store
 from store.errors import StoreUnavailable
 from store.names import canonical, is_local
 
@@ -26,13 +25,19 @@ REFRESH_SECONDS = 1.0  # changes hold within two seconds everywhere (R18)
 class RoleLimits:
     """Attachment limits by role. Thread-safe: the copy changes by whole rows."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
-        self._directory = Directory(store, settings)
+    def __init__(self, directory: Directory, settings: Settings) -> None:
+        self._directory = directory
         self._domains = frozenset(settings.site.domains)
         self._largest = max(role.attachments for role in settings.roles.values())
         self._stopping = threading.Event()
         self._away = False
         self._thread = threading.Thread(target=self._run, name="directory", daemon=True)
+
+    def under(self, settings: Settings) -> "RoleLimits":
+        """Return those under other *settings*, knowing what we know, store or no store."""
+        other = RoleLimits(self._directory.under(settings), settings)
+        other._away = self._away
+        return other
 
     def start(self) -> None:
         """Read once, as far as the store lets us, then keep reading."""

@@ -13,6 +13,7 @@ from milters.limits import RoleLimits
 from milters.message import Envelope, Message, Tools
 from milters.spam import Report
 from milters.spamd import Spamd, SpamdUnavailable
+from store.directory import Directory
 from store.engine import Store
 
 log = logging.getLogger("milter")
@@ -32,7 +33,8 @@ class Service:
         self._judged = 0  # of those under way
         self._draining = False
         self._spamd: Spamd | None = None
-        self._use(settings)
+        directory = Directory(Store(settings.store.url), settings)
+        self._use(settings, RoleLimits(directory, settings))
 
     def admit(self) -> bool:
         """Count a message in, unless there are too many or we are about to stop."""
@@ -62,7 +64,11 @@ class Service:
     def reload(self, settings: Settings) -> None:
         """Use *settings* for every message that begins from now on."""
         limits, spamd = self._limits, self._spamd
-        self._use(settings)
+        if settings.store.url == self._tools.settings.store.url:
+            new = limits.under(settings)  # roles are known also while the store is away
+        else:
+            new = RoleLimits(Directory(Store(settings.store.url), settings), settings)
+        self._use(settings, new)
         limits.stop()
         if spamd is not None and spamd is not self._spamd:
             # Not here: scans under way may take their whole deadline.
@@ -98,8 +104,7 @@ class Service:
         if self._spamd is not None:
             self._spamd.close()
 
-    def _use(self, settings: Settings) -> None:
-        limits = RoleLimits(Store(settings.store.url), settings)
+    def _use(self, settings: Settings, limits: RoleLimits) -> None:
         limits.start()
         self._limits = limits
         address = settings.spam.spamd

@@ -219,25 +219,35 @@ def test_500_mib_reach_staff_and_are_refused_for_a_student(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_twenty_mails_of_500_mib_at_once_take_the_milter_under_60_mib(
-    stack: Stack, student: Account
-) -> None:
+@pytest.mark.parametrize(("role", "code"), [("student", 552), ("staff", 250)])
+def test_twenty_mails_of_500_mib_at_once_take_the_milter_under_60_mib(role: str, code: int) -> None:
+    """Those for staff are accepted; the first part of each waits for a spamd that is silent."""
     message = _attached("twenty")
-    pid = stack.services.processes["milter"].pid
     answers: list[int] = []
-
-    def one() -> None:
-        answers.append(_deliver(stack, message, student)[0])
-
-    threads = [threading.Thread(target=one) for _ in range(20)]
-    for thread in threads:
-        thread.start()
-    before = peak = _status(pid, "RssAnon")
-    while any(thread.is_alive() for thread in threads):
-        peak = max(peak, _status(pid, "RssAnon"))
-        time.sleep(0.05)
-    assert answers == [552] * 20
-    print(f"{before} KiB before, {peak} KiB at the peak, {_status(pid, 'VmHWM')} KiB with files")
-    # Memory of its own; RSS shows 16 MiB more, program files that all services share.
+    with (
+        test_spamd.server(test_spamd.silent) as spamd,
+        Stack(
+            settings={"spam": {"spamd": f"{spamd.host}:{spamd.port}"}},
+            postfix={"virtual_transport": "discard:"},
+        ) as stack,
+    ):
+        person = stack.add_account(role)
+        stack.settle()
+        pid = stack.services.processes["milter"].pid
+        threads = [
+            threading.Thread(target=lambda: answers.append(_deliver(stack, message, person)[0]))
+            for _ in range(20)
+        ]
+        before = peak = _status(pid, "RssAnon")
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            peak = max(peak, _status(pid, "RssAnon"))
+            time.sleep(0.05)
+        resident = _status(pid, "VmHWM")
+    assert answers == [code] * 20
+    print(f"{before} KiB before, {peak} KiB at the peak, {resident} KiB with files")
+    # Memory of its own: of the 42 MiB that it starts with SQLAlchemy takes 21 and pydantic
+    # 9. RSS shows 16 MiB more, program files that all services share.
     assert peak < 60 * 1024
     assert peak - before < 10 * 1024

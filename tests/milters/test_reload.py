@@ -74,6 +74,20 @@ def test_a_slow_sender_does_not_hold_up_the_end(milter: Start) -> None:
     assert "still under way" in running.log()
 
 
+def test_a_reload_without_the_store_forgets_nobody(milter: Start) -> None:
+    running = milter()
+    for each in running.folder.glob("gatepost.db*"):
+        each.unlink()
+    (running.folder / "gatepost.db").mkdir()  # a new connection finds no database
+    running.process.signal(signal.SIGHUP)
+    wait_until(lambda: "event=reload" in running.log(), "reload")
+    with connected(running.address) as client:
+        client.connect()
+        pdf = {b"Content-Type": b"application/pdf"}
+        reply = client.message("<alumni@mail.example.edu>", body=b"x" * (2 << 20), headers=pdf)
+    assert "limit of 1 MiB" in reply.text
+
+
 @pytest.mark.timeout(60)
 def test_the_end_waits_for_the_verdict_of_a_slow_spamd(milter: Start) -> None:
     slow = SlowSpamd(DRAIN_SECONDS + 3)
