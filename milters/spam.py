@@ -1,11 +1,12 @@
 """What a spam verdict does to a header (R10). Pure: fields in, edits out.
 
 The tag goes before the subject's own bytes, which stay as they are: encoded words
-are not decoded. Only bytes that are no UTF-8 must be re-encoded (RFC 2047),
+are not decoded. Only words with bytes that are no UTF-8 must be encoded (RFC 2047),
 because libmilter's Python binding carries text. A forged verdict never survives:
 ``X-Spam-*`` fields of strangers are removed before ours are added.
 """
 
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,11 @@ from email.header import Header, decode_header
 # What is decoded to look for a tag in disguise; a subject line has 998 bytes.
 MAX_DECODED = 2048
 MAX_STATUS = 900  # bytes of X-Spam-Status; SpamAssassin knows 1,500 rule names
+_ENCODED_WORD = re.compile(r"=\?[^?\s]+\?[BbQq]\?[^?\s]*\?=")
+# Words beside each other that have bytes beyond ASCII.
+_8BIT = re.compile(rb"[^\s]*[\x80-\xff][^\s]*(?:\s+[^\s]*[\x80-\xff][^\s]*)*")
+_ASCII = b"=?a B?="
+_CHARSET = re.compile(rb"charset\s*=\s*\"?([\w.:+-]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,26 +95,49 @@ def unscanned(reason: str) -> list[Edit]:
 
 def tagged(fields: Iterable[Field], tag: str) -> list[Edit]:
     """Return the edit that puts *tag* at the start of the subject; none if it is there."""
-    subjects = [field for field in fields if field.name.lower() == "subject"]
-    if not subjects:
+    first: dict[str, bytes] = {}
+    for field in fields:
+        first.setdefault(field.name.lower(), field.value)
+    subject = first.get("subject")
+    if subject is None:
         return [Edit("Subject", 0, tag.rstrip())]
-    value = subjects[0].value
-    if has_tag(value, tag):
+    if has_tag(subject, tag):
         return []
-    return [Edit("Subject", 1, _before(tag, value))]
+    charset = _CHARSET.search(first.get("content-type", b""))
+    text = _carried(subject, charset[1].decode("ascii", "replace") if charset else "")
+    return [Edit("Subject", 1, tag + text)]
 
 
 def has_tag(value: bytes, tag: str) -> bool:
     """Return whether a subject starts with *tag*, be it inside encoded words."""
     wanted = _squeezed(tag)
     text = value[:MAX_DECODED].decode("utf-8", "replace")
-    if _squeezed(text).startswith(wanted):
-        return True
+    # "punycode" is a charset to Python and to no mail program, which shows the bytes.
+    readings = (text, *(_decoded(text, strange=strange) for strange in (True, False)))
+    return any(_squeezed(reading).startswith(wanted) for reading in readings)
+
+
+def _decoded(text: str, *, strange: bool) -> str:
+    """Return *text* with its encoded words decoded; those of a *strange* charset, too."""
     try:
         words = decode_header(text)
     except (HeaderParseError, ValueError):
-        return False
-    return _squeezed("".join(_plain(*word) for word in words)).startswith(wanted)
+        # One is broken, and hides nothing but itself.
+        words = [word for each in _split(text) for word in _decoded_word(each)]
+    return "".join(_plain(word, charset if strange else None) for word, charset in words)
+
+
+def _split(text: str) -> list[str]:
+    """Return the encoded words of *text* and what is between them."""
+    bounds = [at for found in _ENCODED_WORD.finditer(text) for at in found.span()]
+    return [text[a:b] for a, b in zip([0, *bounds], [*bounds, len(text)], strict=True)]
+
+
+def _decoded_word(text: str) -> list[tuple[bytes | str, str | None]]:
+    try:
+        return list(decode_header(text))
+    except (HeaderParseError, ValueError):
+        return [(text, None)]
 
 
 def _plain(word: bytes | str, charset: str | None) -> str:
@@ -125,17 +154,33 @@ def _squeezed(text: str) -> str:
     return "".join(text.split()).casefold()
 
 
-def _before(tag: str, value: bytes) -> str:
+def _carried(value: bytes, charset: str) -> str:
+    """Return *value* as text that libmilter's binding can carry; *charset* is the message's."""
     try:
-        return tag + value.decode("utf-8")
+        return value.decode("utf-8")
     except UnicodeDecodeError:
-        # Windows-1252 is what raw 8-bit subjects mostly are; where it has no
-        # character, Latin-1 has one.
-        try:
-            text = value.decode("cp1252")
-        except UnicodeDecodeError:
-            text = value.decode("latin-1")
-        return tag + Header(text, "utf-8", header_name="Subject").encode(linesep="\n")
+        charset = next(each for each in (charset, "cp1252", "latin-1") if _can_read(each, value))
+        return _8BIT.sub(lambda run: _encoded(run, charset), value).decode("ascii")
+
+
+def _can_read(charset: str, value: bytes) -> bool:
+    """Return whether *value* can be text in *charset*, which must contain ASCII as it is."""
+    try:
+        value.decode(charset).encode("utf-8")
+        return _ASCII.decode(charset) == _ASCII.decode("ascii")
+    except (LookupError, ValueError):
+        return False
+
+
+def _encoded(run: re.Match[bytes], charset: str) -> bytes:
+    """Return the words of *run* as encoded ones (RFC 2047)."""
+    text = run[0].decode(charset, "replace")
+    # Blanks between encoded words are not shown, so one that is meant goes inside.
+    if run.string[: run.start()].rstrip().endswith(b"?="):
+        text = f" {text}"
+    if run.string[run.end() :].lstrip().startswith(b"=?"):
+        text = f"{text} "
+    return Header(text, "utf-8").encode(linesep="\n").encode("ascii")
 
 
 def _folded(text: str) -> str:

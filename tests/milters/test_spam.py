@@ -1,7 +1,9 @@
 """What a verdict does to the header."""
 
+from email.header import decode_header, make_header
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from milters import spam
@@ -43,6 +45,11 @@ def test_the_tag_goes_before_the_untouched_subject(value: bytes) -> None:
         b"=?utf-8?Q?***SP?= =?utf-8?Q?AM***_hi?=",
         b"***=?us-ascii?Q?SPAM?=*** hi",
         b"=?utf-16?B?//4qACoAKgBTAFAAQQBNACoAKgAqAA==?=",
+        # A word that is broken hides no other.
+        b"=?utf-8?B?KioqU1BBTSoqKiBoaQ==?= =?utf-8?B?A?=",
+        # Mail programs show the bytes of a charset that they do not know.
+        b"=?punycode?Q?***SPAM***?= x",
+        b"=?x-unknown?Q?***SPAM***?= x",
     ],
 )
 def test_a_tagged_subject_is_not_tagged_again(value: bytes) -> None:
@@ -58,21 +65,53 @@ def test_of_several_subjects_the_first_is_tagged() -> None:
     assert spam.tagged(fields, TAG) == [Edit("Subject", 1, "***SPAM*** one")]
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(b"caf\xe9", "café"), (b"price: \x80 5", "price: € 5"), (b"odd \x81", "odd \x81")],
-)
-def test_a_raw_8_bit_subject_survives_readably(value: bytes, text: str) -> None:
-    [edit] = spam.tagged(subject(value), TAG)
+def readable(fields: list[Field]) -> str:
+    """Return the new subject as a mail program shows it."""
+    [edit] = spam.tagged(fields, TAG)
     assert edit.value is not None
     assert edit.value.isascii()
-    assert edit.value.startswith(TAG + "=?utf-8?")
-    from email.header import decode_header, make_header
+    assert edit.value.startswith(TAG)
+    return str(make_header(decode_header(edit.value))).removeprefix(TAG)
 
-    assert str(make_header(decode_header(edit.value))) == TAG + text
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (b"caf\xe9", "café"),
+        (b"price: \x80 5", "price: € 5"),
+        (b"odd \x81", "odd \x81"),
+        (b"caf\xe9 cr\xe8me at 5", "café crème at 5"),
+        (b"=?utf-8?B?SGVsbG8=?= caf\xe9", "Hello café"),
+        (b"caf\xe9 =?utf-8?B?SGVsbG8=?= x", "café Hello x"),
+        (b"=?utf-8?B?SGVsbG8=?=\n caf\xe9\n =?utf-8?Q?w=C3=B6rld?=", "Hello café wörld"),
+    ],
+)
+def test_a_raw_8_bit_subject_survives_readably(value: bytes, text: str) -> None:
+    assert readable(subject(value)) == text
+
+
+def test_what_is_no_8_bit_word_stays_as_it_is() -> None:
+    [edit] = spam.tagged(subject(b"Re:  =?utf-8?Q?w=C3=B6rld?= and caf\xe9  at 5"), TAG)
+    assert edit.value is not None
+    assert edit.value.startswith(f"{TAG}Re:  =?utf-8?Q?w=C3=B6rld?= and =?utf-8?")
+    assert edit.value.endswith("?=  at 5")
+
+
+@pytest.mark.parametrize("charset", ["gbk", "gb18030", "big5", "koi8-r", "shift_jis"])
+def test_a_raw_subject_is_read_in_the_charset_of_the_message(charset: str) -> None:
+    text = "привет от деканата" if charset == "koi8-r" else "中文 主題 re"
+    kind = Field("Content-Type", f'text/plain; Charset="{charset}"; format=flowed'.encode())
+    assert readable([kind, *subject(text.encode(charset))]) == text
+
+
+@pytest.mark.parametrize("charset", [b"utf-8", b"us-ascii", b"nonsense", b"punycode", b"utf-16"])
+def test_a_charset_that_does_not_fit_is_not_believed(charset: bytes) -> None:
+    kind = Field("Content-Type", b"text/plain; charset=" + charset)
+    assert readable([kind, *subject(b"caf\xe9 x")]) == "café x"
 
 
 @given(st.binary(max_size=300))
+@example(b"=?=\xff ?B?\xfe=?= =??Q??=")
 def test_no_subject_whatever_raises_or_cannot_be_carried(value: bytes) -> None:
     for edit in spam.tagged(subject(value), TAG):
         assert edit.value is not None
