@@ -9,6 +9,8 @@ Differences from `email`, each on purpose and each a test:
 
 * base64 that goes on after its padding is counted on. `email` stops there, many
   mail programs do not, and a limit that four bytes (``AA==``) switch off is none.
+  Blocks padded one by one count up to half a byte too much each: rounding each of them
+  down would take a step a block;
 * one base64 character too many is dropped, as mail programs do; `email` gives up
   on the whole body and returns it undecoded.
 * a quoted-printable line longer than `MAX_LINE` is decoded in pieces (RFC 5321

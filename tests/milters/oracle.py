@@ -11,6 +11,8 @@ from email.message import Message
 from milters.mime_scan import Scanner
 
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
+# Two named differences: what follows the padding counts, and one character too many does not.
+_PADDED_AND_MORE = re.compile(rb"=[^A-Za-z0-9+/]*[A-Za-z0-9+/]")
 _IDENTITY = ("", "7bit", "8bit", "binary")
 
 
@@ -20,7 +22,11 @@ class Differs(Exception):  # noqa: N818 - a finding, not an error
 
 def sizes(raw: bytes) -> list[int]:
     """Return the decoded sizes of the attachments of *raw* in order."""
-    return [len(_payload(part)) for part in message_from_bytes(raw).walk() if _counts(part)]
+    try:
+        parts = list(message_from_bytes(raw).walk())
+        return [len(_payload(part)) for part in parts if _counts(part)]
+    except TypeError:
+        raise Differs("sections of a parameter with and without a number") from None
 
 
 def scanned(raw: bytes, cuts: tuple[int, ...] = ()) -> list[int]:
@@ -62,25 +68,17 @@ def _is_odd(status: Message) -> bool:
 
 
 def _payload(part: Message) -> bytes:
-    if _encoding(part) == "base64":
-        # What follows the padding counts, and one character too many does not.
-        text = part.get_payload()
-        raw = str(text).encode("ascii", "surrogateescape") if _is_ascii(text) else _raw(part)
-        return bytes(len(_NOT_BASE64.sub(b"", raw)) * 3 // 4)
     payload = part.get_payload(decode=True)
     assert isinstance(payload, bytes)
-    return payload
-
-
-def _raw(part: Message) -> bytes:
+    if _encoding(part) != "base64":
+        return payload
     del part["Content-Transfer-Encoding"]
-    payload = part.get_payload(decode=True)
-    assert isinstance(payload, bytes)
+    raw = part.get_payload(decode=True)
+    assert isinstance(raw, bytes)
+    characters = len(_NOT_BASE64.sub(b"", raw))
+    if _PADDED_AND_MORE.search(raw) or characters % 4 == 1:
+        return bytes(characters * 3 // 4)
     return payload
-
-
-def _is_ascii(text: object) -> bool:
-    return isinstance(text, str) and text.isascii()
 
 
 def _encoding(part: Message) -> str:
