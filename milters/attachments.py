@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from config.units import format_size
+from milters.verdict import MAX_REPLY_LINE
 
 # Counting goes on beyond every limit so that the refusal can say the true size:
 # a quarter of a second of CPU. Past it nobody needs to know exactly.
@@ -65,13 +66,21 @@ def over(limits: Iterable[Limit], size: int) -> tuple[Limit, ...]:
 
 
 def refusal(exceeded: Sequence[Limit], measured: Measured, advice: str) -> str:
-    """Return the text of the 552: what was measured, who may have how much, what to do."""
+    """Return the text of the 552: what was measured, who may have how much, what to do.
+
+    It names as many as leave room for the advice.
+    """
     size = format_size(measured.size)
     if size in {_rounded(limit.size) for limit in exceeded}:
         size = f"{measured.size} bytes"  # "10.0 MiB are over the limit of 10 MiB" explains nothing
     if not measured.exact:
         size = f"more than {size}"
-    return f"Attachments of {size} are over the limit of {_limits(exceeded)}. {advice}".rstrip()
+    for named in range(min(len(exceeded), MAX_NAMED), -1, -1):
+        limits = _limits(exceeded, named)
+        text = f"Attachments of {size} are over the limit of {limits}. {advice}".rstrip()
+        if len(text) <= MAX_REPLY_LINE:
+            break
+    return text
 
 
 def _rounded(limit: int) -> str:
@@ -79,8 +88,11 @@ def _rounded(limit: int) -> str:
     return format_size(limit + 1)
 
 
-def _limits(exceeded: Sequence[Limit]) -> str:
-    named = [f"{format_size(limit.size)} for {limit.address}" for limit in exceeded[:MAX_NAMED]]
-    if len(exceeded) > MAX_NAMED:
-        named.append(f"and {len(exceeded) - MAX_NAMED} others")
-    return ", ".join(named)
+def _limits(exceeded: Sequence[Limit], named: int) -> str:
+    """Return the limits of the first *named*; if none fits the line, the smallest one."""
+    if not named:
+        return format_size(min(limit.size for limit in exceeded))
+    parts = [f"{format_size(limit.size)} for {limit.address}" for limit in exceeded[:named]]
+    if others := len(exceeded) - named:
+        parts.append(f"and {others} other{'s' if others > 1 else ''}")
+    return ", ".join(parts)

@@ -59,6 +59,7 @@ class Envelope:
     trusted: bool  # by the client's address (spam.trusted)
     declared: int | None  # SIZE= of MAIL (RFC 1870)
     date: str  # RFC 5322 3.3, when it came
+    mta: str = ""  # what Postfix calls itself (macro j)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ class Tools:
     limits: Limits
     scan: Scan | None
     notify: Notify
+    # Whether a Message-ID is that of a notice of ours, on its way through Postfix.
+    is_notice: Callable[[bytes], bool] = lambda _: False
 
 
 class Message:
@@ -104,6 +107,8 @@ class Message:
         key = name.lower()
         if key in FIRST:
             self._first.setdefault(key, Field(name, value))
+        elif key == "message-id" and self._tools.is_notice(value):
+            self._scan = None
         elif key.startswith("x-spam-") and len(self._verdicts) <= MAX_VERDICTS:
             self._verdicts.append(Field(name, value))
         line = b"%b: %b" % (name.encode(), value)
@@ -120,6 +125,8 @@ class Message:
         self._size += len(piece)
         if self._measure is Measure.CONTENT:
             self._scan_attachments(piece)
+        elif self._measure is Measure.LENGTH:
+            self._settled = attachments.settled(self._limits, self._size)
         if (room := self._room()) > 0:
             self._start.add(piece[:room])
         if self._settled:
@@ -136,12 +143,12 @@ class Message:
             self._scanner.close()
         over = attachments.over(self._limits, self.measured.size)
         if not over:
-            return self._spam()
+            return self._spam(queue_id)
         advice = self._tools.settings.attachments.advice
         refusal = Refuse(*TOO_BIG, attachments.refusal(over, self.measured, advice))
         if not self._may_leave_out(over):
             return refusal
-        verdict = self._spam()
+        verdict = self._spam(queue_id)
         if isinstance(verdict, Refuse):
             return verdict
         # Last, when nothing else can refuse: who was left out must be told, once.
@@ -154,9 +161,8 @@ class Message:
     @property
     def measured(self) -> Measured:
         """Return the size that counts against the limits."""
-        if self._scanner is None:
-            return Measured(self._size)
-        return Measured(self._scanner.total, exact=not self._settled)
+        size = self._size if self._scanner is None else self._scanner.total
+        return Measured(size, exact=not self._settled)
 
     # --- attachments ---
 
@@ -205,14 +211,15 @@ class Message:
         site = self._tools.settings.site
         user = self.envelope.user
         to = user if "@" in user else f"{user}@{site.domains[0]}"
-        refused = notice.Refused(
-            over, refusal.line(), bytes(self._shown), queue_id, self.envelope.date
-        )
+        date, mta = self.envelope.date, self.envelope.mta or site.domains[0]
+        shown = bytes(self._shown)
+        refused = notice.Refused(over, refusal.line(), shown, queue_id, date, mta)
         try:
             self._tools.notify(notice.build(refused, to=to, postmaster=site.postmaster), to)
         except NotSent as error:
             log.error(fields(id=queue_id, event="notice-not-sent", to=to, error=error))  # noqa: TRY400
-            return NO_NOTICE
+            return refusal if error.is_permanent else NO_NOTICE
+        log.info(fields(id=queue_id, event="notice", to=to))
         left_out = {limit.address for limit in over}
         # By both names: Postfix finds a quoted one as written, and one with a route without it.
         names = (
@@ -239,7 +246,7 @@ class Message:
         """Return how many bytes of the body spamd should still get."""
         return 0 if self._scan is None else self._tools.settings.spam.scan - self._start.size
 
-    def _spam(self) -> Verdict:
+    def _spam(self, queue_id: str) -> Verdict:
         """Ask spamd and return the edits it takes."""
         edits: list[Edit] = [] if self._is_believed() else spam.removals(self._verdicts)
         if self._scan is None:
@@ -247,6 +254,7 @@ class Message:
         try:
             report = self._scan(self._for_spamd)
         except SpamdUnavailable as error:
+            log.warning(fields(id=queue_id, event="no-verdict", spamd=error))
             if self._tools.settings.spam.on_spamd_loss == "tempfail":
                 return NO_SPAMD
             return Accept((*edits, *spam.unscanned(f"spamd {error}")))

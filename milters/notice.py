@@ -11,7 +11,6 @@ from email.mime.base import MIMEBase
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from email.policy import compat32
-from email.utils import make_msgid
 
 from config.units import format_size
 from milters.attachments import Limit
@@ -30,20 +29,21 @@ class Refused:
     header: bytes
     queue_id: str
     date: str
+    mta: str  # what Postfix calls itself
 
 
 def build(refused: Refused, *, to: str, postmaster: str) -> bytes:
-    """Return the notice as it goes over the wire."""
-    host = postmaster.rpartition("@")[2]
+    """Return the notice as it goes over the wire, but for its Message-ID."""
     report = MIMEMultipart("report", report_type="delivery-status")
     report["From"] = f"Mail Delivery System <{postmaster}>"
     report["To"] = to
     report["Subject"] = "Your message was too big for some recipients"
     report["Date"] = refused.date
-    report["Message-ID"] = make_msgid(domain=host)
     report["Auto-Submitted"] = "auto-replied"  # RFC 3834: no machine answers it
+    if not refused.header.isascii():
+        report["Content-Transfer-Encoding"] = "8bit"  # as a part of it (RFC 2045 6.4)
     report.attach(MIMEText(_words(refused)))
-    report.attach(_status(refused, host))
+    report.attach(_status(refused))
     report.attach(_original(refused.header))
     return report.as_bytes(policy=compat32.clone(linesep="\r\n"))
 
@@ -59,10 +59,10 @@ def _words(refused: Refused) -> str:
     )
 
 
-def _status(refused: Refused, host: str) -> Message:
+def _status(refused: Refused) -> Message:
     status = MIMEBase("message", "delivery-status")
     message = Message()
-    message["Reporting-MTA"] = f"dns; {host}"
+    message["Reporting-MTA"] = f"dns; {refused.mta}"
     message["X-Postfix-Queue-ID"] = refused.queue_id
     message["Arrival-Date"] = refused.date
     status.attach(message)
@@ -84,7 +84,11 @@ def _typed(address: str) -> str:
 
 
 def _original(header: bytes) -> Message:
+    if len(header) > MAX_HEADER:
+        header = header[: header.rfind(b"\n", 0, MAX_HEADER) + 1]
     original = Message()
     original["Content-Type"] = "text/rfc822-headers"
-    original.set_payload(header[:MAX_HEADER].decode("ascii", "surrogateescape"))
+    if not header.isascii():
+        original["Content-Transfer-Encoding"] = "8bit"
+    original.set_payload(header.decode("ascii", "surrogateescape"))
     return original

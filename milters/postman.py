@@ -1,24 +1,70 @@
-"""Hand our own mail to Postfix, by SMTP, before the message it is about is accepted."""
+"""Hand our own mail to Postfix, by SMTP, before the message it is about is accepted.
 
+Postfix shows it to us like any other. Known by its Message-ID while it is under way,
+it is not scanned: it need not wait for spamd, nor can it be judged spam.
+"""
+
+import contextlib
 import smtplib
+from email.utils import make_msgid
 
 from config.units import Address
+from milters.spamd import DEADLINE
 
-# A local Postfix answers in milliseconds; Postfix itself waits 300 s for our verdict.
-SECONDS = 10
+# A local Postfix answers in milliseconds, but may ask another of our milters, which
+# scans the notice; Postfix itself waits 300 s for our verdict.
+SECONDS = DEADLINE + 10
 
 
 class NotSent(Exception):  # noqa: N818 - a state of the world, not a mistake
     """Postfix did not take the mail; the text says why."""
 
+    def __init__(self, why: str, *, is_permanent: bool = False) -> None:
+        super().__init__(why)
+        self.is_permanent = is_permanent  # trying again is of no use
 
-def send(notice: bytes, *, to: str, through: Address) -> None:
-    """Return once Postfix has taken *notice*; raise `NotSent`. From the null sender (RFC 3464)."""
-    try:
-        # With a name of our own smtplib would ask DNS for one.
-        with smtplib.SMTP(
-            through.host, through.port, local_hostname="localhost", timeout=SECONDS
-        ) as session:
-            session.sendmail("", [to], notice)
-    except (OSError, smtplib.SMTPException) as error:
-        raise NotSent(str(error)) from error
+
+class Postman:
+    """Sends notices and knows them again. Thread-safe: a set changes as a whole."""
+
+    def __init__(self) -> None:
+        self._under_way: set[str] = set()
+
+    def send(self, notice: bytes, *, to: str, through: Address) -> None:
+        """Return once Postfix has taken *notice*, from the null sender (RFC 3464).
+
+        Raise `NotSent`.
+        """
+        number = make_msgid(domain=to.rpartition("@")[2])
+        self._under_way.add(number)
+        try:
+            _send(b"Message-ID: %b\r\n%b" % (number.encode(), notice), to, through)
+        except (OSError, smtplib.SMTPException) as error:
+            raise NotSent(str(error), is_permanent=_is_permanent(error)) from error
+        finally:
+            self._under_way.discard(number)
+
+    def is_ours(self, message_id: bytes) -> bool:
+        """Return whether a message with that *message_id* is a notice under way."""
+        return message_id.decode("ascii", "replace").strip() in self._under_way
+
+
+def _send(mail: bytes, to: str, through: Address) -> None:
+    # With a name of our own smtplib would ask DNS for one.
+    session = smtplib.SMTP(through.host, through.port, local_hostname="localhost", timeout=SECONDS)
+    with contextlib.closing(session):
+        session.sendmail("", [to], mail, mail_options=["BODY=8BITMIME"])
+        # Taken: whatever the end of the session is like.
+        with contextlib.suppress(OSError, smtplib.SMTPException):
+            session.putcmd("quit")
+
+
+def _is_permanent(error: Exception) -> bool:
+    match error:
+        case smtplib.SMTPRecipientsRefused():
+            code = max(code for code, _ in error.recipients.values())
+        case smtplib.SMTPResponseException():
+            code = error.smtp_code
+        case _:
+            return False
+    return code >= 500  # noqa: PLR2004 - RFC 5321 4.2.1: permanent

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
 
 from config.settings import Settings
-from milters import postman
 from milters.limits import RoleLimits
 from milters.message import Envelope, Message, Tools
+from milters.postman import Postman
 from milters.spam import Report
 from milters.spamd import Spamd, SpamdUnavailable
 from store.directory import Directory
@@ -32,6 +32,7 @@ class Service:
         self._under_way = 0
         self._judged = 0  # of those under way
         self._draining = False
+        self._postman = Postman()
         self._spamd: Spamd | None = None
         directory = Directory(Store(settings.store.url), settings)
         self._use(settings, RoleLimits(directory, settings))
@@ -111,11 +112,11 @@ class Service:
         if self._spamd is None or self._spamd.address != address:
             self._spamd = Spamd(address) if address else None
         scan = self._scan if self._spamd else None
-        self._tools = Tools(settings, limits, scan, self._notify)
+        self._tools = Tools(settings, limits, scan, self._notify, self._postman.is_ours)
         self._trusted = tuple(map(ip_network, settings.spam.trusted))
 
     def _notify(self, notice: bytes, to: str) -> None:
-        postman.send(notice, to=to, through=self._tools.settings.site.smtp)
+        self._postman.send(notice, to=to, through=self._tools.settings.site.smtp)
 
     def _scan(self, read: Callable[[], bytes]) -> Report:
         spamd = self._spamd  # the present one, also for messages older than a reload

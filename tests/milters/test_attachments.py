@@ -4,6 +4,7 @@ import pytest
 
 from milters import attachments
 from milters.attachments import EXACT_UP_TO, Limit, Measure, Measured
+from milters.verdict import TOO_BIG, Refuse
 
 MIB = 1 << 20
 ALUMNI = Limit("anna@mail.example.edu", 10 * MIB)
@@ -69,3 +70,17 @@ def test_many_recipients_are_counted_instead_of_named() -> None:
     assert "a4@mail.example.edu" in text
     assert "a5@mail.example.edu" not in text
     assert "and 3 others" in text
+
+
+def test_the_advice_is_never_cut_off() -> None:
+    for length in range(20, 321, 20):
+        over = [Limit(f"{'x' * length}{n}@mail.example.edu", 10 * MIB) for n in range(6)]
+        text = attachments.refusal(over, Measured(12 * MIB), ADVICE)
+        assert Refuse(*TOO_BIG, text).line().endswith(ADVICE)
+        assert "10 MiB" in text
+        assert length > 300 or "x0@" in text
+
+
+def test_one_other_is_no_others() -> None:
+    over = [Limit(f"a{n}@mail.example.edu", 10 * MIB) for n in range(6)]
+    assert "and 1 other. " in attachments.refusal(over, Measured(12 * MIB), ADVICE)

@@ -12,7 +12,7 @@ from milters.message import MAX_VERDICTS, Envelope, Message, Notify, Scan, Tools
 from milters.postman import NotSent
 from milters.spam import Edit, Report
 from milters.spamd import SpamdUnavailable
-from milters.verdict import FORGED, NO_NOTICE, NO_SPAMD, Accept, Refuse
+from milters.verdict import FORGED, NO_NOTICE, NO_SPAMD, TOO_BIG, Accept, Refuse
 from tests.conftest import settings_for
 
 KIB = 1 << 10
@@ -43,9 +43,10 @@ def message(
     scan: Scan | None = None,
     notify: Notify = no_notice,
     trusted: bool = False,
+    is_notice: Callable[[bytes], bool] = lambda _: False,
     **tables: Any,
 ) -> Message:
-    tools = Tools(settings_for("sqlite:////nowhere", **tables), LIMITS, scan, notify)
+    tools = Tools(settings_for("sqlite:////nowhere", **tables), LIMITS, scan, notify, is_notice)
     envelope = Envelope("192.0.2.1", "client", "<a@b>", user, trusted, declared, "now")
     made = Message(envelope, tools)
     for each in recipients:
@@ -143,6 +144,18 @@ def test_no_more_body_is_asked_for_when_the_verdict_is_fixed() -> None:
     verdict = made.verdict()
     assert isinstance(verdict, Refuse)
     assert "more than 257" in verdict.text or "more than 256" in verdict.text
+
+
+def test_no_more_is_asked_for_of_mail_that_is_far_longer_than_declared() -> None:
+    made = message("small", declared=1)
+    piece = b"x" * (1 << 20)
+    asked = 1
+    while made.body(piece):
+        asked += 1
+    assert asked == 257
+    verdict = made.verdict()
+    assert isinstance(verdict, Refuse)
+    assert "more than 257 MiB" in verdict.text
 
 
 def test_spamd_gets_the_header_and_the_first_part_of_the_body() -> None:
@@ -264,6 +277,34 @@ def test_when_the_notice_cannot_be_sent_the_client_tries_again() -> None:
         raise NotSent("no Postfix")
 
     assert mixed(notify=notify).verdict() == NO_NOTICE
+
+
+def test_when_the_sender_can_never_be_told_the_mail_is_refused(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def notify(*_: object) -> None:
+        raise NotSent("mailbox full", is_permanent=True)
+
+    verdict = mixed(notify=notify).verdict("4ABC")
+    assert isinstance(verdict, Refuse)
+    assert (verdict.code, verdict.enhanced) == TOO_BIG
+    assert "small@mail.example.edu" in verdict.text
+    assert "id=4ABC event=notice-not-sent" in caplog.text
+
+
+def test_a_notice_that_was_sent_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    mixed(notify=lambda *_: None).verdict("4ABC")
+    assert "id=4ABC event=notice to=writer@mail.example.edu" in caplog.text
+
+
+def test_our_own_notice_is_not_scanned() -> None:
+    def scan(_: object) -> Report:
+        raise AssertionError
+
+    made = message("big", scan=scan, is_notice=lambda number: number == b"<1@x>")
+    made.header("Message-ID", b"<1@x>")
+    assert made.verdict() == Accept()
 
 
 def test_when_spamd_makes_the_client_try_again_nobody_is_told_yet() -> None:
