@@ -21,7 +21,7 @@ from config.logs import fields
 from config.units import Address
 from milters.message import Envelope, Message
 from milters.spam import Edit
-from milters.verdict import BUSY, FAILED, Accept, Refuse, Verdict
+from milters.verdict import BUSY, FAILED, Refuse, Verdict
 
 log = logging.getLogger("milter")
 # What we ask Postfix to allow: header fields added and changed, recipients taken off.
@@ -61,6 +61,7 @@ def _guarded(
             return callback(self, *args, **kwargs)
         except Exception:  # the edge: nothing may reach libmilter
             log.exception(fields(id=self.queue_id(), event="error", at=callback.__name__))
+            self._broken = self._broken or callback.__name__ == "connect"
             self.give_up(FAILED)
             return self.refused_early(callback.__name__)
 
@@ -76,10 +77,12 @@ class Connection(Milter.Base):
     def __init__(self, service: Service) -> None:
         self._service = service
         self._client = ("", "")  # address, name
+        self._broken = False  # we do not know who the client is, so no message is taken
         self._message: Message | None = None
         self._refusal: Refuse | None = None  # what end of message will say, whatever comes
         self._admitted = False
 
+    @_guarded
     def negotiate(self, opts: list[int]) -> int:
         """Ask for what we use only: actions, queue id, user."""
         answer = super().negotiate(opts)
@@ -104,8 +107,8 @@ class Connection(Milter.Base):
         """Begin a message."""
         self._reset()
         self._admitted = self._service.admit()
-        if not self._admitted:
-            self.give_up(BUSY)
+        if self._broken or not self._admitted:
+            self.give_up(FAILED if self._broken else BUSY)
             return self.refused_early("envfrom")
         address, name = self._client
         self._message = self._service.begin(
@@ -117,6 +120,7 @@ class Connection(Milter.Base):
                 trusted=self._service.trusts(address),
                 declared=_declared(parameters),
                 date=email.utils.formatdate(),
+                mta=self.getsymval("j") or "",
             )
         )
         return Milter.CONTINUE
@@ -182,21 +186,23 @@ class Connection(Milter.Base):
 
     def refused_early(self, step: str) -> int:
         """Refuse at *step* if Postfix waits for an answer there, else at end of message."""
+        if step == "negotiate":
+            return Milter.REJECT  # ends the connection; Postfix says 451 (milter_default_action)
         if step in self.silent or step in ("connect", "abort", "close") or not self._refusal:
             return Milter.CONTINUE
         return self._say(self._refusal)
 
     def _reset(self) -> None:
-        self._forget()
         self._refusal = None
         if self._admitted:
             self._admitted = False
             self._service.release()
+        self._forget()
 
     def _forget(self) -> None:
-        if self._message is not None:
-            self._message.close()
-            self._message = None
+        message, self._message = self._message, None
+        if message is not None:
+            message.close()
 
     def _say(self, verdict: Verdict) -> int:
         if isinstance(verdict, Refuse):
@@ -221,7 +227,6 @@ class Connection(Milter.Base):
         if message is None:
             log.error(fields(id=self.queue_id(), verdict="tempfail", sender=None))
             return
-        shown = "accept" if isinstance(verdict, Accept) else f"{verdict.code} {verdict.text}"
         log.info(
             fields(
                 id=self.queue_id(),
@@ -230,10 +235,7 @@ class Connection(Milter.Base):
                 sender=message.envelope.sender,
                 recipients=len(message.recipients),
                 size=message.measured.size,
-                verdict=shown,
-                edits=" ".join(f"{e.name}={e.value}" for e in verdict.edits) or None
-                if isinstance(verdict, Accept)
-                else None,
+                **_shown(verdict),
             )
         )
 
@@ -290,6 +292,15 @@ def stop() -> None:
 def _inet(address: Address) -> str:
     family = "inet6" if ":" in address.host else "inet"
     return f"{family}:{address.port}@{address.host}"
+
+
+def _shown(verdict: Verdict) -> dict[str, str | None]:
+    """Return *verdict* as a log line shows it."""
+    if isinstance(verdict, Refuse):
+        return {"verdict": f"{verdict.code} {verdict.text}"}
+    edits = " ".join(f"{edit.name}={edit.value}" for edit in verdict.edits)
+    dropped = " ".join(verdict.dropped)
+    return {"verdict": "accept", "edits": edits or None, "dropped": dropped or None}
 
 
 def _declared(parameters: tuple[str, ...]) -> int | None:

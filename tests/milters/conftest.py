@@ -24,12 +24,25 @@ _BASE: dict[str, Any] = {
     "roles": {"alumni": {"attachments": "1M"}},
     "spam": {"spamd": ""},
 }
-_FAULT = """
-import sys
-from milters import __main__, message, service
-target, name = sys.argv.pop(1).split(".")
-def fail(*args, **kwargs): raise RuntimeError("injected")
-setattr({"Message": message.Message, "Service": service.Service}[target], name, fail)
+FAULT = """
+import os, signal, sys
+from milters import __main__, adapter, message, service
+how, place = sys.argv.pop(1), sys.argv.pop(1)
+target, name = place.split(".")
+kinds = [getattr(m, target) for m in (adapter, message, service) if hasattr(m, target)]
+def broken(original):
+    def fail(*args, **kwargs):
+        if how == "kill after":
+            original(*args, **kwargs)
+        if how.startswith("kill"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise RuntimeError("injected")
+    fail.__name__ = name
+    return adapter._guarded(fail) if hasattr(original, "__wrapped__") else fail
+if target == "Connection":
+    kinds = [adapter.UnixConnection, adapter.TcpConnection]
+for kind in kinds:
+    setattr(kind, name, broken(getattr(kind, name)))
 sys.exit(__main__.main())
 """
 
@@ -58,7 +71,7 @@ class Milter:
 
     def break_at(self, place: str) -> None:
         """Let *place* (``Message.header``) raise in the process that is started next."""
-        self.process = self._process(["-c", _FAULT, place])
+        self.process = self._process(["-c", FAULT, "raise", place])
 
     def log(self) -> str:
         """Return everything it logged."""
