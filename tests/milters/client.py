@@ -15,7 +15,7 @@ from config.units import Address
 VERSION = 6
 ALL_ACTIONS = 0x1FF  # what Postfix 3.7 offers
 ALL_STEPS = 0x1FFFFF
-SECONDS = 30.0
+SECONDS = 60.0  # above two deadlines of spamd
 # Answers that end an exchange; others (add header, …) are changes that come before.
 _FINAL = b"acdrtys4"
 
@@ -162,8 +162,8 @@ def connected(address: Address, *, negotiate: bool = True) -> Iterator[Client]:
     """Yield a connection to the milter at *address*."""
     if address.kind == "unix":
         channel = socket.socket(socket.AF_UNIX)
+        channel.connect(address.path)  # blocking: waits for room in the backlog
         channel.settimeout(SECONDS)
-        channel.connect(address.path)
     else:
         channel = socket.create_connection((address.host, address.port), SECONDS)
     with channel:

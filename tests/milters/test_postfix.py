@@ -1,8 +1,9 @@
 """The milter killed under a real Postfix, and mail as big as a role may get.
 
-Checks 13 and 14 of CHECKS.md; delivery is by LMTP into a real mailbox.
+Checks 11, 13 and 14 of CHECKS.md; delivery is by LMTP into a real mailbox.
 """
 
+import os
 import smtplib
 import threading
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.milters import test_spamd
+from tests.milters.conftest import FAULT
 from tests.stack import messages
 from tests.stack.clients import wait_until
 from tests.stack.ports import HOST
@@ -152,6 +154,76 @@ def test_mail_is_delivered_unmarked_when_spamd_is_silent(stack: Stack, staff: Ac
         found = mailbox.wait_for("silence.")
     assert found["Subject"] == "silence."
     assert found["X-Spam-Status"] == "Unknown, spamd timeout"
+
+
+@pytest.mark.parametrize(
+    ("how", "place"),
+    [
+        ("kill", "Message.header"),
+        ("kill", "Message.body"),
+        ("kill after", "Connection._apply"),  # one edit is made, others are not
+    ],
+)
+def test_a_milter_that_dies_at_its_work_puts_the_mail_off(
+    stack: Stack, staff: Account, how: str, place: str
+) -> None:
+    process = stack.services.processes["milter"]
+    healthy = process.command
+    subject = f"died-{place.lower()}."
+    process.kill()
+    process.command = [*healthy[:2], "-c", FAULT, how, place, *healthy[4:]]
+    try:
+        process.start()
+        answer = stack.clients.deliver(messages.spam(subject), to=[staff.address])
+        wait_until(lambda: not process.alive, "it is dead")
+    finally:
+        process.kill()
+        process.command = healthy
+        process.start()
+    assert answer.code in (421, 451)
+    again = stack.clients.deliver(messages.spam(subject), to=[staff.address])
+    assert again.accepted
+    with stack.clients.imap(staff.login) as mailbox:
+        mailbox.wait_for(subject)
+        found = [each for each in mailbox.subjects() if subject in each]
+    assert found == [f"***SPAM*** {subject}"]
+
+
+# All are small, or made so: of a header field Postfix keeps 100 KB (header_size_limit).
+BOMBS: dict[str, tuple[str, bytes]] = {
+    "100,000 parts": (
+        "multipart/mixed; boundary=b",
+        b"--b\r\nContent-Type: application/pdf\r\n\r\nx\r\n" * 100_000,
+    ),
+    "10,000 levels": (
+        "multipart/mixed; boundary=b0",
+        b"".join(
+            b"--b%d\r\nContent-Type: multipart/mixed; boundary=b%d\r\n\r\n" % (n, n + 1)
+            for n in range(10_000)
+        ),
+    ),
+    "a header of 50 MB": ("text/plain" + ("\r\n y" + "y" * 900) * 55_000, b"x"),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_bomb_through_postfix_costs_no_more_than_a_letter(
+    stack: Stack, student: Account, bomb: str
+) -> None:
+    kind, body = BOMBS[bomb]
+    pid = stack.services.processes["milter"].pid
+    before = _cpu(pid)
+    head = f"From: a@elsewhere.example\r\nSubject: bomb\r\nContent-Type: {kind}\r\n\r\n"
+    assert _deliver(stack, head.encode() + body + b"\r\n", student)[0] == 250
+    assert _cpu(pid) - before <= 2
+    assert _status(pid, "VmHWM") <= 200 * 1024
+    assert stack.clients.deliver(messages.plain("next."), to=[student.address]).accepted
+
+
+def _cpu(pid: int) -> float:
+    """Return the seconds of CPU that a process has used (proc(5), utime and stime)."""
+    times = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[11:13]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
 
 def test_a_percent_sign_in_the_advice_reaches_the_client(stack: Stack, student: Account) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -15,8 +16,11 @@ from pathlib import Path
 import pytest
 
 from config.units import Address
-from milters.spamd import MAX_REPLY, Spamd, SpamdUnavailable
+from milters.spamd import DEADLINE, MAX_REPLY, Spamd, SpamdUnavailable
+from tests.milters.client import connected
+from tests.milters.conftest import Milter, Start
 from tests.stack import messages
+from tests.stack.clients import wait_until
 from tests.stack.ports import HOST, free_ports
 
 GTUBE = messages.spam("offer")
@@ -25,7 +29,8 @@ OK = b"SPAMD/1.1 0 EX_OK\r\nContent-length: 5\r\nSpam: True ; 7.5 / 5.0\r\n\r\nA
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Address]]:
+    """Return the process group and the address of a real spamd."""
     program = shutil.which("spamd")
     assert program, "spamd is missing: apt-get install spamd spamassassin"
     [port] = free_ports(1)
@@ -34,13 +39,19 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
         [program, "-L", "-x", "-i", HOST, "-p", str(port), "-m", "2", "--min-children=1"],
         env={**os.environ, "HOME": str(home)},
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         _wait(port)
-        yield Address("inet", host=HOST, port=port)
+        yield server.pid, Address("inet", host=HOST, port=port)
     finally:
         server.terminate()
         server.wait(20)
+
+
+@pytest.fixture(scope="module")
+def real(daemon: tuple[int, Address]) -> Address:
+    return daemon[1]
 
 
 def _wait(port: int) -> None:
@@ -156,6 +167,49 @@ def test_a_real_spamd_takes_what_no_mail_should_hold(real: Address) -> None:
 def test_a_real_spamd_scans_half_a_megabyte(real: Address) -> None:
     with client(real, deadline=90) as spamd:
         assert spamd.scan(lambda: GTUBE + b"word " * 100_000).is_spam
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(120)
+def test_a_stopped_spamd_costs_fifty_mails_one_deadline_and_nothing_else(
+    daemon: tuple[int, Address], milter: Start
+) -> None:
+    group, address = daemon
+    running = milter(spam={"spamd": f"{address.host}:{address.port}"})
+    assert not _statuses(running, 20)[-1].startswith("Unknown")  # and everything is warm
+    before = [running.status("RssAnon"), running.files(), running.status("Threads")]
+    os.killpg(group, signal.SIGSTOP)
+    try:
+        start = time.monotonic()
+        threads = [threading.Thread(target=_statuses, args=(running, 1)) for _ in range(50)]
+        for thread in threads:
+            thread.start()
+        time.sleep(5)
+        during = running.status("Threads")
+        for thread in threads:
+            thread.join()
+        # One each. But libmilter's pool of threads now and then takes two new connections
+        # for one idle thread; the second then waits until another thread is free.
+        assert time.monotonic() - start < 2 * DEADLINE + 5
+    finally:
+        os.killpg(group, signal.SIGCONT)
+    assert during <= before[2] + 60  # libmilter's, one a busy connection
+    assert not _statuses(running, 1)[0].startswith("Unknown")
+    wait_until(lambda: running.files() <= before[1] + 2, "no descriptor is left")
+    assert running.status("RssAnon") - before[0] < 8 * 1024  # 50 mails and threads, once
+    assert running.log().count("event=no-verdict") == 50
+
+
+def _statuses(running: Milter, count: int) -> list[str]:
+    """Send *count* mails; return what the milter says of each in X-Spam-Status."""
+    found = []
+    with connected(running.address) as session:
+        session.connect()
+        for _ in range(count):
+            reply = session.message("<staff@mail.example.edu>", body=b"word " * 10_000)
+            assert reply.word == b"c"
+            found += [data for _, data in reply.changes if data.startswith(b"X-Spam-Status")]
+    return [each.split(b"\0")[1].decode() for each in found]
 
 
 def test_the_answer_of_spamd_is_read() -> None:
