@@ -46,6 +46,10 @@ class Client:
         self.actions = 0
         self.steps = 0
 
+    def patience(self, seconds: float) -> None:
+        """Wait for answers no longer than *seconds*."""
+        self._channel.settimeout(seconds)
+
     def negotiate(
         self, *, version: int = VERSION, actions: int = ALL_ACTIONS, steps: int = ALL_STEPS
     ) -> None:
