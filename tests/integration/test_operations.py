@@ -39,6 +39,10 @@ smtpd_peername_lookup = no
 smtp_dns_support_level = disabled
 alias_maps =
 maillog_file = /var/log/mail.log
+virtual_mailbox_domains = mail.example.edu
+virtual_transport = lmtp:unix:private/dovecot-lmtp
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = private/auth
 X
 cp /usr/share/postfix/master.cf.dist /etc/postfix/master.cf
 cat > /etc/dovecot/conf.d/99-site.conf <<'X'

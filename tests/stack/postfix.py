@@ -1,4 +1,4 @@
-"""A private Postfix: the shipped main.cf and master.cf on top of a bare machine."""
+"""A private Postfix: the shipped files on top of what a mail server has already."""
 
 import shutil
 import subprocess
@@ -20,7 +20,7 @@ OUTSIDE = "elsewhere.example"
 # with us (prctl(2), PR_SET_PDEATHSIG). A shell in between remembers.
 _GUARD = '"$@" & trap "kill $!" TERM; wait $!; wait $!'
 
-# What every site has already, in the least form: no DNS, nothing in /etc, no waiting.
+# What a mail server with Dovecot has already, in the least form: no DNS, no waiting, not /etc.
 BASE = """\
 compatibility_level = 3.6
 queue_directory = {root}/postfix/spool
@@ -42,6 +42,10 @@ mydestination =
 mynetworks =
 alias_maps =
 alias_database =
+virtual_mailbox_domains = mail.example.edu
+virtual_transport = lmtp:unix:private/dovecot-lmtp
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = private/auth
 append_dot_mydomain = no
 biff = no
 smtp_host_lookup = native
@@ -97,6 +101,8 @@ class Postfix:
         shutil.chown(layout.root / "postfix/data", user="postfix")
         (self._conf / "main.cf").write_text(main_cf(layout))
         (self._conf / "master.cf").write_text(master_cf(layout))
+        lists = shipped.CONFIG / "postfix/add-to-lists"
+        self._run("sh", str(lists), "-c", str(self._conf)).check_returncode()
         # In place: of a name that stands twice every daemon warns, also postlogd, through
         # itself, and that hangs once ten warnings fill its socket.
         for name, value in overrides.items():
@@ -142,7 +148,7 @@ class Postfix:
 
 
 def main_cf(layout: Layout) -> str:
-    """Return the bare machine's main.cf with the shipped lines after it."""
+    """Return the machine's own main.cf with the shipped lines after it."""
     base = BASE.format(
         root=layout.root,
         certificate=layout.certificate,
