@@ -1,5 +1,6 @@
 """What every command needs: the settings, the store, who is asking, and how to answer."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -20,6 +21,9 @@ from config.settings import Settings
 from config.units import parse_span
 from store.audit import Change
 from store.engine import Store
+
+LONGEST_YEARS = 10  # longer is said with --permanent, or by leaving the span out
+LONGEST_SPAN = LONGEST_YEARS * 366 * 86400
 
 
 class App:
@@ -149,16 +153,19 @@ TextFile = click.File("r", encoding="utf-8", errors="surrogateescape")
 
 
 class Span(click.ParamType[int]):
-    """A time span such as 60m, in seconds."""
+    """A time span such as 60m, in seconds; no time at all and more than ten years are slips."""
 
     name = "span"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return seconds."""
         try:
-            return value if isinstance(value, int) else parse_span(value)
+            seconds = value if isinstance(value, int) else parse_span(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if not 0 < seconds <= LONGEST_SPAN:
+            self.fail(f"{value!r}: a time span is between 1s and {LONGEST_YEARS} years", param, ctx)
+        return seconds
 
 
 class Until(click.ParamType[int]):
@@ -171,10 +178,9 @@ class Until(click.ParamType[int]):
         if isinstance(value, int):
             return value
         now = datetime.now(UTC)
-        try:
-            return int(now.timestamp()) + parse_span(value)
-        except ValueError:
-            pass
+        with contextlib.suppress(ValueError):
+            parse_span(value)  # a span, then, and nothing else
+            return int(now.timestamp()) + Span().convert(value, param, ctx)
         try:
             at = datetime.fromisoformat(value).astimezone()
         except ValueError:

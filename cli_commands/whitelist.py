@@ -28,9 +28,10 @@ def add(
     """
     if permanent and seconds is not None:
         raise click.UsageError("--permanent and --for exclude each other")
-    span = None if permanent else seconds or app.settings.whitelist.minutes * 60
+    if seconds is None and not permanent:
+        seconds = app.settings.whitelist.minutes * 60
     _valid(network)
-    entry = entries.add(app.store, network, seconds=span, change=app.change(reason))
+    entry = entries.add(app.store, network, seconds=seconds, change=app.change(reason))
     answer.say(f"{entry.network} is not limited {_until(entry)} (entry {entry.id})")
     answer.document(entry)
 
