@@ -1,10 +1,13 @@
 """The gatepost command line: one group, its commands loaded when they are asked for.
 
-Exit codes: 0 done, 1 refused or not found, 2 usage, 69 store unavailable,
-78 bad configuration (sysexits.h's EX_UNAVAILABLE and EX_CONFIG).
+Exit codes: 0 done, 1 refused or not found, 2 usage, 69 store unavailable, 70 a bug of
+ours, 78 bad configuration (sysexits.h's EX_UNAVAILABLE, EX_SOFTWARE and EX_CONFIG).
 """
 
 import importlib
+import os
+import sys
+import traceback
 from enum import IntEnum
 from typing import NoReturn
 
@@ -24,6 +27,7 @@ COMMANDS = {
     "serve": "serve",
     "whitelist": "whitelist",
 }
+MAX_TOLD = 200  # characters of an exception; its whole text is in the traceback
 
 
 class Exit(IntEnum):
@@ -31,6 +35,7 @@ class Exit(IntEnum):
 
     REFUSED = 1
     UNAVAILABLE = 69
+    BUG = 70
     CONFIG = 78
 
 
@@ -99,5 +104,16 @@ def gatepost(ctx: click.Context, config: str | None) -> None:
 
 
 def main() -> None:
-    """Run the command line."""
-    gatepost(prog_name="gatepost")
+    """Run the command line; the last edge, so that a bug of ours never looks like a "no" (1)."""
+    try:
+        gatepost(prog_name="gatepost")
+    except Exception as error:  # noqa: BLE001 - the last edge
+        if os.environ.get("GATEPOST_DEBUG"):
+            traceback.print_exc()
+        told = " ".join(str(error).split())[:MAX_TOLD]
+        click.echo(
+            f"gatepost: a fault of gatepost, {type(error).__name__}: {told!r}; "
+            "GATEPOST_DEBUG=1 shows where",
+            err=True,
+        )
+        sys.exit(Exit.BUG)

@@ -45,8 +45,15 @@ class App:
 
     def change(self, why: str = "") -> Change:
         """Return the audit's *who* (the person behind sudo) with the reason given."""
-        user = os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
-        return Change(who=f"{user} (cli)", why=why)
+        return Change(who=f"{os.environ.get('SUDO_USER') or _own_name()} (cli)", why=why)
+
+
+def _own_name() -> str:
+    """Return the user's name; in a container a number may have none."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
 
 
 def command(

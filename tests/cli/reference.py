@@ -12,9 +12,23 @@ HEAD = """\
 
 Made by `./dev fmt` from the commands' own help; a test compares.
 
-Exit codes: 0 done, 1 refused or not found, 2 usage, 69 store unavailable, 78 bad configuration.
+| exit code | means |
+|---|---|
+| 0 | done |
+| 1 | refused, or not found |
+| 2 | the command line is wrong |
+| 69 | the store is away, or has other tables than this release wants |
+| 70 | a fault of gatepost; `GATEPOST_DEBUG=1` shows where |
+| 78 | the configuration is wrong |
+
 With `--json` a command prints one JSON document on stdout (times are Unix seconds, sizes bytes);
 what it says to people goes to stderr.
+
+Completion of commands and options, for bash (zsh and fish alike), in `~/.bashrc`:
+
+```sh
+eval "$(_GATEPOST_COMPLETE=bash_source gatepost)"
+```
 """
 WIDTH = 100
 
