@@ -6,6 +6,7 @@ import click
 from pydantic import BaseModel
 
 from cli_commands.app import Answer, App, command
+from config.loader import ConfigError
 from config.units import Address, Rate
 from store.engine import Store
 
@@ -19,11 +20,18 @@ def config() -> None:
 def check(app: App, answer: Answer) -> None:
     """Read the configuration; exit 78 with each problem on a line when it is wrong.
 
+    With --json the problems are in the document, each with its key.
     Example: gatepost --config new.toml config check
     """
+    try:
+        _ = app.settings
+    except ConfigError as error:
+        problems = [{"key": each.key, "text": each.text} for each in error.problems]
+        answer.document({"file": str(app.path), "good": False, "problems": problems})
+        raise
     roles = ", ".join(app.settings.roles)
     answer.say(f"{app.path}: good; roles {roles}")
-    answer.document({"file": str(app.path), "good": True})
+    answer.document({"file": str(app.path), "good": True, "problems": []})
 
 
 @command(config)

@@ -144,6 +144,9 @@ def _unknown(loc: tuple[int | str, ...]) -> str:
     near = difflib.get_close_matches(key, known, n=1)
     if near:
         return f"unknown key; did you mean {'.'.join((*parents, near[0]))}?"
+    elsewhere = [f"{name}.{key}" for name in Settings.model_fields if key in _keys_of((name,))]
+    if elsewhere and parents:
+        return f"unknown key; did you mean {elsewhere[0]}?"
     return f"unknown key; known here: {', '.join(known)}"
 
 

@@ -21,12 +21,17 @@ from pydantic import (
     model_validator,
 )
 
-from config.units import Address, Rate, one_of_each_window, parse_size
+from config.units import MAX_SIZE, Address, Rate, one_of_each_window, parse_size
 
 # Labels of 1 to 63 letters, digits and hyphens (RFC 1035 2.3.1), lower-cased.
 _DOMAIN = re.compile(
     r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 )
+# Enough to tell an address from a slip; which mailboxes exist is not ours to judge.
+_MAILBOX = re.compile(r"[^@<>,;]+@[^@<>,;]+")
+# What other programs call the databases that we name as SQLAlchemy does.
+_SCHEMES = {"postgres": "postgresql", "mysql": "mariadb"}
+MAX_ID = 2**32 - 2  # of a user or group; the one above means "none" (chown(2))
 _ROLE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
@@ -67,7 +72,10 @@ def _spamd(value: object) -> object:
         raise ValueError('spamd is "HOST:PORT", "unix:/absolute/path", or "" for none')
     if value == "":
         return None
-    return Address.parse(value if value.startswith(("unix:", "inet:")) else f"inet:{value}")
+    try:
+        return Address.parse(value if value.startswith(("unix:", "inet:")) else f"inet:{value}")
+    except ValueError as error:
+        raise ValueError(str(error).replace('"inet:HOST:PORT"', '"HOST:PORT"')) from None
 
 
 def _network(value: object) -> object:
@@ -79,8 +87,24 @@ def _network(value: object) -> object:
         raise ValueError(f'a network is written like "192.0.2.0/24": {error}') from None
 
 
+def _is_split_as_meant(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:  # its text would repeat a part of the password
+        return False
+    return parts.netloc.count("@") <= 1
+
+
+def _one_word(value: str) -> str:
+    """It goes into replies and headers: a line end there would begin another."""
+    if not value.isprintable() or " " in value:
+        raise ValueError("must be one word: no spaces, line ends or control characters")
+    return value
+
+
 Domain = Annotated[str, BeforeValidator(_domain)]
-Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
+Size = Annotated[int, BeforeValidator(_size), Field(ge=0, le=MAX_SIZE)]
 RateT = Annotated[Rate, BeforeValidator(_rate)]
 Rates = Annotated[tuple[RateT, ...], AfterValidator(one_of_each_window), Field(strict=False)]
 Listen = Annotated[Address, BeforeValidator(_address)]
@@ -101,10 +125,10 @@ class Site(_Section):
     campus_domains: tuple[Domain, ...] = Field(default=(), strict=False)
     campus_networks: tuple[Network, ...] = Field(default=(), strict=False)
     postmaster: str = ""
-    help_url: str = ""
+    help_url: Annotated[str, AfterValidator(_one_word)] = ""
     mail_home: str = "/var/vmail/{name}"
-    mail_uid: int = Field(default=5000, ge=1)
-    mail_gid: int = Field(default=5000, ge=1)
+    mail_uid: int = Field(default=5000, ge=1, le=MAX_ID)
+    mail_gid: int = Field(default=5000, ge=1, le=MAX_ID)
     # The key of the keyed hashes (identity data). Apart from the store, so that
     # a stolen database alone tells nothing.
     key_file: str = "/etc/gatepost/secret.key"
@@ -121,8 +145,25 @@ class Site(_Section):
     @field_validator("mail_home")
     @classmethod
     def _home_has_name(cls, value: str) -> str:
-        if "{name}" not in value or not value.startswith("/"):
+        rest = value.replace("{name}", "")
+        if rest == value or not value.startswith("/"):
             raise ValueError("a mail home is an absolute path with {name} in it")
+        if {"{", "}"} & set(rest) or not value.isprintable():
+            raise ValueError("a mail home has no braces but those of {name}")
+        return value
+
+    @field_validator("postmaster")
+    @classmethod
+    def _postmaster_is_an_address(cls, value: str) -> str:
+        if value and not _MAILBOX.fullmatch(_one_word(value)):
+            raise ValueError('a postmaster is an address like "postmaster@mail.example.edu"')
+        return value
+
+    @field_validator("key_file")
+    @classmethod
+    def _key_file_is_absolute(cls, value: str) -> str:
+        if not value.startswith("/") or value.endswith("/"):
+            raise ValueError("a key file is an absolute path")
         return value
 
     @model_validator(mode="after")
@@ -140,11 +181,17 @@ class Store(_Section):
     @field_validator("url")
     @classmethod
     def _known_database(cls, value: str) -> str:
+        scheme, _, rest = value.partition("://")
+        if scheme in _SCHEMES:
+            raise ValueError(f"write {_SCHEMES[scheme]}://…")
         if not value.startswith(("sqlite:////", "postgresql://", "mariadb://")):
             raise ValueError(
                 'a store is "sqlite:////absolute/path", "postgresql://…" or "mariadb://…"'
             )
-        _ = urlsplit(value).port  # raises for a port that is none
+        if scheme == "sqlite" and (rest.endswith("/") or {"?", "#"} & set(rest)):
+            raise ValueError("a SQLite store is the path of a file and nothing after it")
+        if not _is_split_as_meant(value):
+            raise ValueError("the port is no number; in a password write @ as %40, / as %2F")
         return value
 
 
@@ -318,6 +365,21 @@ class Settings(_Section):
                 "writer only makes the first one wait"
             )
         return value
+
+    @model_validator(mode="after")
+    def _one_service_an_address(self) -> Self:
+        taken: dict[Address, str] = {}
+        for name, listen in (
+            ("policyd.listen", self.policyd.listen),
+            ("milter.listen", (self.milter.listen,)),
+            ("auth.listen", self.auth.listen),
+            ("portal.listen", (self.portal.listen,)),
+        ):
+            for address in listen:
+                if address in taken:
+                    raise ValueError(f"{address} stands twice: {taken[address]} and {name}")
+                taken[address] = name
+        return self
 
     @field_validator("roles")
     @classmethod

@@ -5,6 +5,7 @@ Pure. Every parser raises ``ValueError`` with a text that says what is accepted.
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -12,8 +13,11 @@ _SIZE = re.compile(r"([0-9]{1,12})([KMGT]?)")
 _FACTOR = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SPAN = re.compile(r"([0-9]{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+# A host by name. The last label begins with a letter: 127.0.0.300 is a slip, not a name.
+_HOST = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z][A-Za-z0-9_-]{0,62}")
 _RATE = re.compile(r"([0-9]{1,9})/([0-9]{1,6}[smhd])")
 
+MAX_SIZE = 1 << 60  # the store's columns hold a little more; no mailbox will
 # The limiter counts in sixtieths of the window; a window under a minute would
 # need slots under a second.
 MIN_WINDOW = 60
@@ -28,7 +32,10 @@ def parse_size(text: str) -> int:
     found = _SIZE.fullmatch(text.strip())
     if not found:
         raise ValueError('a size is a number with K, M, G or T, such as "500M"')
-    return int(found[1]) * _FACTOR[found[2]]
+    size = int(found[1]) * _FACTOR[found[2]]
+    if size > MAX_SIZE:
+        raise ValueError(f"the largest size is {MAX_SIZE // _FACTOR['T']}T")
+    return size
 
 
 def format_size(size: int) -> str:
@@ -114,7 +121,7 @@ class Address:
         if kind == "inet" and host and port.isascii() and port.isdigit():
             if not 0 < int(port) <= MAX_PORT:
                 raise ValueError(f"a port is between 1 and {MAX_PORT}")
-            return cls("inet", host=host.strip("[]"), port=int(port))
+            return cls("inet", host=_host(host), port=int(port))
         raise ValueError('an address is "inet:HOST:PORT" or "unix:/absolute/path"')
 
     def __str__(self) -> str:
@@ -123,3 +130,13 @@ class Address:
             return f"unix:{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"inet:{host}:{self.port}"
+
+
+def _host(text: str) -> str:
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if not _HOST.fullmatch(host):
+        try:
+            ip_address(host)
+        except ValueError:
+            raise ValueError(f"{text!r} is neither a host's name nor an IP address") from None
+    return host

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -32,6 +32,8 @@ KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count":
 # Not unix_timestamp(sysdate()): it is an hour off while summer time ends.
 MARIADB_NOW = "SELECT timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6)) / 1e6"
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql"}
+# Parameters of a URL, of libpq or PyMySQL, that hold a password.
+_SECRET = frozenset({"password", "passwd", "sslpassword", "ssl_key_password"})
 
 
 class Store:
@@ -40,11 +42,11 @@ class Store:
     def __init__(self, url: str) -> None:
         """Prepare *url*; connects on first use."""
         target = make_url(url)
+        # Shown to people: as they wrote it, but never with a password.
+        self.shown_url = _without_secrets(target)
         target = target.set(drivername=_DRIVERS.get(target.drivername, target.drivername))
         self.dialect = target.get_backend_name()
         self.engine = _engine(target.render_as_string(hide_password=False), self.dialect)
-        # Shown to people: never with its password.
-        self.shown_url = target.render_as_string(hide_password=True)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -102,6 +104,12 @@ def translated() -> Iterator[None]:
         raise StoreUnavailable(f"store: {type(error).__name__}") from error
     except sqlite3.Error as error:  # the raw hot path
         raise StoreUnavailable(f"store: {type(error).__name__}: {_first_line(error)}") from error
+
+
+def _without_secrets(url: URL) -> str:
+    hidden = {name: "***" for name in url.query if name in _SECRET}
+    shown = url.update_query_dict(hidden).render_as_string(hide_password=True)
+    return shown.replace("%2A%2A%2A", "***")
 
 
 def _first_line(error: object) -> str:

@@ -204,7 +204,8 @@ def written(folder: Path, url: str) -> Path:
     hostile = json.dumps(HOSTILE)  # TOML's basic strings are escaped like these
     extra = f'[limits]\nclient = ["1/1h"]\n[attachments]\nadvice = {hostile}\n'
     config = configure(folder, url, extra)
-    config.write_text(config.read_text().replace("[site]", f"[site]\nhelp_url = {hostile}"))
+    # A help_url of two lines is refused when the file is read.
+    config.write_text(config.read_text().replace("[site]", '[site]\nhelp_url = "http://x/?550"'))
     return config
 
 
@@ -240,9 +241,10 @@ def test_no_text_of_the_site_or_a_stranger_makes_a_second_smtp_line(tmp_path: Pa
         (354, b"End da"),
         (450, b"4.7.1 "),
     ]
-    for _, text in (said[0], said[1], said[3]):
+    assert b"http://x/?550" in said[3][1]
+    for _, text in (said[0], said[1]):
         assert b"one??250 two??action=OK ? three" in text  # shown, harmless, in the one line
-        assert b"\n" not in text
+    assert not any(b"\n" in text for _, text in said)
 
 
 def answer(
