@@ -1,16 +1,32 @@
 """``gatepost limit``: what counts against the sending limits now."""
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import click
 
 from cli_commands.app import Answer, App, command, when
 from config.units import Rate, format_span
-from store import accounts, subjects
+from store import accounts, subjects, whitelist
 from store.directory import effective, generous, parse_rates
 from store.errors import NotFound
 from store.names import canonical
 from store.usage_report import Used, report
+from store.whitelist import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One window of one subject against its limit."""
+
+    subject: str
+    span: int
+    limit: int | None  # none: the settings have no such window any more
+    used: int
+    refused: int
+    until: int | None
+    exempt: int | None  # the whitelist entry that lifts it
 
 
 @click.group()
@@ -25,42 +41,81 @@ def show(app: App, answer: Answer, subject: str | None) -> None:
 
     Example: gatepost limit show 192.0.2.7
     """
-    found = report(app.store, subject=_subject(app, subject) if subject else None)
-    rows = (_row(used, _limit_of(app, used)) for used in found)
-    columns = ("who", "per", "used", "refused", "empty at")
-    answer.listing(found, columns, rows, none="nothing used")
+    found = _of(app, subject) if subject else _of_all(app)
+    none = "no limit" if subject else "nothing used"
+    columns = ("who", "per", "used", "refused", "empty at", "exempt by")
+    answer.listing(found, columns, map(_row, found), none=none)
 
 
-def _row(used: Used, limit_: int | None) -> tuple[str, str, str, str, str]:
-    of = "" if limit_ is None else f" of {limit_}"
+def _row(each: Standing) -> tuple[str, ...]:
     return (
-        used.subject,
-        format_span(used.span),
-        f"{used.used}{of}",
-        str(used.refused),
-        when(used.until),
+        each.subject,
+        format_span(each.span),
+        f"{each.used}{'' if each.limit is None else f' of {each.limit}'}",
+        str(each.refused),
+        when(each.until),
+        "-" if each.exempt is None else f"entry {each.exempt}",
     )
 
 
-def _subject(app: App, text: str) -> str:
+def _of_all(app: App) -> list[Standing]:
+    entries = whitelist.listed(app.store)
+    rates: dict[str, tuple[Rate, ...]] = {}
+    found = []
+    for used in report(app.store):
+        kind, _, name = used.subject.partition(" ")
+        if used.subject not in rates:
+            is_client = kind == "client"
+            rates[used.subject] = app.settings.limits.client if is_client else _rates_of(app, name)
+        exempt = _exempt(app, kind, name, entries)
+        found.append(_standing(used, rates[used.subject], exempt))
+    return found
+
+
+def _of(app: App, text: str) -> list[Standing]:
+    """Return every window of one subject, the unused ones too; raise `NotFound`."""
     try:
-        return subjects.client(text, ipv6_prefix=app.settings.limits.ipv6_prefix)
+        subject = subjects.client(text, ipv6_prefix=app.settings.limits.ipv6_prefix)
     except ValueError:
-        return subjects.account(_account(app, text))
+        return _of_account(app, text)
+    _, _, name = subject.partition(" ")
+    if ":" in name:  # a network counts; it is one address of it that was asked about
+        name = text.partition("%")[0]
+    exempt = _exempt(app, "client", name, whitelist.listed(app.store))
+    return _windows(app, subject, app.settings.limits.client, exempt)
 
 
-def _account(app: App, text: str) -> str:
+def _of_account(app: App, text: str) -> list[Standing]:
+    name = canonical(text, app.settings.site.domains)
     try:
-        return accounts.get(app.store, app.settings, text).name
+        name = accounts.get(app.store, app.settings, text).name
     except NotFound:
         # A removed account, or a login that is no account, may still have used something.
-        return canonical(text, app.settings.site.domains)
+        if not report(app.store, subject=subjects.account(name)):
+            raise NotFound(
+                f"{text!r} is neither an address nor an account, and has used nothing"
+            ) from None
+    return _windows(app, subjects.account(name), _rates_of(app, name), None)
 
 
-def _limit_of(app: App, used: Used) -> int | None:
-    kind, _, name = used.subject.partition(" ")
-    rates = app.settings.limits.client if kind == "client" else _rates_of(app, name)
-    return next((rate.limit for rate in rates if rate.window == used.span), None)
+def _windows(app: App, subject: str, rates: tuple[Rate, ...], exempt: int | None) -> list[Standing]:
+    found = [_standing(used, rates, exempt) for used in report(app.store, subject=subject)]
+    seen = {each.span for each in found}
+    unused = (rate for rate in rates if rate.window not in seen)
+    found += [Standing(subject, r.window, r.limit, 0, 0, None, exempt) for r in unused]
+    return found
+
+
+def _standing(used: Used, rates: tuple[Rate, ...], exempt: int | None) -> Standing:
+    of = next((rate.limit for rate in rates if rate.window == used.span), None)
+    return Standing(used.subject, used.span, of, used.used, used.refused, used.until, exempt)
+
+
+def _exempt(app: App, kind: str, name: str, entries: Sequence[Entry]) -> int | None:
+    """Return the entry that covers all of a client: an address, or the network that counts."""
+    if kind != "client" or "client" not in app.settings.whitelist.lifts:
+        return None
+    return next((entry.id for entry in entries if entry.covers(name)), None)
 
 
 def _rates_of(app: App, name: str) -> tuple[Rate, ...]:

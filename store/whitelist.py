@@ -1,7 +1,7 @@
 """Exemptions of client addresses: permanent or timed, with a reason and an owner (R13, R20)."""
 
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -34,6 +34,13 @@ class Entry:
     def active(self, now: float) -> bool:
         """Return whether it lifts limits at *now*."""
         return self.ended_at is None and (self.expires_at is None or now < self.expires_at)
+
+    def covers(self, client: str) -> bool:
+        """Return whether all of *client*, an address or a network, lies within."""
+        own, other = ip_network(self.network), ip_network(client)
+        if isinstance(own, IPv6Network):
+            return isinstance(other, IPv6Network) and other.subnet_of(own)
+        return isinstance(other, IPv4Network) and other.subnet_of(own)
 
 
 def parse_network(text: str) -> str:

@@ -231,7 +231,6 @@ def test_maintain_may_run_at_any_time(run: Run) -> None:
     nothing = {"expired": 0, "windows": 0, "answers": 0, "notices": 0}
     assert run("maintain", "--json").document == nothing
     assert run("limit", "show").out == "nothing used\n"
-    assert run("limit", "show", "2001:db8::7", "--json").document == []
 
 
 def test_an_account_closed_by_guessing_is_shown_and_opened_by_a_new_password(
