@@ -63,7 +63,7 @@ class Commands(click.Group):
         except ConfigError as error:
             _stop(str(error), Exit.CONFIG)
         except StoreUnavailable as error:
-            _stop(f"{error}{_schema_hint(ctx)}", Exit.UNAVAILABLE)
+            _stop(str(error), Exit.UNAVAILABLE)
         except Refused as error:
             _stop(str(error), Exit.REFUSED)
 
@@ -72,22 +72,6 @@ def _stop(text: str, code: Exit) -> NoReturn:
     for line in text.splitlines():
         click.echo(f"gatepost: {line}", err=True)
     raise click.exceptions.Exit(code)
-
-
-def _schema_hint(ctx: click.Context) -> str:
-    """Say so when the store answers but has other tables than this release wants."""
-    from cli_commands.app import App
-    from store import schema
-
-    app = ctx.find_object(App)
-    try:
-        found = schema.version(app.store) if app else None
-    except (StoreUnavailable, ConfigError):
-        return ""
-    wanted = schema.newest()
-    if app is None or found == wanted:
-        return ""
-    return f"\nits tables are at {found}, this release wants {wanted}: run `gatepost db upgrade`"
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -19,8 +19,10 @@ from rich.table import Table
 from config.loader import find, load
 from config.settings import Settings
 from config.units import parse_span
+from store import readiness
 from store.audit import Change
 from store.engine import Store
+from store.errors import StoreUnavailable
 
 LONGEST_YEARS = 10  # longer is said with --permanent, or by leaving the span out
 LONGEST_SPAN = LONGEST_YEARS * 366 * 86400
@@ -40,8 +42,11 @@ class App:
 
     @cached_property
     def store(self) -> Store:
-        """Return the store."""
-        return Store(self.settings.store.url)
+        """Return the store; raises `StoreUnavailable` when it cannot be used as it is."""
+        made = Store(self.settings.store.url)
+        if found := readiness.trouble(made):
+            raise StoreUnavailable(found)
+        return made
 
     def change(self, why: str = "") -> Change:
         """Return the audit's *who* (the person behind sudo) with the reason given."""

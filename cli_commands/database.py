@@ -5,6 +5,7 @@ import click
 from cli_commands.app import Answer, App, command
 from config.loader import ConfigError, Problem
 from store import identity, schema
+from store.engine import Store
 
 
 @click.group()
@@ -18,13 +19,14 @@ def upgrade(app: App, answer: Answer) -> None:
 
     Safe to repeat. Example: gatepost db upgrade
     """
-    before, after = schema.upgrade(app.store)
+    store = Store(app.settings.store.url)
+    before, after = schema.upgrade(store)
     try:
         made = identity.make_key(app.settings.site.key_file)
     except identity.KeyFileError as error:
         raise ConfigError(app.path, [Problem("site.key_file", str(error))]) from None
     changed = f"{before or 'empty'} -> {after}" if before != after else f"{after} already"
-    answer.say(f"store {app.store.shown_url}: {changed}")
+    answer.say(f"store {store.shown_url}: {changed}")
     if made:
         answer.say(
             f"made {app.settings.site.key_file}: keep it safe, and the same on every machine"

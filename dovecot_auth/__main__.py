@@ -9,6 +9,7 @@ import uvloop
 from config.loader import load
 from config.start import begin
 from dovecot_auth.server import run
+from store.readiness import log_trouble
 
 _PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 
@@ -18,6 +19,7 @@ def main() -> int:
     # Passwords are in this memory: no core file of it, no look by another process of this user.
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     path, settings = begin("authd", __doc__)
+    log_trouble(settings.store.url)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(settings, lambda: load(path)))
     return 0

@@ -4,11 +4,14 @@ import sys
 
 from config.start import begin
 from milters.process import run
+from store.readiness import log_trouble
 
 
 def main() -> int:
     """Read the settings and serve; return the exit code."""
-    return run(*begin("milter", __doc__))
+    path, settings = begin("milter", __doc__)
+    log_trouble(settings.store.url)
+    return run(path, settings)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import sys
 
 from config.start import begin
 from policyd.workers import run
+from store.readiness import log_trouble
 
 # After each SQL statement the committer's thread waits for the interpreter; Python's
 # 5 ms would be longer than the whole transaction.
@@ -13,6 +14,7 @@ SWITCH_SECONDS = 0.0005
 def main() -> int:
     """Read the settings and serve; return the exit code."""
     path, settings = begin("policyd", __doc__)
+    log_trouble(settings.store.url)
     sys.setswitchinterval(SWITCH_SECONDS)
     return run(path, settings)
 

@@ -5,11 +5,14 @@ power cut. Waiting for a lock, a connection or an answer is bounded. Every failu
 of the database leaves here as `StoreUnavailable`; nobody else catches SQL errors.
 """
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
@@ -24,6 +27,7 @@ LOCK_WAIT_MS = 4000
 CONNECT_SECONDS = 3
 STATEMENT_MS = 4000
 POOL_SIZE = 5
+FILE_MODE = 0o660
 POOL_WAIT_SECONDS = 3
 # A server that fell silent (cut off, failed over) is given up by the kernel: what was
 # sent and not acknowledged, and a connection on which nothing is heard.
@@ -46,7 +50,33 @@ class Store:
         self.shown_url = _without_secrets(target)
         target = target.set(drivername=_DRIVERS.get(target.drivername, target.drivername))
         self.dialect = target.get_backend_name()
+        self.file: Path | None = None
+        if self.dialect == "sqlite" and target.database:
+            self.file = Path(target.database)
+            # Not made in passing: by whoever asks first it would belong to the wrong user.
+            existing = {"mode": "rw", "uri": "true"}
+            target = target.set(database=f"file:{quote(target.database)}", query=existing)
         self.engine = _engine(target.render_as_string(hide_password=False), self.dialect)
+
+    def create(self) -> None:
+        """Make a missing SQLite file, for its folder's group and nobody else.
+
+        Raises `StoreUnavailable`.
+        """
+        if self.file is None:
+            return
+        try:
+            fd = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0)
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise StoreUnavailable(f"{self.file}: cannot be made: {error.strerror}") from None
+        try:
+            with suppress(PermissionError):  # of a group that we are not in
+                os.fchown(fd, -1, self.file.parent.stat().st_gid)
+            os.fchmod(fd, FILE_MODE)  # whatever the umask: the services must write it
+        finally:
+            os.close(fd)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

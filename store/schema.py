@@ -7,10 +7,11 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from store.engine import Store, translated
+from store.errors import StoreUnavailable
+from store.readiness import NEWEST, of_version, version
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -18,9 +19,12 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 def upgrade(store: Store, revision: str = "head") -> tuple[str | None, str | None]:
     """Bring the schema to *revision*; return the versions before and after.
 
-    Safe to repeat. Raises `StoreUnavailable`.
+    Safe to repeat. Raises `StoreUnavailable`, also for tables of a newer release.
     """
+    store.create()
     before = version(store)
+    if before is not None and before > NEWEST:
+        raise StoreUnavailable(of_version(before))
     with translated():
         command.upgrade(_config(store), revision)
     return before, version(store)
@@ -32,14 +36,8 @@ def downgrade(store: Store, revision: str) -> None:
         command.downgrade(_config(store), revision)
 
 
-def version(store: Store) -> str | None:
-    """Return the schema's version, ``None`` when there is none yet."""
-    with store.connection() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
-
-
 def newest() -> str | None:
-    """Return the version this release wants."""
+    """Return the version of the last migration."""
     return ScriptDirectory(str(_MIGRATIONS)).get_current_head()
 
 

@@ -33,12 +33,6 @@ def test_every_command_explains_itself_with_an_example(name: str, command: click
     assert name == "serve" or any(p.name == "as_json" for p in command.params)
 
 
-def test_a_store_without_tables_says_what_to_run(empty: Run) -> None:
-    done = empty("account", "list")
-    assert done.code == 69
-    assert "run `gatepost db upgrade`" in done.err
-
-
 def test_a_broken_configuration_is_78_before_anything_else(empty: Run) -> None:
     done = empty("--config", "/nonexistent.toml", "whitelist", "list")
     assert done.code == 78

@@ -98,3 +98,15 @@ def test_a_broken_configuration_serves_nothing(folder: Path) -> None:
     (folder / "gatepost.toml").write_text("[site]\n")
     with serving(folder) as process:
         assert process.wait(SECONDS) == 78
+
+
+def test_a_service_without_tables_says_what_to_run(folder: Path, port: int) -> None:
+    with serving(folder) as process:
+        until(lambda: says_dunno(port) and (folder / "milter.sock").exists())
+        until((folder / "auth.sock").exists)
+        process.send_signal(signal.SIGTERM)
+        process.wait(SECONDS)
+    log = (folder / "log").read_text()
+    for service in ("policyd", "milter", "authd"):
+        (line,) = [each for each in log.splitlines() if f"ERROR {service}: event=store-u" in each]
+        assert "gatepost db upgrade" in line

@@ -6,6 +6,7 @@ from store import accounts, schema
 from store.accounts import New
 from store.engine import Store
 from store.models import Base
+from store.readiness import version
 from tests.conftest import CHANGE
 
 
@@ -22,6 +23,6 @@ def test_upgrading_twice_changes_nothing(store: Store) -> None:
 def test_the_schema_goes_down_and_up_again(store: Store, settings: Settings) -> None:
     accounts.add(store, settings, New("alice", "staff"), change=CHANGE)
     schema.downgrade(store, "base")
-    assert schema.version(store) is None
+    assert version(store) is None
     schema.upgrade(store)
     accounts.add(store, settings, New("alice", "staff"), change=CHANGE)
