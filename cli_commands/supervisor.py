@@ -5,6 +5,7 @@ SIGINT go to every child, and we leave when the last has drained; SIGHUP goes to
 every child (reload). systemd does all this better: larger sites use the units.
 """
 
+import ctypes
 import logging
 import os
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -28,6 +30,7 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 YOUNG = 60.0  # who lived longer than this starts again at once
 TICK = 0.1
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass(slots=True)
@@ -41,7 +44,11 @@ class _Child:
 
     def start(self, now: float) -> None:
         command = [sys.executable, "-I", "-m", MODULES[self.service], "--config", str(self.path)]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=partial(_end_with, os.getpid()),  # noqa: PLW1509 - one thread
+        )
         self.started = now
         log.info(fields(event="started", service=self.service, pid=self.process.pid))
 
@@ -106,6 +113,16 @@ def run(services: tuple[str, ...], path: Path) -> int:
     notify("STOPPING=1")
     drained = _drain(children)
     return code or drained
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel send us SIGTERM when *parent* is gone, even by SIGKILL (prctl(2)).
+
+    Orphans would keep the addresses that the next supervisor's children need.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it went before we could ask
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _drain(children: list[_Child]) -> int:

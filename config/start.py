@@ -1,13 +1,18 @@
 """How a service starts: its command line, its settings, its log."""
 
 import argparse
+import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from config import logs
 from config.loader import DEFAULT_PATH, ConfigError, find, load
 from config.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def begin(service: str, doc: str | None) -> tuple[Path, Settings]:
@@ -27,3 +32,14 @@ def begin(service: str, doc: str | None) -> tuple[Path, Settings]:
         sys.exit(os.EX_CONFIG)
     logs.setup(service, verbose=options.verbose)
     return path, settings
+
+
+@contextmanager
+def listening_on(address: object) -> Iterator[None]:
+    """End the process with 69 (EX_UNAVAILABLE) and one line if *address* cannot be had."""
+    try:
+        yield
+    except OSError as error:
+        line = logs.fields(event="cannot-listen", address=address, cause=error.strerror)
+        log.error(line)  # noqa: TRY400 - a traceback tells nothing
+        sys.exit(os.EX_UNAVAILABLE)

@@ -17,6 +17,7 @@ from pathlib import Path
 from config import systemd
 from config.loader import ConfigError
 from config.settings import Settings
+from config.start import listening_on
 from config.units import Address
 from dovecot_auth.authd import Connections, Service
 from dovecot_auth.check import Checker
@@ -37,7 +38,10 @@ async def run(settings: Settings, reload: Callable[[], Settings]) -> None:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _reload, service, reload)
-    sockets = systemd.inherited_sockets() or [bound(each) for each in settings.auth.listen]
+    sockets = systemd.inherited_sockets()
+    for each in () if sockets else settings.auth.listen:
+        with listening_on(each):
+            sockets.append(bound(each))
     # Each listener has its own cap: who fills one does not close the other.
     edges = [Connections(service) for _ in sockets]
     servers = [await _listening(*pair) for pair in zip(edges, sockets, strict=True)]

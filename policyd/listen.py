@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from config.logs import fields
+from config.start import listening_on
 from config.systemd import inherited_sockets
 from config.units import Address
 
@@ -30,7 +31,7 @@ def listening(addresses: Sequence[Address], *, workers: int = 1) -> list[list[so
             log.warning(fields(event="listen-ignored", asked=asked, held_by_systemd=held))
         sets = [inherited] * workers
     else:
-        unix = {a: _open_unix(Path(a.path)) for a in addresses if a.kind == "unix"}
+        unix = {a: _open_unix(a) for a in addresses if a.kind == "unix"}
         sets = [
             [unix[a] if a in unix else _open_inet(a, share=workers > 1) for a in addresses]
             for _ in range(workers)
@@ -55,14 +56,16 @@ def _open_inet(address: Address, *, share: bool) -> socket.socket:
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if share:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    return _bound(opened, (address.host, address.port))
+    with listening_on(address):
+        return _bound(opened, (address.host, address.port))
 
 
-def _open_unix(path: Path) -> socket.socket:
-    _remove_stale(path)
+def _open_unix(address: Address) -> socket.socket:
     before = os.umask(_UMASK)
     try:
-        return _bound(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), str(path))
+        with listening_on(address):
+            _remove_stale(Path(address.path))
+            return _bound(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), address.path)
     finally:
         os.umask(before)
 

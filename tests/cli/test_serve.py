@@ -110,3 +110,51 @@ def test_a_service_without_tables_says_what_to_run(folder: Path, port: int) -> N
     for service in ("policyd", "milter", "authd"):
         (line,) = [each for each in log.splitlines() if f"ERROR {service}: event=store-u" in each]
         assert "gatepost db upgrade" in line
+
+
+def test_services_do_not_outlive_a_supervisor_that_is_killed(
+    run: Run, folder: Path, port: int
+) -> None:
+    assert run("config", "check").code == 0
+    with serving(folder, "policyd") as process:
+        until(lambda: says_dunno(port))
+        process.kill()
+        until(lambda: not says_dunno(port))
+
+
+@pytest.mark.parametrize("module", ["policyd", "dovecot_auth", "milters"])
+def test_a_service_that_cannot_listen_says_where_and_why_and_ends_with_69(
+    run: Run, folder: Path, module: str
+) -> None:
+    section = {"dovecot_auth": "auth", "milters": "milter"}.get(module, module)
+    where = f"unix:{folder}/none/x.sock"
+    toml = folder / "gatepost.toml"
+    listen = f'"{where}"' if section == "milter" else f'["{where}"]'
+    toml.write_text(TOML.format(folder=folder) + f"[{section}]\nlisten = {listen}\n")
+    assert run("config", "check").code == 0
+    done = subprocess.run(
+        [sys.executable, "-I", "-m", module, "--config", str(toml)],
+        check=False, capture_output=True, text=True, timeout=SECONDS,
+    )  # fmt: skip
+    assert done.returncode == 69
+    assert "Traceback" not in done.stderr
+    lines = [each for each in done.stderr.splitlines() if "event=cannot-listen" in each]
+    assert len(lines) == 1
+    assert f"address={where}" in lines[0]
+
+
+@pytest.mark.parametrize("module", ["policyd", "dovecot_auth"])
+def test_a_port_that_is_taken_is_told(run: Run, folder: Path, module: str) -> None:
+    section = "auth" if module == "dovecot_auth" else module
+    toml = folder / "gatepost.toml"
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        where = f"inet:127.0.0.1:{other.getsockname()[1]}"
+        toml.write_text(TOML.format(folder=folder) + f'[{section}]\nlisten = ["{where}"]\n')
+        assert run("config", "check").code == 0
+        done = subprocess.run(
+            [sys.executable, "-I", "-m", module, "--config", str(toml)],
+            check=False, capture_output=True, text=True, timeout=SECONDS,
+        )  # fmt: skip
+    assert done.returncode == 69
+    assert f'address={where} cause="Address already in use"' in done.stderr
+    assert "Traceback" not in done.stderr
