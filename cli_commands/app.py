@@ -75,6 +75,7 @@ def command(
             app = click.get_current_context().find_object(App)
             if app is None:
                 raise RuntimeError("the command line has no App")
+            _refuse_what_is_no_text(options)
             function(app, Answer(as_json=as_json), **options)
 
         wrapped = update_wrapper(run, function)
@@ -83,6 +84,24 @@ def command(
         return make(flag(wrapped))
 
     return decorate
+
+
+def _refuse_what_is_no_text(options: Mapping[str, Any]) -> None:
+    """Bytes that are no UTF-8 arrive as lone surrogates, which no database takes."""
+    for value in options.values():
+        for each in value if isinstance(value, tuple) else (value,):
+            if isinstance(each, str) and not each.isascii():
+                try:
+                    each.encode()
+                except UnicodeEncodeError:
+                    raise click.UsageError(f"{each!r} is not UTF-8") from None
+
+
+def escaped(text: str) -> str:
+    """Return *text* for a terminal: nothing in it moves the cursor or turns the line."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class Answer:
@@ -94,13 +113,13 @@ class Answer:
 
     def say(self, text: str) -> None:
         """Tell people what was done; in JSON mode the document says it."""
-        click.echo(encodable(text), err=self.as_json)
+        click.echo("\n".join(map(escaped, text.split("\n"))), err=self.as_json)
 
     def document(self, value: object) -> None:
         """Print *value* if JSON was asked for."""
         if self.as_json:
             text = json.dumps(plain(value), ensure_ascii=False, indent=2)
-            click.echo(encodable(text))
+            click.echo(escaped(text))
 
     def record(self, value: object, rows: Iterable[tuple[str, str]]) -> None:
         """Print one thing: *value* as JSON, or *rows* of name and text."""
@@ -111,7 +130,7 @@ class Answer:
         table.add_column(style="bold")
         table.add_column(overflow="fold")
         for name, text in rows:
-            table.add_row(name, text)
+            table.add_row(name, escaped(text))
         console().print(table)
 
     def listing(
@@ -125,7 +144,7 @@ class Answer:
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:
-            table.add_row(*map(encodable, row))
+            table.add_row(*map(escaped, row))
         if table.row_count:
             console().print(table)
         else:
@@ -135,11 +154,6 @@ class Answer:
 def console() -> Console:
     """Return where tables go: the terminal's width, or wide enough for a pipe."""
     return Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False)
-
-
-def encodable(text: str) -> str:
-    """Return *text* with the bytes that were no UTF-8 in a file (`TextFile`) written out."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def plain(value: object) -> object:

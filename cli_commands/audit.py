@@ -1,11 +1,16 @@
 """``gatepost audit``: who changed what, when and why."""
 
+import contextlib
 import json
 
 import click
 
 from cli_commands.app import Answer, App, command, when
+from store import accounts
 from store import audit as trail
+from store.errors import NotFound
+from store.names import canonical
+from store.whitelist import parse_network
 
 
 @command()
@@ -16,7 +21,7 @@ def audit(app: App, answer: Answer, subject: str | None, limit: int) -> None:
 
     Example: gatepost audit alice
     """
-    found = trail.entries(app.store, subject=subject, limit=limit)
+    found = trail.entries(app.store, subject=subject and _subject(app, subject), limit=limit)
     rows = (
         (when(e.at), e.who, e.action, e.subject, e.why, json.dumps(e.detail) if e.detail else "")
         for e in found
@@ -24,3 +29,13 @@ def audit(app: App, answer: Answer, subject: str | None, limit: int) -> None:
     answer.listing(
         found, ("when", "who", "what", "subject", "why", "detail"), rows, none="no changes"
     )
+
+
+def _subject(app: App, text: str) -> str:
+    """Return what the audit calls the network or account that *text* means."""
+    with contextlib.suppress(ValueError):
+        return parse_network(text)
+    try:
+        return accounts.get(app.store, app.settings, text).name
+    except NotFound:  # removed, or renamed since
+        return canonical(text, app.settings.site.domains)

@@ -1,5 +1,7 @@
 """``gatepost whitelist``: client addresses whose sending limit is lifted."""
 
+import time
+
 import click
 
 from cli_commands.app import Answer, App, Span, command, when
@@ -32,7 +34,8 @@ def add(
         seconds = app.settings.whitelist.minutes * 60
     _valid(network)
     entry = entries.add(app.store, network, seconds=seconds, change=app.change(reason))
-    answer.say(f"{entry.network} is not limited {_until(entry)} (entry {entry.id})")
+    longer = ", as it was already" if seconds and _lasts(entry, longer_than=seconds) else ""
+    answer.say(f"{entry.network} is not limited {_until(entry)}{longer} (entry {entry.id})")
     answer.document(entry)
 
 
@@ -58,11 +61,14 @@ def revoke(app: App, answer: Answer, target: str, reason: str) -> None:
 
     Example: gatepost whitelist revoke 192.0.2.7
     """
-    if not target.isdigit() or len(target) > entries.MAX_DIGITS:
+    if not entries.is_number(target):
         _valid(target)
     ended = entries.revoke(app.store, target, change=app.change(reason))
+    left = entries.listed(app.store)
     for entry in ended:
-        answer.say(f"{entry.network} is limited again (entry {entry.id})")
+        still = [str(each.id) for each in left if each.covers(entry.network)]
+        now = f"is still exempt by entry {', '.join(still)}" if still else "is limited again"
+        answer.say(f"{entry.network} {now} (ended: entry {entry.id})")
     answer.document(ended)
 
 
@@ -83,6 +89,11 @@ def _valid(network: str) -> None:
         entries.parse_network(network)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def _lasts(entry: Entry, *, longer_than: int) -> bool:
+    """Return whether an entry of before ends later than the one asked for; not to the second."""
+    return entry.expires_at is not None and entry.expires_at - time.time() > longer_than + 60
 
 
 def _until(entry: Entry) -> str:

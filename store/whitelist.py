@@ -43,6 +43,11 @@ class Entry:
         return isinstance(other, IPv4Network) and other.subnet_of(own)
 
 
+def is_number(text: str) -> bool:
+    """Return whether *text* can be an entry's number."""
+    return text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
+
+
 def parse_network(text: str) -> str:
     """Return *text* (an address or a network) as CIDR; raise ``ValueError``.
 
@@ -104,7 +109,7 @@ def revoke(store: Store, target: str, *, change: Change, now: int | None = None)
     with store.changing() as session:
         at = store.now(session) if now is None else now
         query = select(Whitelist).where(Whitelist.ended_at.is_(None))
-        if target.isascii() and target.isdigit() and len(target) <= MAX_DIGITS:
+        if is_number(target):
             query = query.where(Whitelist.id == int(target))
         else:
             query = query.where(Whitelist.network == parse_network(target))
