@@ -8,7 +8,9 @@ import importlib
 import os
 import sys
 import traceback
+import warnings
 from enum import IntEnum
+from getpass import GetPassWarning
 from typing import NoReturn
 
 import click
@@ -59,7 +61,14 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         """Run, and turn what can be expected to fail into a line and an exit code."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                # It would go on and show the password as it is typed.
+                warnings.simplefilter("error", GetPassWarning)
+                return super().invoke(ctx)
+        except GetPassWarning:
+            raise click.UsageError(
+                "there is no terminal to ask for the password: give it with --password-stdin"
+            ) from None
         except ConfigError as error:
             _stop(str(error), Exit.CONFIG)
         except StoreUnavailable as error:

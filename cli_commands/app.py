@@ -76,6 +76,7 @@ def command(
             if app is None:
                 raise RuntimeError("the command line has no App")
             _refuse_what_is_no_text(options)
+            _refuse_a_terminal(options)
             function(app, Answer(as_json=as_json), **options)
 
         wrapped = update_wrapper(run, function)
@@ -95,6 +96,16 @@ def _refuse_what_is_no_text(options: Mapping[str, Any]) -> None:
                     each.encode()
                 except UnicodeEncodeError:
                     raise click.UsageError(f"{each!r} is not UTF-8") from None
+
+
+def _refuse_a_terminal(options: Mapping[str, Any]) -> None:
+    """What is typed where a pipe was promised would be seen on the screen."""
+    if sys.stdin.isatty():
+        for name in ("password_stdin", "identity_stdin"):
+            if options.get(name):
+                flag = f"--{name.replace('_', '-')}"
+                asked = "; leave it out to be asked" if name == "password_stdin" else ""
+                raise click.UsageError(f"{flag} reads a pipe or a file, not a terminal{asked}")
 
 
 def escaped(text: str) -> str:

@@ -1,8 +1,11 @@
 """The last edge of the command line: what nobody foresaw."""
 
 import os
+import pty
 import pwd
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -33,3 +36,30 @@ def test_a_user_without_a_name_may_change_things(run: Run, monkeypatch: pytest.M
     monkeypatch.setattr(os, "getuid", lambda: number)
     run("whitelist", "add", "192.0.2.7", "--reason", "x")
     assert run("whitelist", "list", "--json").document[0]["who"] == f"uid {number} (cli)"
+
+
+def passwd(folder: Path, *words: str, stdin: int) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("gatepost")), "--config",
+         str(folder / "gatepost.toml"), "account", "passwd", "alice", *words],
+        check=False, capture_output=True, text=True, stdin=stdin, start_new_session=True,
+    )  # fmt: skip
+
+
+def test_a_password_is_not_typed_where_it_would_be_seen(run: Run, folder: Path) -> None:
+    run("account", "add", "alice", "--role", "staff")
+    terminal, typed = pty.openpty()
+    done = passwd(folder, "--password-stdin", stdin=typed)
+    os.close(terminal)
+    os.close(typed)
+    assert done.returncode == 2
+    assert "leave it out to be asked" in done.stderr
+
+
+def test_without_a_terminal_the_way_to_give_a_password_is_told(run: Run, folder: Path) -> None:
+    run("account", "add", "alice", "--role", "staff")
+    done = passwd(folder, stdin=subprocess.DEVNULL)
+    assert done.returncode == 2
+    assert "no terminal" in done.stderr
+    assert "--password-stdin" in done.stderr
+    assert "Warning" not in done.stderr
