@@ -11,15 +11,17 @@ from store import aging, notices, whitelist
 
 @command()
 @click.option("--quiet", is_flag=True, help="Say nothing unless something went wrong (for cron).")
-def maintain(app: App, answer: Answer, quiet: bool) -> None:
+@click.option("--no-notices", is_flag=True, help="Leave the mails to people for another run.")
+def maintain(app: App, answer: Answer, quiet: bool, no_notices: bool) -> None:
     """Expire the whitelist, forget old counters and answers, send the notices that wait.
 
+    A notice that the mail server does not take waits for the next run (exit 1).
     Nothing depends on it: limits and exemptions end on their own time.
     Example: gatepost maintain --quiet
     """
     expired = whitelist.expire(app.store, change=app.change("expired"))
     forgotten = aging.forget(app.store)
-    sent = notices.send(app.store, partial(post, app.settings))
+    sent = 0 if no_notices else notices.send(app.store, partial(post, app.settings))
     if not quiet:
         answer.say(
             f"{expired} exemptions expired, {forgotten.windows} windows "

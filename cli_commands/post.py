@@ -9,8 +9,6 @@ from config.settings import Settings
 from store.errors import Refused
 from store.notices import Waiting
 
-# What every mail server installs, whichever it is (FHS 3.0, 4.10).
-SENDMAIL = "/usr/sbin/sendmail"
 SECONDS = 30  # it only queues; longer means that something is wrong
 
 
@@ -24,13 +22,13 @@ def post(settings: Settings, notice: Waiting) -> None:
     message["Message-ID"] = make_msgid(domain=settings.site.domains[0])
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no vacation mail answers it
     message.set_content(notice.text)
-    command = [SENDMAIL, "-i", "-f", settings.site.postmaster, "--", notice.recipient]
+    site = settings.site
+    command = [site.sendmail, "-i", "-f", site.postmaster, "--", notice.recipient]
     try:
         subprocess.run(
             command, input=message.as_bytes(), check=True, capture_output=True, timeout=SECONDS
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise Refused(
-            f"notices wait: {SENDMAIL} did not take the mail for {notice.recipient}: "
-            f"{type(error).__name__}"
+            f"{site.sendmail} did not take the mail for {notice.recipient}: {type(error).__name__}"
         ) from None

@@ -135,6 +135,9 @@ class Site(_Section):
     # Where our own mail, such as a delivery status notice, is handed to Postfix.
     smtp: Listen = Address("inet", host="127.0.0.1", port=25)
 
+    # The program that takes the mails of `gatepost maintain` to people.
+    sendmail: str = "/usr/sbin/sendmail"
+
     @field_validator("smtp")
     @classmethod
     def _smtp_is_inet(cls, value: Address) -> Address:
@@ -159,11 +162,11 @@ class Site(_Section):
             raise ValueError('a postmaster is an address like "postmaster@mail.example.edu"')
         return value
 
-    @field_validator("key_file")
+    @field_validator("key_file", "sendmail")
     @classmethod
-    def _key_file_is_absolute(cls, value: str) -> str:
+    def _file_is_absolute(cls, value: str) -> str:
         if not value.startswith("/") or value.endswith("/"):
-            raise ValueError("a key file is an absolute path")
+            raise ValueError("a file is named by its absolute path")
         return value
 
     @model_validator(mode="after")

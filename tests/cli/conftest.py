@@ -15,6 +15,7 @@ TOML = """\
 [site]
 domains = ["mail.example.edu"]
 key_file = "{folder}/secret.key"
+sendmail = "{folder}/sendmail"
 [store]
 url = "sqlite:///{folder}/gatepost.db"
 """

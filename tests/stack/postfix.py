@@ -103,6 +103,9 @@ class Postfix:
         (self._conf / "master.cf").write_text(master_cf(layout))
         lists = shipped.CONFIG / "postfix/add-to-lists"
         self._run("sh", str(lists), "-c", str(self._conf)).check_returncode()
+        sendmail = layout.root / "sendmail"  # into this queue, not the machine's
+        sendmail.write_text(f'#!/bin/sh\nexec /usr/sbin/sendmail -C {self._conf} "$@"\n')
+        sendmail.chmod(0o755)
         # In place: of a name that stands twice every daemon warns, also postlogd, through
         # itself, and that hangs once ten warnings fill its socket.
         for name, value in overrides.items():

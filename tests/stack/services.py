@@ -92,6 +92,7 @@ def sample(layout: Layout) -> dict[str, Any]:
             "mail_home": f"{layout.mail}/{{name}}",
             "key_file": str(layout.settings.with_name("secret.key")),
             "smtp": f"inet:{HOST}:{ports.smtp}",
+            "sendmail": str(layout.root / "sendmail"),
         },
         "store": {"url": f"sqlite:///{layout.settings.with_name('gatepost.db')}"},
         "spam": {"spamd": f"{HOST}:{ports.spamd}"},
