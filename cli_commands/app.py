@@ -130,7 +130,8 @@ class Answer:
         """Print *value* if JSON was asked for."""
         if self.as_json:
             text = json.dumps(plain(value), ensure_ascii=False, indent=2)
-            click.echo(escaped(text))
+            # Bytes that were no UTF-8 in a file are surrogates here: JSON writes them so, too.
+            click.echo(text.encode("utf-8", "backslashreplace").decode())
 
     def record(self, value: object, rows: Iterable[tuple[str, str]]) -> None:
         """Print one thing: *value* as JSON, or *rows* of name and text."""
