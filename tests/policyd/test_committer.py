@@ -196,6 +196,7 @@ def transactions(store: Store) -> int:
     with store.reading() as session:
         return session.query(models.Batch).count()
 
+
 def test_what_hangs_on_its_way_to_the_store_at_the_end_is_an_error_too(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
