@@ -131,11 +131,10 @@ class Committer:
         self._thread.join(timeout=STOP_SECONDS)
         if self._fallback is None:
             return
-        lost = self._fallback.counted + len(self._telling)
+        lost = self._fallback.counted + len(self._telling) + self._fallback.dropped
         if job := self._running:
             lost += len(job.entries) + len(job.meanwhile)
-        if lost:
-            log.error(fields(event="counts-lost", charges=lost))
+        _tell_lost(lost)
 
     def watch(self, now: float) -> None:
         """Give up what hangs; to be called now and then."""
@@ -267,6 +266,7 @@ class Committer:
             away = round(self._loop.time() - self._lost_at, 1)
             self._fallback = None
             log.warning(fields(event="store-back", away=away, decided_locally=fallback.decided))
+            _tell_lost(fallback.dropped)
             self._next()
 
     # In the thread.
@@ -340,6 +340,11 @@ class Committer:
             log.exception("forgetting failed")
             some = 0
         return now + (FORGET_PAUSE_SECONDS if some else FORGET_SECONDS)
+
+
+def _tell_lost(charges: int) -> None:
+    if charges:
+        log.error(fields(event="counts-lost", charges=charges))
 
 
 def _untold(job: _Job) -> list[Counted]:

@@ -42,6 +42,7 @@ class Fallback:
         self._refused: OrderedDict[int, str] = OrderedDict()
         self._accepted: deque[Counted] = deque()
         self.decided = 0
+        self.dropped = 0  # accepted, and not to be added to the store: there was no room
 
     def settle(self, charges: Sequence[Charge], now: float, word: Word) -> list[Verdict]:
         """Settle *charges* as the store would, on what is known here."""
@@ -75,8 +76,11 @@ class Fallback:
         return self._refused.get(name) if passed is None else passed
 
     def _remember(self, charge: Charge, verdict: Verdict, at: float) -> None:
-        if verdict.accepted and len(self._accepted) < MAX_COUNTED:
-            self._accepted.append(Counted(charge, at))
+        if verdict.accepted:
+            if len(self._accepted) < MAX_COUNTED:
+                self._accepted.append(Counted(charge, at))
+            else:
+                self.dropped += 1
         if charge.id is not None:
             if verdict.accepted:
                 _keep(self._passed, charge.id, "", most=MAX_COUNTED)

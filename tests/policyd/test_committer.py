@@ -125,7 +125,7 @@ def test_all_who_have_gone_hold_up_nobody(store: Store) -> None:
 
     async def work(committer: Committer) -> None:
         gone = Gone(Charge(2, 1, (ROOM,)))
-        for _ in range(MAX_BATCH * 2000):
+        for _ in range(MAX_BATCH * 600):
             committer.submit(gone)
         assert await outcomes(committer, Charge(1, 1, (ROOM,))) == [True]
 
