@@ -251,6 +251,33 @@ def test_fifty_clients_on_two_daemons_get_exactly_the_limit(
     assert counted(shared_url) == 100
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "shared_url", ["sqlite", "postgres_server", "mariadb_server"], indirect=True
+)
+def test_fifty_smtp_sessions_on_two_mail_servers_get_exactly_the_limit(
+    tmp_path: Path, shared_url: str
+) -> None:
+    ports = []
+    with contextlib.ExitStack() as stack:
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            config = configure(tmp_path / name, shared_url, '[limits]\nclient = ["100/1h"]\n')
+            held = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=100))
+            stack.enter_context(running(config, held=held))
+            mta = relay.running(f"inet:127.0.0.1:{held.getsockname()[1]}")
+            ports.append(stack.enter_context(mta).port)
+
+        def five(number: int) -> int:
+            with smtplib.SMTP("127.0.0.1", ports[number % 2], timeout=60) as session:
+                session.ehlo("lab7.example.edu")
+                return [send(session) for _ in range(5)].count(354)
+
+        pool = stack.enter_context(ThreadPoolExecutor(50))
+        assert sum(pool.map(five, range(50))) == 100
+    assert counted(shared_url) == 100
+
+
 def test_workers_end_with_their_parent_even_if_it_is_killed(
     tmp_path: Path, postgres_server: postgres.Postgres
 ) -> None:
