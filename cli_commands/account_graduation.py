@@ -6,7 +6,7 @@ from typing import IO
 
 import click
 
-from cli_commands.app import Answer, App, Span, TextFile, command, when
+from cli_commands.app import Answer, App, Span, TextFile, command, encodable, when
 from cli_commands.progress import bar
 from config.units import format_size
 from store import graduation, mailboxes
@@ -60,7 +60,7 @@ def graduate(
         todo = graduation.plan(app.store, app.settings, chosen, used=used, grace=grace, role=role)
     done = 0
     if not dry_run and not todo.refused:
-        if cohort is not None and not yes:
+        if cohort is not None and todo.graduates and not yes:
             question = f"{len(todo.graduates)} accounts graduate. Go on? (--yes does not ask)"
             click.confirm(question, abort=True, err=True)
         done = graduation.carry_out(app.store, app.settings, todo, change=app.change(why))
@@ -81,7 +81,7 @@ def _chosen(
     if cohort is not None:
         if not cohort.strip():  # of a shell's variable that is not set
             raise click.UsageError("--cohort '' would be every student")
-        return graduation.cohort(app.store, cohort)
+        return graduation.cohort(app.store, encodable(cohort))
     return list(names)
 
 

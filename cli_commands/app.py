@@ -50,7 +50,8 @@ class App:
 
     def change(self, why: str = "") -> Change:
         """Return the audit's *who* (the person behind sudo) with the reason given."""
-        return Change(who=f"{os.environ.get('SUDO_USER') or _own_name()} (cli)", why=why)
+        user = os.environ.get("SUDO_USER") or _own_name()
+        return Change(who=f"{user} (cli)", why=escaped(why))
 
 
 def _own_name() -> str:

@@ -18,6 +18,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from config.settings import Settings
 from config.units import format_size
+from store import audit, bulk
 from store.accounts import View, check_role, row_of
 from store.audit import Change, record
 from store.directory import effective, generous
@@ -31,8 +32,7 @@ STUDENT = "student"
 ROLE = "alumni"
 GRACE_SECONDS = 90 * 86400  # a summer to tidy up in
 
-NAMED_AT_ONCE = 500  # bound parameters of one statement stay below every database's limit
-
+ACTION = "account.graduate"
 T = TypeVar("T")
 Usage = Callable[[str], int | None]  # bytes in the mailbox of a name; None: cannot be told
 
@@ -134,7 +134,8 @@ def carry_out(
     with store.changing() as session:
         at = store.now(session) if now is None else now
         rev = advance(session)
-        return apply(session, settings, todo.graduates, change=change, at=at, rev=rev)
+        parts = bulk.cut(todo.graduates)
+        return sum(apply(session, settings, p, change=change, at=at, rev=rev) for p in parts)
 
 
 def apply(
@@ -146,27 +147,36 @@ def apply(
     at: int,
     rev: int,
 ) -> int:
-    """Graduate inside a transaction; return how many.
+    """Graduate inside a transaction that has taken *rev*; return how many.
 
     An account that changed its role since the plan is left as it is.
     """
-    rows = {row.id: row for row in _held(session, Account.id, [g.account for g in graduates])}
-    done = 0
-    for each in graduates:
-        row = rows.get(each.account)
-        if row is None or row.role != each.role:
-            continue
-        _change(session, row, each, at=at, rev=rev)
-        session.add(_notice(settings, each, at))
-        detail: dict[str, object] = {
-            "from": each.role,
-            "to": each.to,
-            "until": each.keeps_until,
-            "own_mailbox": each.own,
+    wanted = {each.account: each for each in graduates}
+    query = select(Account.id, Account.name, Account.role, Account.mailbox, Account.mailbox_until)
+    held = session.execute(query.where(Account.id.in_(wanted), Account.removed_at.is_(None)))
+    going = [(row, wanted[row.id]) for row in held if row.role == wanted[row.id].role]
+    before = [
+        {
+            "account_id": row.id,
+            "at": at,
+            "role": row.role,
+            "mailbox": row.mailbox,
+            "mailbox_until": row.mailbox_until,
         }
-        record(session, change, at=at, action="account.graduate", subject=row.name, detail=detail)
-        done += 1
-    return done
+        for row, _ in going
+    ]
+    bulk.add(session, Graduation, before)
+    bulk.change(session, Account, {row.id: _columns(each, rev) for row, each in going})
+    bulk.add(session, Notice, [_notice(settings, row.name, each, at) for row, each in going])
+    bulk.add(
+        session,
+        Audit,
+        [
+            audit.row(change, at=at, action=ACTION, subject=row.name, detail=_detail(each))
+            for row, each in going
+        ],
+    )
+    return len(going)
 
 
 def shrinks(settings: Settings, account: Account | View, role: str) -> bool:
@@ -229,7 +239,7 @@ def _last(session: Session, row: Account) -> Graduation:
 def _became(session: Session, row: Account, last: Graduation) -> str:
     """Return the role that *last* gave; its audit row says it."""
     query = select(Audit.detail).where(
-        Audit.action == "account.graduate", Audit.subject == row.name, Audit.at == last.at
+        Audit.action == ACTION, Audit.subject == row.name, Audit.at == last.at
     )
     detail = session.scalar(query.order_by(Audit.id.desc()).limit(1))
     return str(json.loads(detail)["to"]) if detail else ROLE
@@ -268,32 +278,38 @@ def _by_name(session: Session, settings: Settings, names: Sequence[str]) -> dict
 
 def _held(session: Session, column: InstrumentedAttribute[T], values: Sequence[T]) -> list[Account]:
     rows: list[Account] = []
-    for start in range(0, len(values), NAMED_AT_ONCE):
-        part = column.in_(values[start : start + NAMED_AT_ONCE])
-        rows += session.scalars(select(Account).where(Account.removed_at.is_(None), part))
+    for part in bulk.cut(values):
+        query = select(Account).where(Account.removed_at.is_(None), column.in_(part))
+        rows += session.scalars(query)
     return rows
 
 
-def _change(session: Session, row: Account, each: Graduate, *, at: int, rev: int) -> None:
-    session.add(
-        Graduation(
-            account_id=row.id,
-            at=at,
-            role=row.role,
-            mailbox=row.mailbox,
-            mailbox_until=row.mailbox_until,
-        )
-    )
-    row.role, row.rev = each.to, rev
-    row.mailbox = each.old_quota if each.keeps_until is not None else None
-    row.mailbox_until = each.keeps_until
+def _columns(each: Graduate, rev: int) -> dict[str, object]:
+    """Return what becomes of the account's row."""
+    keeps = each.keeps_until is not None
+    return {
+        "role": each.to,
+        "mailbox": each.old_quota if keeps else None,
+        "mailbox_until": each.keeps_until,
+        "rev": rev,
+    }
+
+
+def _detail(each: Graduate) -> dict[str, object]:
+    """Return what the audit says."""
+    return {
+        "from": each.role,
+        "to": each.to,
+        "until": each.keeps_until,
+        "own_mailbox": each.own,
+    }
 
 
 def _address(settings: Settings, name: str) -> str:
     return f"{name}@{settings.site.domains[0]}"
 
 
-def _notice(settings: Settings, each: Graduate, at: int) -> Notice:
+def _notice(settings: Settings, name: str, each: Graduate, at: int) -> dict[str, object]:
     graduated = (each.role, each.to) == (STUDENT, ROLE)
     text = (
         "You have graduated, and your mail account stays yours as an alumni account.\n"
@@ -310,12 +326,12 @@ def _notice(settings: Settings, each: Graduate, at: int) -> Notice:
         )
     if settings.site.help_url:
         text += f"\n{settings.site.help_url}\n"
-    return Notice(
-        recipient=_address(settings, each.name),
-        subject="Your mail account after graduation" if graduated else "Your mail account changed",
-        text=text,
-        created_at=at,
-    )
+    return {
+        "recipient": _address(settings, name),
+        "subject": f"Your mail account {'after graduation' if graduated else 'changed'}",
+        "text": text,
+        "created_at": at,
+    }
 
 
 def _shown(size: int) -> str:

@@ -19,13 +19,14 @@ from config.settings import Settings
 from store import graduation, identity, mailboxes, passwords, registrar_rows
 from store.accounts import MAX_ALIASES, check_alias, check_condition, check_role, second_mailbox
 from store.audit import Change
+from store.bulk import cut
 from store.engine import Store
 from store.errors import Refused
 from store.graduation import GRACE_SECONDS, Graduate, Usage
 from store.models import Account, Address
 from store.names import account_name, canonical
 from store.registrar_lines import Line, Refusal, Skipped
-from store.registrar_rows import Renewal, Stamp, cut, said
+from store.registrar_rows import Renewal, Stamp, said
 from store.revision import advance
 
 # One batch of hashing: progress is shown, and a stop is noticed, this often.

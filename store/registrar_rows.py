@@ -6,26 +6,17 @@ else takes a name until it ends, so what is found free or present stays so.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
-from typing import TypeVar, cast
 
-from sqlalchemy import Table, Update, bindparam, insert, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from store import audit
+from store import audit, bulk
 from store.accounts import DEFAULT_CONDITION
 from store.audit import Change
-from store.models import Account, Address, Audit, Base, PasswordEvent, Suspension
+from store.models import Account, Address, Audit, PasswordEvent, Suspension
 from store.registrar_extras import OVERRIDES
 from store.registrar_lines import Line
 
-T = TypeVar("T")
-Rows = list[dict[str, object]]
-
-# Bound parameters of one statement stay far below every database's limit.
-BATCH = 500
-# One statement for all rows, whatever columns are empty in some.
-_ALIKE = {"render_nulls": True}
 ACTION = "account.import"
 
 
@@ -47,15 +38,10 @@ class Renewal:
     columns: Mapping[str, str] = field(repr=False)
 
 
-def cut(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
-    """Return *items* in parts of *size*."""
-    return (items[start : start + size] for start in range(0, len(items), size))
-
-
 def taken(session: Session, names: Iterable[str]) -> set[str]:
     """Return which of *names* an account or an alias has."""
     found: set[str] = set()
-    for part in cut(list(names)):
+    for part in bulk.cut(list(names)):
         found.update(session.scalars(select(Account.name).where(Account.name.in_(part))))
         found.update(session.scalars(select(Address.name).where(Address.name.in_(part))))
     return found
@@ -63,13 +49,13 @@ def taken(session: Session, names: Iterable[str]) -> set[str]:
 
 def add(session: Session, lines: Sequence[Line], stamp: Stamp) -> None:
     """Make the accounts of *lines*, whose names are free."""
-    _insert(session, Account, [_account(line, stamp) for line in lines])
+    bulk.add(session, Account, [_account(line, stamp) for line in lines])
     made = select(Account.name, Account.id).where(Account.name.in_([line.name for line in lines]))
     ids = {each.name: each.id for each in session.execute(made)}
     held = [(ids[line.name], line) for line in lines]
     for table, rows_of in ((Address, _aliases), (Suspension, _stops), (PasswordEvent, _events)):
-        _insert(session, table, [row for each in held for row in rows_of(*each, stamp)])
-    _insert(session, Audit, [_audited(line.name, _made(line), stamp) for line in lines])
+        bulk.add(session, table, [row for each in held for row in rows_of(*each, stamp)])
+    bulk.add(session, Audit, [_audited(line.name, _made(line), stamp) for line in lines])
 
 
 def renew(session: Session, changed: Sequence[Renewal], stamp: Stamp) -> int:
@@ -79,10 +65,9 @@ def renew(session: Session, changed: Sequence[Renewal], stamp: Stamp) -> int:
     )
     held = set(session.scalars(present))
     todo = [each for each in changed if each.account in held]
-    for names, group in groupby(sorted(todo, key=_names), key=_names):
-        rows = [{**each.columns, "account": each.account, "rev": stamp.rev} for each in group]
-        session.connection().execute(_update((*names, "rev")), rows)
-    _insert(session, Audit, [_audited(each.name, _told(each.columns), stamp) for each in todo])
+    rows = {each.account: {**each.columns, "rev": stamp.rev} for each in todo}
+    bulk.change(session, Account, rows)
+    bulk.add(session, Audit, [_audited(each.name, _told(each.columns), stamp) for each in todo])
     return len(todo)
 
 
@@ -98,22 +83,9 @@ def said(line: Line) -> Iterator[tuple[str, str]]:
             yield column, value
 
 
-def _names(each: Renewal) -> list[str]:
-    return sorted(each.columns)
-
-
 def _told(values: Mapping[str, str]) -> Mapping[str, str]:
     """Return *values* for the audit: that there is an identity now, not its hash."""
     return {**values, "identity": "on file"} if "identity" in values else values
-
-
-def _update(names: Sequence[str]) -> Update:
-    table = cast("Table", Account.__table__)
-    return (
-        update(table)
-        .where(table.c.id == bindparam("account"))
-        .values({name: bindparam(name) for name in names})
-    )
 
 
 def _audited(name: str, detail: Mapping[str, object], stamp: Stamp) -> dict[str, object]:
@@ -141,11 +113,11 @@ def _is_initial(line: Line) -> bool:
     return line.password is not None and (line.identity is not None or line.extras.initial)
 
 
-def _aliases(account: int, line: Line, _: Stamp) -> Rows:
+def _aliases(account: int, line: Line, _: Stamp) -> bulk.Rows:
     return [{"name": alias, "account_id": account} for alias in line.aliases]
 
 
-def _stops(account: int, line: Line, stamp: Stamp) -> Rows:
+def _stops(account: int, line: Line, stamp: Stamp) -> bulk.Rows:
     return [
         {
             "account_id": account,
@@ -158,7 +130,7 @@ def _stops(account: int, line: Line, stamp: Stamp) -> Rows:
     ]
 
 
-def _events(account: int, line: Line, stamp: Stamp) -> Rows:
+def _events(account: int, line: Line, stamp: Stamp) -> bulk.Rows:
     if line.password is None:
         return []
     how = "initial" if _is_initial(line) else "imported"
@@ -170,8 +142,3 @@ def _made(line: Line) -> dict[str, object]:
     detail: dict[str, object] = {"role": line.role, "line": line.number, **line.extras.overrides}
     stops = [stop.scope for stop in line.extras.suspended]
     return {**detail, "suspended": stops} if stops else detail
-
-
-def _insert(session: Session, table: type[Base], rows: Rows) -> None:
-    if rows:
-        session.execute(insert(table), rows, execution_options=_ALIKE)

@@ -206,6 +206,14 @@ def test_an_exemption_is_made_listed_and_revoked(run: Run) -> None:
     assert run("whitelist", "expire", "--json").document == {"expired": 0}
 
 
+def test_words_in_another_encoding_are_kept_written_out(run: Run) -> None:
+    run("account", "add", "alice", "--role", "staff", "--why", "gar\udce7on")
+    assert run("audit", "alice", "--json").document[0]["why"] == r"gar\udce7on"
+    assert run("account", "show", "gar\udce7on").code == 1
+    assert run("account", "list", "--search", "gar\udce7on").code == 0
+    assert run("account", "graduate", "--cohort", "gar\udce7on").code == 0
+
+
 def test_who_and_why_are_kept(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUDO_USER", "carol")
     run("account", "add", "alice", "--role", "staff", "--why", "ticket 4711")

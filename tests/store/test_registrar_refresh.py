@@ -45,6 +45,13 @@ def test_a_role_with_less_room_is_a_graduation(store: Store, settings: Settings)
     assert accounts.get(store, settings, "heavy").role == "student"
 
 
+def test_who_graduates_by_a_file_of_pieces_does_so_once(store: Store, settings: Settings) -> None:
+    students(store, settings, "light", "heavy")
+    lines = [Line(n, name, "alumni") for n, name in enumerate(("light", "heavy", "light"))]
+    assert refreshed(store, settings, *lines, keep_going=True) == Done(graduated=2)
+    assert notices.count(store) == 2
+
+
 def test_a_plan_names_who_would_be_over(store: Store, settings: Settings) -> None:
     students(store, settings, "heavy")
     lines = [Line(2, "heavy", "alumni")]
