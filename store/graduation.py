@@ -78,6 +78,8 @@ class Plan:
 
 def cohort(store: Store, prefix: str, *, role: str = STUDENT) -> list[str]:
     """Return the names of *role* that start with *prefix*: student numbers of one year."""
+    if not prefix.strip():
+        raise Refused("a cohort without a prefix would be everybody")
     query = (
         select(Account.name)
         .where(Account.removed_at.is_(None), Account.role == role)

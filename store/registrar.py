@@ -40,7 +40,7 @@ Progress = Callable[[int], None]
 class Plan:
     """What carrying out a file would do, under *settings*."""
 
-    settings: Settings
+    settings: Settings = field(repr=False)
     new: list[Line] = field(default_factory=list)
     changed: list[Renewal] = field(default_factory=list)
     graduates: list[Graduate] = field(default_factory=list)  # their new role has less room

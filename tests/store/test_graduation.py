@@ -177,6 +177,8 @@ def test_a_cohort_is_the_students_of_a_prefix(store: Store, settings: Settings) 
     accounts.add(store, settings, New("s2401", "student"), change=CHANGE)
     assert graduation.cohort(store, "S23") == ["s2301", "s2302"]
     assert graduation.cohort(store, "%") == []
+    with pytest.raises(Refused, match="everybody"):
+        graduation.cohort(store, "")
 
 
 def test_a_role_that_the_settings_do_not_know_is_refused(store: Store, settings: Settings) -> None:
