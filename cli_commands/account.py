@@ -18,7 +18,7 @@ from cli_commands.account_passwords import (
     replace_identity_option,
 )
 from cli_commands.account_view import initial_note, marks, open_or_closed, rows_of
-from cli_commands.app import Answer, App, Span, Until, command, encodable
+from cli_commands.app import Answer, App, Span, Until, command
 from store import accounts, graduation, guesses, passwords, suspension
 from store.errors import Refused
 from store.registrar_extras import OVERRIDES, override
@@ -116,7 +116,6 @@ def list_(
 
     Example: gatepost account list --role alumni --json
     """
-    search = search and encodable(search)
     found = accounts.listed(app.store, role=role, condition=condition, search=search)
     rows = ((v.name, v.role, v.condition, marks(v), ", ".join(v.aliases)) for v in found)
     columns = ("name", "role", "condition", "", "aliases")

@@ -6,7 +6,7 @@ from typing import IO
 
 import click
 
-from cli_commands.app import Answer, App, Span, TextFile, command, encodable, when
+from cli_commands.app import Answer, App, Span, TextFile, command, when
 from cli_commands.progress import bar
 from config.units import format_size
 from store import graduation, mailboxes
@@ -81,7 +81,7 @@ def _chosen(
     if cohort is not None:
         if not cohort.strip():  # of a shell's variable that is not set
             raise click.UsageError("--cohort '' would be every student")
-        return graduation.cohort(app.store, encodable(cohort))
+        return graduation.cohort(app.store, cohort)
     return list(names)
 
 

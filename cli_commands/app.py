@@ -51,7 +51,7 @@ class App:
     def change(self, why: str = "") -> Change:
         """Return the audit's *who* (the person behind sudo) with the reason given."""
         user = os.environ.get("SUDO_USER") or _own_name()
-        return Change(who=f"{user} (cli)", why=escaped(why))
+        return Change(who=f"{user} (cli)", why=why)
 
 
 def _own_name() -> str:

