@@ -1,11 +1,11 @@
 """Ask spamd, through aiospamc: a verdict within one deadline, or `SpamdUnavailable`.
 
 aiospamc speaks the protocol; the connection is ours, because its own builds an SSL
-context for every call (40 ms, even for plain TCP), reads without a limit, and
-leaves the socket open when time is up. All scans share one event loop in one thread;
-callers block in their own. At most `MAX_SCANS` run at once, and waiting for a
-turn counts against the same deadline. A message is read when its turn has come, so
-those that wait hold no memory.
+context for every call (40 ms, even for plain TCP), reads without a limit, keeps two
+copies of the mail, and leaves the socket open when time is up. All scans share one
+event loop in one thread; callers block in their own. At most `MAX_SCANS` run at once,
+and waiting for a turn counts against the same deadline. A message is read when its
+turn has come, so those that wait hold no memory.
 """
 
 import asyncio
@@ -14,12 +14,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeout
 
-from aiospamc.client import Client
-from aiospamc.connections import ConnectionManager
 from aiospamc.exceptions import ClientException, ParseError
 from aiospamc.header_values import SpamValue
+from aiospamc.incremental_parser import ResponseParser
 from aiospamc.requests import Request
-from aiospamc.responses import ResponseException
+from aiospamc.responses import Response, ResponseException
 from loguru import logger
 
 from config.units import Address
@@ -47,7 +46,6 @@ class Spamd:
         self, address: Address, *, deadline: float = DEADLINE, max_scans: int = MAX_SCANS
     ) -> None:
         self.address = address
-        self._client = Client(_Connection(address))
         self._deadline = deadline
         self._max_scans = max_scans
         self._turns = threading.BoundedSemaphore(max_scans)
@@ -64,7 +62,7 @@ class Spamd:
             if self._loop.is_closed():  # and it cannot be, while we have a turn
                 raise SpamdUnavailable("closed")
             left = max(0.0, self._deadline - (time.monotonic() - start))
-            return self._ask(read(), left)
+            return self._ask([bytes(Request("SYMBOLS", body=read()))], left)
         finally:
             self._turns.release()
 
@@ -77,9 +75,8 @@ class Spamd:
         self._loop.close()
         self._turns.release(self._max_scans)  # who comes late need not wait to learn it
 
-    def _ask(self, message: bytes, seconds: float) -> Report:
-        request = Request("SYMBOLS", body=message)
-        asking = asyncio.wait_for(self._client.request(request), seconds)
+    def _ask(self, outgoing: list[bytes], seconds: float) -> Report:
+        asking = asyncio.wait_for(_answer(self.address, outgoing), seconds)
         future = asyncio.run_coroutine_threadsafe(asking, self._loop)
         try:
             # The loop keeps the deadline; the second more is for a loop that died.
@@ -102,30 +99,25 @@ def _report(spam: object, body: bytes) -> Report:
     return Report(spam.value, spam.score, spam.threshold, tests[:MAX_TESTS])
 
 
-class _Connection(ConnectionManager):
-    """One request, one connection: opened, bounded, closed."""
+async def _answer(address: Address, outgoing: list[bytes]) -> Response:
+    """Send the one request in *outgoing*, which nobody keeps then; return the answer."""
+    reader, writer = await _open(address)
+    try:
+        writer.write(outgoing.pop())
+        writer.write_eof()
+        await writer.drain()
+        response = Response(**ResponseParser().parse(await _read(reader)))
+        response.raise_for_status()
+        return response
+    finally:
+        # Not close(): that waits until all is sent, and a spamd may never read.
+        writer.transport.abort()
 
-    def __init__(self, address: Address) -> None:
-        super().__init__(str(address))
-        self._address = address
 
-    async def request(self, data: bytes) -> bytes:
-        """Return what spamd answers to *data*."""
-        reader, writer = await self.open()
-        try:
-            writer.write(data)
-            writer.write_eof()
-            await writer.drain()
-            return await _read(reader)
-        finally:
-            # Not close(): that waits until all is sent, and a spamd may never read.
-            writer.transport.abort()
-
-    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect."""
-        if self._address.kind == "unix":
-            return await asyncio.open_unix_connection(self._address.path)
-        return await asyncio.open_connection(self._address.host, self._address.port)
+async def _open(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if address.kind == "unix":
+        return await asyncio.open_unix_connection(address.path)
+    return await asyncio.open_connection(address.host, address.port)
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:

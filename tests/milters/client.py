@@ -15,7 +15,7 @@ from config.units import Address
 VERSION = 6
 ALL_ACTIONS = 0x1FF  # what Postfix 3.7 offers
 ALL_STEPS = 0x1FFFFF
-SECONDS = 60.0  # above two deadlines of spamd
+SECONDS = 90.0  # above some deadlines of spamd
 # Answers that end an exchange; others (add header, …) are changes that come before.
 _FINAL = b"acdrtys4"
 

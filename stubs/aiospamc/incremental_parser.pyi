@@ -1,0 +1,4 @@
+from typing import Any
+
+class ResponseParser:
+    def parse(self, stream: bytes) -> dict[str, Any]: ...
