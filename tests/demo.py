@@ -1,7 +1,7 @@
 """``./dev demo``: a real mail server with gatepost, and a tour of it.
 
-Exit code 0 when every step went as promised, 1 when one did not. Ends with Ctrl-C
-or SIGTERM at any time, and leaves nothing behind.
+Exit code 0 when every step went as promised, 1 when one did not, or when a kept server
+ended by itself. Ends with Ctrl-C or SIGTERM at any time, and leaves nothing behind.
 """
 
 import argparse
@@ -63,7 +63,8 @@ def _demo(steps: Sequence[tuple[str, Step]], *, keep: bool) -> int:
         if wrong:
             console.print(stack.logs(), markup=False)
         if keep:
-            _keep(tour)
+            _keep(tour)  # returns only when a server is gone
+            return 1
     return 1 if wrong else 0
 
 

@@ -52,14 +52,14 @@ def imap(tour: Tour) -> Outcome:
     """Sign in by IMAP; the mailbox has the role's quota."""
     with tour.stack.clients.imap(tour.staff.login) as mailbox:
         _used, allowed = mailbox.quota()
-    said = f"OK Logged in; quota {format_size(allowed * 1024)}"
+        said = f"{mailbox.said}; quota {format_size(allowed * 1024)}"
     return Outcome(f"LOGIN {tour.staff.name}", said, allowed == 5120 * 1024)
 
 
 def pop3(tour: Tour) -> Outcome:
     """Sign in by POP3."""
-    count = tour.stack.clients.pop3(tour.student.login)
-    return Outcome(f"USER {tour.student.name}", f"+OK {count} messages", right=True)
+    said = tour.stack.clients.pop3(tour.student.login)
+    return Outcome(f"USER {tour.student.name}, LIST", said, said.startswith("+OK"))
 
 
 def smtp_auth(tour: Tour) -> Outcome:

@@ -16,6 +16,7 @@ from tests.stack.stack import Stack
 
 ROOT = Path(__file__).parents[2]
 DEMO = [sys.executable, "-m", "tests.demo"]
+LOGINS = ("by IMAP", "by POP3", "for sending")
 SECONDS = 200  # half a minute alone on the machine
 
 
@@ -55,6 +56,26 @@ def test_a_kept_demo_ends_with_a_signal_and_leaves_nothing() -> None:
     found = re.search(r"/var/tmp/gatepost-stack-\w+", said)
     assert found
     assert not Path(found[0]).exists()
+
+
+def test_a_kept_demo_whose_server_dies_says_so_and_fails() -> None:
+    with subprocess.Popen(
+        [*DEMO, "--keep", "--no-tour"], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as demo:
+        assert demo.stdout
+        while "tail -F" not in demo.stdout.readline():
+            continue
+        mine = ["-P", str(demo.pid), "-f", "--", "-m policyd"]
+        subprocess.run(["pkill", "-KILL", *mine], check=True)
+        assert demo.wait(SECONDS) == 1
+        assert "ended by itself: policyd" in demo.stdout.read()
+
+
+def test_what_is_printed_is_what_the_servers_said(stack: Stack, people: People) -> None:
+    said = [dict(STEPS)[f"sign in {how}"](tour(stack, people)).said for how in LOGINS]
+    assert said[0].startswith("OK Logged in")
+    assert re.match(r"\+OK \d+ messages", said[1])
+    assert said[2] == "235 2.7.0 Authentication successful"
 
 
 def test_the_printed_commands_work_as_printed(stack: Stack, people: People) -> None:

@@ -23,7 +23,7 @@ def test_imap_opens_the_mailbox_of_the_role(stack: Stack, people: People) -> Non
 
 
 def test_pop3_opens_the_mailbox(stack: Stack, people: People) -> None:
-    assert stack.clients.pop3(people.student.login) >= 0
+    assert stack.clients.pop3(people.student.login).startswith("+OK")
 
 
 def test_submission_accepts_the_password(stack: Stack, people: People) -> None:

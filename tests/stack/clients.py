@@ -27,6 +27,7 @@ SECONDS = 60.0
 ARRIVAL_SECONDS = 30.0
 POLL_SECONDS = 0.05
 _NO_REPLY = -1
+_SIGNED_IN = 235  # RFC 4954
 
 Stage = Literal["AUTH", "MAIL", "RCPT", "DATA", "END"]
 
@@ -81,9 +82,9 @@ class Clients:
     ) -> Answer:
         """Send *message* as a signed-in person does, from the address *computer*."""
         with self.open_submission(computer) as session:
-            refusal = _sign_in(session, login)
-            if refusal:
-                return refusal
+            answer = _sign_in(session, login)
+            if answer.code != _SIGNED_IN:
+                return answer
             envelope = sender or f"{login.name}@mail.example.edu"
             return _transaction(session, envelope, to, message, declare_size=declare_size)
 
@@ -103,26 +104,28 @@ class Clients:
     def sign_in(self, login: Login) -> Answer:
         """Sign in for sending, and send nothing."""
         with self.open_submission() as session:
-            return _sign_in(session, login) or Answer("AUTH", 235, "Authentication successful")
+            return _sign_in(session, login)
 
     def imap(self, login: Login) -> "Mailbox":
         """Open a mailbox by IMAP over TLS; raise `LoginRefused`."""
         session = imaplib.IMAP4_SSL(HOST, self.ports.imaps, ssl_context=self.tls, timeout=SECONDS)
         try:
-            session.login(login.name, login.password)
+            code, (text, *_) = session.login(login.name, login.password)
         except imaplib.IMAP4.error as error:
             session.shutdown()
             raise LoginRefused(_imap_text(error)) from None
         session.select("INBOX")
-        return Mailbox(session)
+        # Without the list of capabilities, which is longer than all else.
+        said = re.sub(r"^\[.*?\] ", "", text.decode())
+        return Mailbox(session, f"{code} {said}")
 
-    def pop3(self, login: Login) -> int:
-        """Return the number of mails that POP3 over TLS shows; raise `LoginRefused`."""
+    def pop3(self, login: Login) -> str:
+        """Return what POP3 over TLS says to LIST; raise `LoginRefused`."""
         session = poplib.POP3_SSL(HOST, self.ports.pop3s, context=self.tls, timeout=SECONDS)
         try:
             session.user(login.name)
             session.pass_(login.password)
-            return session.stat()[0]
+            return session.list()[0].decode("utf-8", "replace")
         except poplib.error_proto as error:
             raise LoginRefused(error.args[0].decode("utf-8", "replace")) from None
         finally:
@@ -150,9 +153,10 @@ class Clients:
 class Mailbox:
     """An open INBOX."""
 
-    def __init__(self, session: imaplib.IMAP4) -> None:
-        """Wrap a session in which INBOX is selected."""
+    def __init__(self, session: imaplib.IMAP4, said: str) -> None:
+        """Wrap a session in which INBOX is selected; *said* is the server's word to LOGIN."""
         self._session = session
+        self.said = said
 
     def __enter__(self) -> Self:
         """Return the mailbox."""
@@ -253,14 +257,13 @@ def until(accepted: bool, send: Callable[[], Answer], seconds: float) -> Answer:
     return answers[-1]
 
 
-def _sign_in(session: smtplib.SMTP, login: Login) -> Answer | None:
-    """Return the refusal, if any. PLAIN only: smtplib's login() would try twice."""
+def _sign_in(session: smtplib.SMTP, login: Login) -> Answer:
+    """Return the reply. PLAIN only: smtplib's login() would try twice."""
     session.user, session.password = login.name, login.password
     try:
-        session.auth("PLAIN", session.auth_plain)
+        return _answer("AUTH", *session.auth("PLAIN", session.auth_plain))
     except smtplib.SMTPAuthenticationError as error:
         return _answer("AUTH", error.smtp_code, error.smtp_error)
-    return None
 
 
 def _transaction(
