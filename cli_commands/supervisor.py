@@ -9,9 +9,11 @@ import ctypes
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -33,6 +35,13 @@ TICK = 0.1
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
+def _channel() -> socket.socket:
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    made.bind("")  # the kernel finds a name that is in no folder (unix(7), autobind)
+    made.setblocking(False)
+    return made
+
+
 @dataclass(slots=True)
 class _Child:
     service: str
@@ -41,16 +50,26 @@ class _Child:
     started: float = 0.0
     pause: float = FIRST_PAUSE
     not_before: float = 0.0
+    ready: bool = False
+    channel: socket.socket = field(default_factory=_channel)
 
     def start(self, now: float) -> None:
         command = [sys.executable, "-I", "-m", MODULES[self.service], "--config", str(self.path)]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
+            # What a child says to systemd (config.systemd) is for us to hear.
+            env={**os.environ, "NOTIFY_SOCKET": "@" + self.channel.getsockname()[1:].decode()},
             preexec_fn=partial(_end_with, os.getpid()),  # noqa: PLW1509 - one thread
         )
         self.started = now
         log.info(fields(event="started", service=self.service, pid=self.process.pid))
+
+    def hear(self) -> None:
+        """Read what the child said; none of it may stay, or its next word would wait."""
+        with suppress(BlockingIOError):
+            while said := self.channel.recv(4096):
+                self.ready = self.ready or b"READY=1" in said
 
     def signal(self, number: int) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -93,7 +112,7 @@ def run(services: tuple[str, ...], path: Path) -> int:
     signal.signal(signal.SIGINT, asked.on_stop)
     signal.signal(signal.SIGHUP, asked.on_reload)
     children = [_Child(service, path) for service in services]
-    notify("READY=1")
+    told = False
     code = 0
     while not asked.stop:
         now = time.monotonic()
@@ -109,6 +128,10 @@ def run(services: tuple[str, ...], path: Path) -> int:
                 code, asked.stop = os.EX_CONFIG, True
             elif child.process is None and now >= child.not_before:
                 child.start(now)
+            child.hear()
+        if not told and all(child.ready for child in children):
+            told = True
+            notify("READY=1")
         time.sleep(TICK)
     notify("STOPPING=1")
     drained = _drain(children)

@@ -84,6 +84,21 @@ def test_all_services_serve_and_end_with_the_supervisor(run: Run, folder: Path, 
     assert not says_dunno(port)
 
 
+def test_the_supervisor_is_ready_when_its_services_are(
+    run: Run, folder: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("db", "upgrade").code == 0
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(folder / "notify"))
+        manager.settimeout(SECONDS)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(folder / "notify"))
+        with serving(folder):
+            assert manager.recv(100) == b"READY=1"
+            assert says_dunno(port)
+            assert (folder / "auth.sock").exists()
+            assert (folder / "milter.sock").exists()
+
+
 def test_a_service_that_dies_is_started_again(run: Run, folder: Path, port: int) -> None:
     assert run("config", "check").code == 0
     with serving(folder, "policyd") as process:
