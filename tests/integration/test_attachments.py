@@ -102,7 +102,9 @@ def test_a_colleague_reaches_the_others_and_learns_who_was_left_out(
     with stack.clients.imap(people.student.login) as mailbox:
         assert attachment_size(mailbox.wait_for(subject)) == LIMIT + 1
     with stack.clients.imap(people.staff.login) as mailbox:
-        mailbox.wait_for_text(people.alumni.address)
+        notice = mailbox.wait_for_text(people.alumni.address)
+    assert "Reporting-MTA: dns; mx.example.edu" in notice.as_string()
+    assert notice["X-Spam-Status"] is None  # known as ours, it is not judged
     with stack.clients.imap(people.alumni.login) as mailbox:
         assert not [s for s in mailbox.subjects() if subject in s]
 
