@@ -116,6 +116,8 @@ def list_(
 
     Example: gatepost account list --role alumni --json
     """
+    if role is not None and role not in app.settings.roles:
+        raise Refused(f"{role!r} is no role of the settings: {', '.join(app.settings.roles)}")
     found = accounts.listed(app.store, role=role, condition=condition, search=search)
     rows = ((v.name, v.role, v.condition, marks(v), ", ".join(v.aliases)) for v in found)
     columns = ("name", "role", "condition", "", "aliases")

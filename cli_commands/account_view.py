@@ -1,13 +1,17 @@
 """How an account is shown to operators."""
 
+import time
+
 from cli_commands.app import App, when
 from config.units import format_size
 from store.accounts import View
+from store.directory import effective
 
 
 def rows_of(app: App, view: View) -> list[tuple[str, str]]:
     """Return the account as names and texts: what is in force, and where it comes from."""
     role = app.settings.roles.get(view.role)
+    now = time.time()
     rows = [
         ("name", view.name + initial_note(view)),
         ("role", view.role if role else f"{view.role} (not in the settings)"),
@@ -17,14 +21,16 @@ def rows_of(app: App, view: View) -> list[tuple[str, str]]:
         ("second mailbox", view.second_mailbox or "none"),
         ("aliases", ", ".join(view.aliases) or "none"),
     ]
-    for label, own, until, of_role in (
+    for label, own, until, size_of_role in (
         ("mailbox", view.mailbox, view.mailbox_until, role and role.mailbox),
         ("attachments", view.attachments, view.attachments_until, role and role.attachments),
     ):
-        shown = format_size(own if own is not None else of_role or 0)
-        rows.append((label, shown + _source(own is not None, until)))
-    send = view.send if view.send is not None else " ".join(map(str, role.send if role else ()))
-    rows.append(("send", (send or "no limit") + _source(view.send is not None, view.send_until)))
+        size = effective(own, until, of_role=size_of_role or 0, now=now)
+        rows.append((label, format_size(size) + _source(own is not None, until, now)))
+    of_role = " ".join(map(str, role.send if role else ()))
+    send = effective(view.send, view.send_until, of_role=of_role, now=now)
+    source = _source(view.send is not None, view.send_until, now)
+    rows.append(("send", (send or "no limit") + source))
     rows += [
         ("suspended", f"{s.scope} until {when(s.until, never='resumed')}: {s.reason}")
         for s in view.suspended
@@ -33,9 +39,11 @@ def rows_of(app: App, view: View) -> list[tuple[str, str]]:
     return rows
 
 
-def _source(own: bool, until: int | None) -> str:
+def _source(own: bool, until: int | None, now: float) -> str:
     if not own:
         return " (of the role)"
+    if until is not None and until <= now:
+        return f" (of the role; its own ended {when(until)})"
     return f" (own, until {when(until)})" if until is not None else " (own)"
 
 

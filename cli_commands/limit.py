@@ -1,4 +1,4 @@
-"""``gatepost limit``: what counts against the sending limits now."""
+"""``gatepost limit``: what counts against the sending limits now, and forgetting it."""
 
 import time
 from collections.abc import Sequence
@@ -8,11 +8,12 @@ import click
 
 from cli_commands.app import Answer, App, command, when
 from config.units import Rate, format_span
-from store import accounts, subjects, whitelist
+from store import accounts, guesses, subjects, whitelist
 from store.directory import effective, generous, parse_rates
 from store.errors import NotFound
 from store.names import canonical
 from store.usage_report import Used, report
+from store.usage_reset import forget_usage
 from store.whitelist import Entry
 
 
@@ -31,7 +32,7 @@ class Standing:
 
 @click.group()
 def limit() -> None:
-    """Show the sending limits in use."""
+    """Show the sending limits in use; forget what somebody used."""
 
 
 @command(limit)
@@ -45,6 +46,28 @@ def show(app: App, answer: Answer, subject: str | None) -> None:
     none = "no limit" if subject else "nothing used"
     columns = ("who", "per", "used", "refused", "empty at", "exempt by")
     answer.listing(found, columns, map(_row, found), none=none)
+
+
+@command(limit)
+@click.argument("subject", metavar="ADDRESS|ACCOUNT")
+@click.option("--reason", required=True, help="Why; it stays in the audit.")
+def reset(app: App, answer: Answer, subject: str, reason: str) -> None:
+    """Forget what an address or an account has used, and its wrong passwords.
+
+    Whoever was refused may send, and sign in, at once. To lift a limit for longer: whitelist add.
+
+    Example: gatepost limit reset 192.0.2.7 --reason "infection removed"
+    """
+    found = _of(app, subject)
+    name = found[0].subject if found else subject
+    windows = forget_usage(app.store, name, change=app.change(reason))
+    kind, _, who = name.partition(" ")
+    if kind == "client":
+        guessed = guesses.forgive_network(app.store, who)
+    else:
+        guessed = guesses.forgive(app.store, who)
+    answer.say(f"{name}: {windows} windows forgotten{', wrong passwords, too' if guessed else ''}")
+    answer.document({"subject": name, "windows": windows, "passwords": guessed})
 
 
 def _row(each: Standing) -> tuple[str, ...]:

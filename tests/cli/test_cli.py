@@ -240,3 +240,20 @@ def test_an_account_closed_by_guessing_is_shown_and_opened_by_a_new_password(
     assert "closed" in run("account", "show", "alice").out
     assert run("account", "passwd", "alice", "--password-stdin", stdin=WORDS).code == 0
     assert run("account", "show", "alice", "--json").document["closed_until"] is None
+
+
+def test_an_override_that_ended_is_not_shown_as_in_force(run: Run) -> None:
+    run("account", "add", "alice", "--role", "student")
+    for field in (("--mailbox", "9G"), ("--send", "5/1h")):
+        run("account", "set", "alice", *field, "--until", "1s")
+    assert "9 GiB (own, until" in run("account", "show", "alice").out
+    time.sleep(1.1)
+    shown = run("account", "show", "alice").out
+    assert "500 MiB (of the role; its own ended" in shown
+    assert "200/1h 500/1d (of the role; its own ended" in shown
+
+
+def test_a_role_that_is_none_has_no_list(run: Run) -> None:
+    done = run("account", "list", "--role", "bogus")
+    assert done.code == 1
+    assert "staff, student, alumni" in done.err

@@ -62,3 +62,20 @@ def test_what_is_used_has_its_limit_in_json(run: Run, folder: Path) -> None:
     }
     assert "5 of 200" in run("limit", "show", "192.0.2.7").out
     assert "account gone" in run("limit", "show", "gone").out
+
+
+def test_what_was_used_is_forgotten_with_a_reason(run: Run, folder: Path) -> None:
+    run("account", "add", "alice", "--role", "student")
+    store = Store(f"sqlite:///{folder}/gatepost.db")
+    usage = open_usage(store)
+    usage.charge([Charge(None, 7, (Limit("account alice", 3600, 200),))], lambda *_: "")
+    usage.close()
+    store.close()
+    assert run("limit", "show", "alice", "--json").document[0]["used"] == 7
+    assert run("limit", "reset", "alice").code == 2  # without a reason
+    done = run("limit", "reset", "Alice@mail.example.edu", "--reason", "virus gone", "--json")
+    assert done.document == {"subject": "account alice", "windows": 1, "passwords": False}
+    assert run("limit", "show", "alice", "--json").document[0]["used"] == 0
+    assert run("limit", "reset", "2001:db8::7", "--reason", "x", "--json").document["windows"] == 0
+    assert run("limit", "reset", "alcie", "--reason", "x").code == 1
+    assert "virus gone" in run("audit").out

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from store import models
+from store.audit import Change, entries
 from store.engine import Store
 from store.errors import StoreUnavailable
 from store.usage import Usage, open_usage
+from store.usage_reset import forget_usage
 from store.usage_sqlite import SqliteUsage
 from store.window import Charge, Counted, Limit, Verdict
 
@@ -241,3 +243,19 @@ def test_subjects_with_quotes_and_backslashes_are_counted_apart(url: str) -> Non
             usage.charge([Charge(None, number, (limit,))], word)
         verdicts = usage.charge([Charge(None, 0, (limit,)) for limit in limits], word)
     assert [v.used for v in verdicts] == list(range(1, len(names) + 1))
+
+
+def test_what_an_operator_forgets_is_forgotten_by_who_has_it_in_memory(
+    url: str, store: Store
+) -> None:
+    minute = Limit("account alice", 60, 100)
+    with opened(url) as usage, opened(url) as other:
+        for each in (usage, other, usage):
+            each.charge([Charge(None, 30, (ALICE, CLIENT, minute))], word)
+        assert forget_usage(store, "account alice", change=Change("operator", "mistake")) == 2
+        assert other.charge([Charge(None, 1, (ALICE,))], word)[0].used == 1
+        assert usage.charge([Charge(None, 1, (ALICE,))], word)[0].used == 2
+        assert usage.charge([Charge(None, 1, (CLIENT,))], word)[0].used == 91
+    with opened(url) as usage:
+        assert usage.charge([Charge(None, 1, (ALICE,))], word)[0].used == 3
+    assert entries(store, subject="account alice")[0].why == "mistake"
