@@ -1,6 +1,6 @@
 """A load of policy questions, in its own process: one outstanding per connection, as Postfix.
 
-``python -m bench.policyd_load WHERE CONNECTIONS SECONDS CLIENTS USERS`` prints one line
+``python -m bench.policyd_load WHERE CONNECTIONS SECONDS CLIENTS USERS STATE`` prints one line
 of JSON: decisions, seconds, p50 and p99 in milliseconds, how many were refused.
 """
 
@@ -15,8 +15,8 @@ from typing import cast
 
 import uvloop
 
-# What Postfix 3.7 sends at DATA, about 750 bytes, in its order.
-_BEFORE = b"request=smtpd_access_policy\nprotocol_state=DATA\nprotocol_name=ESMTP\nclient_address="
+# What Postfix 3.7 sends, about 750 bytes, in its order.
+_BEFORE = b"request=smtpd_access_policy\nprotocol_state=%b\nprotocol_name=ESMTP\nclient_address="
 _MIDDLE = (
     b"\nclient_name=lab7.example.edu\nclient_port=51234\nreverse_client_name=lab7.example.edu\n"
     b"server_address=192.0.2.1\nserver_port=587\nhelo_name=lab7.example.edu\n"
@@ -44,8 +44,11 @@ class Score:
 class Asker(asyncio.Protocol):
     """One smtpd: asks, waits for the answer, asks again."""
 
-    def __init__(self, score: Score, clients: list[bytes], tails: list[bytes]) -> None:
+    def __init__(
+        self, score: Score, clients: list[bytes], tails: list[bytes], *, state: str
+    ) -> None:
         self._score = score
+        self._before = _BEFORE % state.encode()
         self._clients = clients
         self._tails = tails
         self._names = (b"%x.%x" % (id(self), n) for n in itertools.count())
@@ -84,10 +87,12 @@ class Asker(asyncio.Protocol):
         client = self._clients[int(pick * len(self._clients))]
         tail = self._tails[int(pick * len(self._tails))]
         self._asked = time.perf_counter()
-        self._write(b"".join((_BEFORE, client, _MIDDLE, next(self._names), tail)))
+        self._write(b"".join((self._before, client, _MIDDLE, next(self._names), tail)))
 
 
-async def load(where: str, connections: int, seconds: float, clients: int, users: int) -> None:
+async def load(
+    where: str, connections: int, seconds: float, clients: int, users: int, *, state: str
+) -> None:
     """Ask for *seconds* and print the score."""
     loop = asyncio.get_running_loop()
     score = Score(time.perf_counter() + seconds)
@@ -96,7 +101,7 @@ async def load(where: str, connections: int, seconds: float, clients: int, users
     start = time.perf_counter()
     askers = []
     for _ in range(connections):
-        made = Asker(score, addresses, tails)
+        made = Asker(score, addresses, tails, state=state)
         askers.append(made)
         if where.isdigit():
             await loop.create_connection(lambda made=made: made, "127.0.0.1", int(where))  # type: ignore[misc]
@@ -119,5 +124,7 @@ async def load(where: str, connections: int, seconds: float, clients: int, users
 
 
 if __name__ == "__main__":
-    _, _where, _connections, _seconds, _clients, _users = sys.argv
-    uvloop.run(load(_where, int(_connections), float(_seconds), int(_clients), int(_users)))
+    _, _where, _connections, _seconds, _clients, _users, _state = sys.argv
+    uvloop.run(
+        load(_where, int(_connections), float(_seconds), int(_clients), int(_users), state=_state)
+    )

@@ -73,6 +73,8 @@ class Verdict(NamedTuple):
     repeated: bool = False
 
 
+# What was asked of a window, and the answer.
+_Free: TypeAlias = tuple[tuple[int, ...], float | None]
 Word: TypeAlias = Callable[[Charge, Verdict, float], str]
 
 
@@ -89,7 +91,7 @@ def tolerated(span: int) -> int:
 class Window:
     """One row of `store.models.Usage`, in memory."""
 
-    __slots__ = ("_past", "moved", "older", "refused", "row", "slot", "span", "used")
+    __slots__ = ("_free", "_past", "moved", "older", "refused", "row", "slot", "span", "used")
 
     def __init__(
         self, span: int, slot: int, *, used: int = 0, past: bytes = b"", refused: int = 0
@@ -103,6 +105,7 @@ class Window:
         self.older = _sum(past)  # all of the past
         self.row: int | None = None  # where the store keeps it, if it has a place already
         self.moved = False  # whether more than `used` and `refused` has changed
+        self._free: _Free = ((), None)
 
     @property
     def total(self) -> int:
@@ -160,10 +163,18 @@ class Window:
         twin.span, twin.slot, twin.row, twin.moved = self.span, self.slot, self.row, self.moved
         twin.used, twin.refused = self.used, self.refused
         twin._past, twin.older = self._past, self.older  # noqa: SLF001 - one of us
+        twin._free = self._free  # noqa: SLF001
         return twin
 
     def free_at(self, amount: int, limit: int) -> float | None:
         """Return the earliest time at which *amount* fits *limit* if nothing is added."""
+        # Who is over a limit asks the same all day, and nothing changes meanwhile.
+        asked = (amount, limit, self.slot, self.used, self.older)
+        if self._free[0] != asked:
+            self._free = (asked, self._free_at(amount, limit))
+        return self._free[1]
+
+    def _free_at(self, amount: int, limit: int) -> float | None:
         room = limit - amount
         if room < 0:
             return None
@@ -238,7 +249,7 @@ def settle_all(
             continue
         verdict = settle(charge, windows)
         if not verdict.accepted:
-            verdict = verdict._replace(action=word(charge, verdict, now))
+            verdict = Verdict(*verdict[:4], action=word(charge, verdict, now))
         if charge.id is not None:
             heard[charge.id] = verdict.action
         verdicts.append(verdict)

@@ -92,9 +92,9 @@ def send(
 
 
 @contextlib.contextmanager
-def running(service: str | None, extra: str = "") -> Iterator[Relay]:
+def running(service: str | None, extra: str = "", *, parent: str = "/var/tmp") -> Iterator[Relay]:
     """Start a Postfix that asks *service* (``inet:HOST:PORT``, ``unix:/path``, or nobody)."""
-    root = Path(tempfile.mkdtemp(prefix="gatepost-relay-", dir="/var/tmp"))
+    root = Path(tempfile.mkdtemp(prefix="gatepost-relay-", dir=parent))
     root.chmod(0o755)
     port = free_port()
     for folder in ("conf", "spool", "data"):
