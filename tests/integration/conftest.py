@@ -48,8 +48,10 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def people(stack: Stack) -> People:
-    """Return the three shared accounts."""
-    return People(*(stack.add_account(role) for role in ("staff", "student", "alumni")))
+    """Return the three shared accounts, when every service knows them."""
+    people = People(*(stack.add_account(role) for role in ("staff", "student", "alumni")))
+    stack.settle()
+    return people
 
 
 _numbers = itertools.count(1)

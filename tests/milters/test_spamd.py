@@ -169,8 +169,8 @@ def test_a_real_spamd_scans_half_a_megabyte(real: Address) -> None:
         assert spamd.scan(lambda: GTUBE + b"word " * 100_000).is_spam
 
 
-@pytest.mark.integration
-@pytest.mark.timeout(180)
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_stopped_spamd_costs_fifty_mails_one_deadline_and_nothing_else(
     daemon: tuple[int, Address], milter: Start
 ) -> None:
@@ -181,16 +181,23 @@ def test_a_stopped_spamd_costs_fifty_mails_one_deadline_and_nothing_else(
     os.killpg(group, signal.SIGSTOP)
     try:
         start = time.monotonic()
-        threads = [threading.Thread(target=_statuses, args=(running, 1)) for _ in range(50)]
+        took: list[float] = []
+
+        def send() -> None:
+            _statuses(running, 1)
+            took.append(time.monotonic() - start)
+
+        threads = [threading.Thread(target=send) for _ in range(50)]
         for thread in threads:
             thread.start()
         time.sleep(5)
         during = running.status("Threads")
         for thread in threads:
             thread.join()
-        # One each. But libmilter's pool of threads now and then wakes one idle thread for
-        # two connections; the second then waits until another thread is free.
-        assert time.monotonic() - start < 4 * DEADLINE
+        # But libmilter's pool of threads now and then wakes one idle thread for two
+        # connections; the second then waits until another thread is free.
+        assert sum(seconds < DEADLINE + 5 for seconds in took) >= 40
+        assert max(took) < 8 * DEADLINE
     finally:
         os.killpg(group, signal.SIGCONT)
     assert during <= before[2] + 60  # libmilter's, one a busy connection

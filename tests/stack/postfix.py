@@ -1,7 +1,9 @@
 """A private Postfix: the shipped files on top of what a mail server has already."""
 
+import os
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -102,14 +104,17 @@ class Postfix:
         (self._conf / "main.cf").write_text(main_cf(layout))
         (self._conf / "master.cf").write_text(master_cf(layout))
         lists = shipped.CONFIG / "postfix/add-to-lists"
+        self._settled()
         self._run("sh", str(lists), "-c", str(self._conf)).check_returncode()
         sendmail = layout.root / "sendmail"  # into this queue, not the machine's
         sendmail.write_text(f'#!/bin/sh\nexec /usr/sbin/sendmail -C {self._conf} "$@"\n')
         sendmail.chmod(0o755)
         # In place: of a name that stands twice every daemon warns, also postlogd, through
         # itself, and that hangs once ten warnings fill its socket.
-        for name, value in overrides.items():
-            self._run("postconf", "-c", str(self._conf), "-e", f"{name}={value}").check_returncode()
+        if overrides:
+            words = [f"{name}={value}" for name, value in overrides.items()]
+            self._run("postconf", "-c", str(self._conf), "-e", *words).check_returncode()
+        self._settled()
         self.process = Process(
             name="postfix",
             # In the foreground: no -w, which would detach.
@@ -117,6 +122,11 @@ class Postfix:
             log=layout.log / "postfix.start.log",
             ready=lambda: greets(layout.ports.smtp, b"220 "),
         )
+
+    def _settled(self) -> None:
+        """Make main.cf look a minute old: Postfix waits before it reads one just changed."""
+        ago = time.time() - 60
+        os.utime(self._conf / "main.cf", (ago, ago))
 
     def prepare(self) -> None:
         """Make the queue's folders, where Dovecot puts its sockets; check the configuration."""
