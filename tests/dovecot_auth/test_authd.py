@@ -150,16 +150,22 @@ def test_a_refusal_takes_as_long_for_a_nobody_as_for_the_slowest_hash_that_is_ke
 
     with empty_house.running():
         seconds("bob")  # from now on authd knows of it
-        least = {user: min(seconds(user) for _ in range(3)) for user in ("bob", "nobody", "erin")}
-    assert max(least.values()) - min(least.values()) < 0.1
+        users = ("bob", "nobody", "erin")
+        rounds = [[seconds(user) for user in users] for _ in range(3)]
+    least = [min(tries) for tries in zip(*rounds, strict=True)]
+    # The hash alone takes half a second: without the floor they would be that far apart.
+    assert max(least) - min(least) < 0.3
 
 
 def test_a_right_password_waits_for_nothing(empty_house: Place) -> None:
     with empty_house.running():
         empty_house.ask("/verify", **ALICE)
-        began = time.perf_counter()
-        assert empty_house.ask("/verify", **ALICE)[0] == 200
-        assert time.perf_counter() - began < 0.2
+        took = []
+        for _ in range(3):
+            began = time.perf_counter()
+            assert empty_house.ask("/verify", **ALICE)[0] == 200
+            took.append(time.perf_counter() - began)
+        assert min(took) < 0.2
 
 
 def test_guessing_slows_the_account_and_nobody_else(empty_house: Place) -> None:
