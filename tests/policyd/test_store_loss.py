@@ -67,12 +67,12 @@ def test_a_store_that_hangs_is_replaced_by_local_counters_and_learns_of_them(
         with locked(path):
             start = time.monotonic()
             assert client.ask(instance="a", recipient_count=5) == "DUNNO"
-            assert 0.9 < time.monotonic() - start < 1.5
+            assert 0.9 < time.monotonic() - start < 3
             start = time.monotonic()
             assert client.ask(instance="b") == "DUNNO"
             assert client.ask(instance="b") == "DUNNO"
             refusal = client.ask(instance="c")
-            assert time.monotonic() - start < 0.15
+            assert time.monotonic() - start < 0.6  # a second is the patience with a store
             assert refusal.startswith("450 4.7.1 Limit of 10 recipients per hour")
         daemon.wait_for_log("event=store-back")
         assert charged(url) == [10]
