@@ -13,7 +13,6 @@ interpreters that load SQLAlchemy would.
 
 import _signal  # signal would cost the import of enum, 3 ms
 import _socket
-import fcntl
 import os
 import sys
 import time
@@ -209,6 +208,8 @@ def _direct(options: dict[str, str], program: list[str], raw: bytes) -> int | No
     its exit code 1 may come from anything (no such module, no memory); only a code
     that nothing else uses is its "no".
     """
+    import fcntl  # only here: half a millisecond of every login
+
     lock = os.open(options["--config"], os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
