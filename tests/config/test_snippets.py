@@ -240,6 +240,20 @@ def test_no_warning_is_written_with_what_could_change_it(
     assert done.returncode == 64
 
 
+@pytest.mark.parametrize("version", ["2.3", "2.4"])
+def test_a_warning_that_fails_for_a_moment_is_delivered_next(version: str, tmp_path: Path) -> None:
+    tries, lda, script = tmp_path / "tries", tmp_path / "lda", tmp_path / "quota-warning"
+    tries.touch()
+    # Fails once as Dovecot's does while it cannot look up an account.
+    lda.write_text(f"#!/bin/sh\ncat >>{tries}\n[ $(grep -c ^To: {tries}) -eq 2 ] || exit 75\n")
+    private = {"/usr/lib/dovecot/dovecot-lda": str(lda), "/opt/gatepost/venv/bin": "/nonexistent"}
+    script.write_text(shipped.text(f"dovecot-{version}/quota-warning", private))
+    for each in (lda, script):
+        each.chmod(0o755)
+    subprocess.run([script, "95", "alice"], check=True, capture_output=True)
+    assert tries.read_text().count("To: <alice>") == 2
+
+
 # systemd and cron
 
 

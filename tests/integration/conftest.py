@@ -87,6 +87,9 @@ def pytest_runtest_makereport(
     read = item.stash.get(_READ, None)
     if report.failed and read:
         report.sections.append(("what the servers logged", read()))
+        for name, value in getattr(item, "funcargs", {}).items():
+            if isinstance(value, Stack) and name != "stack":
+                report.sections.append((f"what the servers of {name} logged", value.logs(100)))
     return report
 
 
