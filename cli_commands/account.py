@@ -17,7 +17,7 @@ from cli_commands.account_passwords import (
     read_number,
     replace_identity_option,
 )
-from cli_commands.account_view import initial_note, marks, open_or_closed, rows_of
+from cli_commands.account_view import closed_rows, initial_note, marks, open_or_closed, rows_of
 from cli_commands.app import Answer, App, Span, Until, command
 from store import accounts, graduation, guesses, passwords, suspension
 from store.errors import Refused
@@ -100,9 +100,12 @@ def show(app: App, answer: Answer, name: str) -> None:
     Example: gatepost account show alice
     """
     found = accounts.get(app.store, app.settings, name)
-    closed = guesses.closed_until(app.store, found.name, now=int(time.time()))
-    rows = [*rows_of(app, found), ("logins", open_or_closed(closed))]
-    answer.record({**dataclasses.asdict(found), "closed_until": closed}, rows)
+    now = int(time.time())
+    closed = guesses.closed_until(app.store, found.name, now=now)
+    networks = guesses.closed_networks(app.store, now=now, account=found.name)
+    logins = [("logins", open_or_closed(closed)), *closed_rows(networks)]
+    document = {**dataclasses.asdict(found), "closed_until": closed, "closed_networks": networks}
+    answer.record(document, [*rows_of(app, found), *logins])
 
 
 @command(account, "list")

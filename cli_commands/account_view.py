@@ -54,6 +54,14 @@ def open_or_closed(until: int | None) -> str:
     return f"closed, to strangers or a known place, until {when(until)}: too many wrong passwords"
 
 
+def closed_rows(networks: dict[str, int]) -> list[tuple[str, str]]:
+    """Return the networks the owner knows in which others guess; `limit reset` opens one."""
+    return [
+        ("logins", f"closed from {name}, to names unknown there, until {when(until)}")
+        for name, until in networks.items()
+    ]
+
+
 def initial_note(view: View) -> str:
     """Return the mark that follows such an account wherever it is shown (R3)."""
     return " [initial password]" if view.initial else ""

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, bindparam, case, delete, func, insert, litera
 
 from store.engine import Store
 from store.errors import Refused
-from store.models import Guess, Origin
+from store.models import Account, Guess, Origin
 from store.subjects import client
 
 # NIST SP 800-63B-4 3.2.2 wants at most 100 failures in a row: 50 at once, and then one in
@@ -205,10 +205,10 @@ def forgive(store: Store, name: str) -> bool:
         return bool(session.connection().execute(delete(Guess).where(own)).rowcount)
 
 
-def closed_networks(store: Store, *, now: int, account: int | None = None) -> dict[str, int]:
+def closed_networks(store: Store, *, now: int, account: str | None = None) -> dict[str, int]:
     """Return the networks that are closed to names not known there, and when each opens.
 
-    Of an *account*: those it ever logged in from and is remembered at.
+    Of the *account* of a name: those it ever logged in from and is remembered at.
     """
     spent = (NETWORK_BUDGET - 1) * NETWORK_REFILL
     query = (
@@ -218,7 +218,8 @@ def closed_networks(store: Store, *, now: int, account: int | None = None) -> di
         .limit(MAX_LISTED)
     )
     if account is not None:
-        places = select(literal(_NETWORK) + Origin.network).where(Origin.account_id == account)
+        own = select(Account.id).where(Account.name == account).scalar_subquery()
+        places = select(literal(_NETWORK) + Origin.network).where(Origin.account_id == own)
         query = query.where(Guess.subject.in_(places))
     with store.reading() as session:
         return {

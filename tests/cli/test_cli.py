@@ -242,6 +242,25 @@ def test_an_account_closed_by_guessing_is_shown_and_opened_by_a_new_password(
     assert run("account", "show", "alice", "--json").document["closed_until"] is None
 
 
+def test_a_network_closed_by_guessing_is_shown_where_its_people_look_and_opened(
+    run: Run, folder: Path
+) -> None:
+    run("account", "add", "alice", "--role", "staff")
+    store, now, home = Store(f"sqlite:///{folder}/gatepost.db"), int(time.time()), "192.0.2.7"
+    guesses.remember(store, 1, home, now=now)
+    for number in range(guesses.NETWORK_BUDGET):
+        with store.connection() as connection:
+            at = guesses.standing(
+                connection, name=f"no{number}", account=None, remote=home, now=now
+            )
+        guesses.charge(store, at.budgets, now=now)
+    assert (
+        f"closed from {home}, to names unknown there, until" in run("account", "show", "alice").out
+    )
+    assert run("limit", "reset", home, "--reason", "cleaned").code == 0
+    assert run("account", "show", "alice", "--json").document["closed_networks"] == {}
+
+
 def test_an_override_that_ended_is_not_shown_as_in_force(run: Run) -> None:
     run("account", "add", "alice", "--role", "student")
     for field in (("--mailbox", "9G"), ("--send", "5/1h")):

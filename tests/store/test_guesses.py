@@ -107,7 +107,7 @@ def test_closed_networks_are_listed_and_opened_again(store: Store, alice: int) -
     opens = NOW + guesses.NETWORK_REFILL
     ours = {"2001:db8:1:2::/64": opens}
     assert guesses.closed_networks(store, now=NOW) == {**ours, ELSEWHERE: opens}
-    assert guesses.closed_networks(store, now=NOW, account=alice) == ours
+    assert guesses.closed_networks(store, now=NOW, account="alice") == ours
     assert guesses.closed_networks(store, now=opens) == {}
     assert guesses.forgive_network(store, "2001:db8:1:2::/64")
     assert guesses.forgive_network(store, ELSEWHERE)
