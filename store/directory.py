@@ -12,25 +12,20 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Literal, TypeVar
 
-from sqlalchemy import Select, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import Connection
 
 from config.settings import Role, Settings
 from config.units import Rate
+from store import changed
+from store.changed import Account, Address, Suspension
 from store.engine import Store
-from store.models import Account, Address, Suspension, Whitelist
 from store.names import canonical
-from store.revision import current
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Row = TypeVar("Row", Address, Suspension)
 Override = tuple[T | None, int | None]  # a value that replaces the role's, and until when
 Scope = Literal["sending", "everything"]
-# Beyond this, reading a whole table is cheaper than naming its rows, and no
-# database's limit on bound parameters is met (SQLite 32766, PostgreSQL 65535).
-MAX_NAMED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +122,13 @@ class Directory:
 
     def refresh(self) -> bool:
         """Read what changed; return whether anything did. Raises `StoreUnavailable`."""
-        with self._store.reading() as session:
+        with self._store.connection() as connection:
             # Before the rows: what commits meanwhile is read again next time.
-            revision = current(session)
+            revision = changed.revision(connection)
             if self.loaded and revision == self._seen:
                 return False
-            self._read_accounts(session)
-            self._read_whitelist(session)
+            self._read_accounts(connection)
+            self._read_whitelist(connection)
         self._seen = revision
         self.loaded = True
         return True
@@ -162,18 +157,13 @@ class Directory:
                     return entry
         return None
 
-    def _read_accounts(self, session: Session) -> None:
-        rows = session.scalars(select(Account).where(Account.rev > self._seen)).all()
+    def _read_accounts(self, connection: Connection) -> None:
+        rows = changed.accounts(connection, self._seen)
         if not rows:
             return
         ids = [row.id for row in rows]
-        aliases = _of_accounts(session, select(Address), Address.account_id, ids)
-        stops = _of_accounts(
-            session,
-            select(Suspension).where(Suspension.ended_at.is_(None)),
-            Suspension.account_id,
-            ids,
-        )
+        aliases = changed.addresses(connection, ids)
+        stops = changed.suspensions(connection, ids)
         for row in rows:
             self._place(row, aliases.get(row.id, []), stops.get(row.id, []))
 
@@ -214,8 +204,8 @@ class Directory:
             log.error("role=%s is on accounts but not in the settings; largest limits apply", role)
         return generous(self._settings)
 
-    def _read_whitelist(self, session: Session) -> None:
-        rows = session.scalars(select(Whitelist).where(Whitelist.rev > self._seen)).all()
+    def _read_whitelist(self, connection: Connection) -> None:
+        rows = changed.whitelist(connection, self._seen)
         if not rows:
             return
         for row in rows:
@@ -246,18 +236,6 @@ def _generosity(rates: tuple[Rate, ...]) -> float:
 def parse_rates(text: str | None) -> tuple[Rate, ...] | None:
     """Read the column ``account.send``: rates apart by spaces; ``""`` is no limit."""
     return None if text is None else tuple(Rate.parse(part) for part in text.split())
-
-
-def _of_accounts(
-    session: Session, query: Select[Row], owner: InstrumentedAttribute[int], ids: list[int]
-) -> dict[int, list[Row]]:
-    """Return the rows of *query* by their account, for the accounts *ids*."""
-    if len(ids) <= MAX_NAMED:
-        query = query.where(owner.in_(ids))
-    grouped: dict[int, list[Row]] = {}
-    for row in session.scalars(query):
-        grouped.setdefault(row.account_id, []).append(row)
-    return grouped
 
 
 def _indexed(

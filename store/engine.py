@@ -11,16 +11,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import Session
 
 from store.errors import Refused, StoreUnavailable
+
+if TYPE_CHECKING:  # milter and policyd only use `connection`; the ORM would cost each 8 MiB
+    from sqlalchemy.orm import Session
 
 # Below policyd's 5 s deadline and Postfix's 10 s: who waits longer has gone.
 LOCK_WAIT_MS = 4000
@@ -79,18 +81,22 @@ class Store:
             os.close(fd)
 
     @contextmanager
-    def reading(self) -> Iterator[Session]:
+    def reading(self) -> "Iterator[Session]":
         """A session for reading; raises `StoreUnavailable`."""
+        from sqlalchemy.orm import Session
+
         with translated(), Session(self.engine) as session:
             yield session
 
     @contextmanager
-    def changing(self) -> Iterator[Session]:
+    def changing(self) -> "Iterator[Session]":
         """A transaction: committed at the end, rolled back on any exception.
 
         On SQLite it takes the write lock at once, so that what it reads stays
         true until it writes.
         """
+        from sqlalchemy.orm import Session
+
         with translated(), Session(self.engine) as session:
             if self.dialect == "sqlite":
                 session.connection().exec_driver_sql("BEGIN IMMEDIATE")
@@ -99,11 +105,11 @@ class Store:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """A bare connection for the hot path (`store.usage`); the caller commits."""
+        """A bare connection, without the ORM (`store.usage`, `store.changed`); a writer commits."""
         with translated(), self.engine.connect() as connection:
             yield connection
 
-    def now(self, session: Session) -> int:
+    def now(self, session: "Session") -> int:
         """Return Unix time; the database's own where several machines share it."""
         if self.dialect == "sqlite":
             return int(time.time())

@@ -1,0 +1,125 @@
+"""The rows that the services keep in memory, as far as they changed. Without the ORM.
+
+Two of three services need no other part of SQLAlchemy than its core: the import of
+the ORM and of `store.models` would cost each 8 MiB. A test compares the names of the
+fields here, which are those of the columns, with the models.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, TypeVar
+
+from sqlalchemy import BigInteger, Connection, TableClause, column, select, table
+from sqlalchemy.sql.elements import ColumnElement
+
+# Beyond this, reading a whole table is cheaper than naming its rows, and no
+# database's limit on bound parameters is met (SQLite 32766, PostgreSQL 65535).
+MAX_NAMED = 1000
+REVISION_ROW = 1
+
+
+class Account(NamedTuple):
+    """See `store.models.Account`."""
+
+    id: int
+    name: str
+    role: str
+    condition: str
+    mailbox: int | None
+    mailbox_until: int | None
+    attachments: int | None
+    attachments_until: int | None
+    send: str | None
+    send_until: int | None
+    removed_at: int | None
+    rev: int
+
+
+class Address(NamedTuple):
+    """See `store.models.Address`."""
+
+    account_id: int
+    name: str
+
+
+class Suspension(NamedTuple):
+    """See `store.models.Suspension`."""
+
+    account_id: int
+    scope: str
+    reason: str
+    until: int | None
+    ended_at: int | None
+
+
+class Whitelist(NamedTuple):
+    """See `store.models.Whitelist`."""
+
+    id: int
+    network: str
+    expires_at: int | None
+    ended_at: int | None
+    reason: str
+    who: str
+    rev: int
+
+
+class _OfAccount(Protocol):
+    @property
+    def account_id(self) -> int: ...
+
+
+Owned = TypeVar("Owned", bound=_OfAccount)
+_NUMBERS = frozenset({"id", "account_id", "rev", "ended_at"})  # those that are compared here
+
+
+def _table(name: str, fields: Sequence[str]) -> TableClause:
+    return table(name, *(column(f, BigInteger if f in _NUMBERS else None) for f in fields))
+
+
+REVISION = _table("revision", ("id", "value"))
+ACCOUNT = _table("account", Account._fields)
+ADDRESS = _table("address", Address._fields)
+SUSPENSION = _table("suspension", Suspension._fields)
+WHITELIST = _table("whitelist", Whitelist._fields)
+
+
+def revision(connection: Connection) -> int:
+    """Return the store's last revision, 0 in a new store."""
+    query = select(REVISION.c.value).where(REVISION.c.id == REVISION_ROW)
+    return connection.scalar(query) or 0
+
+
+def accounts(connection: Connection, since: int) -> list[Account]:
+    """Return the accounts that changed after the revision *since*."""
+    query = select(ACCOUNT).where(ACCOUNT.c.rev > since)
+    return [Account(*row) for row in connection.execute(query)]
+
+
+def addresses(connection: Connection, ids: Sequence[int]) -> dict[int, list[Address]]:
+    """Return the other names of the accounts *ids*, and perhaps of more, by account."""
+    query = select(ADDRESS).where(*_named(ADDRESS, ids))
+    return _by_account([Address(*row) for row in connection.execute(query)])
+
+
+def suspensions(connection: Connection, ids: Sequence[int]) -> dict[int, list[Suspension]]:
+    """Return the suspensions, not ended, of the accounts *ids*, and perhaps of more."""
+    in_force = SUSPENSION.c.ended_at.is_(None)
+    query = select(SUSPENSION).where(in_force, *_named(SUSPENSION, ids))
+    return _by_account([Suspension(*row) for row in connection.execute(query)])
+
+
+def whitelist(connection: Connection, since: int) -> list[Whitelist]:
+    """Return the exemptions that changed after the revision *since*."""
+    query = select(WHITELIST).where(WHITELIST.c.rev > since)
+    return [Whitelist(*row) for row in connection.execute(query)]
+
+
+def _named(source: TableClause, ids: Sequence[int]) -> tuple[ColumnElement[bool], ...]:
+    return (source.c.account_id.in_(ids),) if len(ids) <= MAX_NAMED else ()
+
+
+def _by_account(rows: list[Owned]) -> dict[int, list[Owned]]:
+    grouped: dict[int, list[Owned]] = {}
+    for row in rows:
+        grouped.setdefault(row.account_id, []).append(row)
+    return grouped
