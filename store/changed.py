@@ -5,15 +5,14 @@ the ORM and of `store.models` would cost each 8 MiB. A test compares the names o
 fields here, which are those of the columns, with the models.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import BigInteger, Connection, TableClause, column, select, table
-from sqlalchemy.sql.elements import ColumnElement
 
-# Beyond this, reading a whole table is cheaper than naming its rows, and no
-# database's limit on bound parameters is met (SQLite 32766, PostgreSQL 65535).
-MAX_NAMED = 1000
+# Rows read at a time: of a campus all at once would take more memory, once, than what is
+# kept of them. Each is a bound parameter, of which SQLite has 32766 and PostgreSQL 65535.
+BATCH = 1000
 REVISION_ROW = 1
 
 
@@ -89,22 +88,23 @@ def revision(connection: Connection) -> int:
     return connection.scalar(query) or 0
 
 
-def accounts(connection: Connection, since: int) -> list[Account]:
-    """Return the accounts that changed after the revision *since*."""
+def accounts(connection: Connection, since: int) -> Iterator[list[Account]]:
+    """Give the accounts that changed after the revision *since*, at most `BATCH` at a time."""
     query = select(ACCOUNT).where(ACCOUNT.c.rev > since)
-    return [Account(*row) for row in connection.execute(query)]
+    for rows in connection.execute(query).partitions(BATCH):
+        yield [Account(*row) for row in rows]
 
 
 def addresses(connection: Connection, ids: Sequence[int]) -> dict[int, list[Address]]:
-    """Return the other names of the accounts *ids*, and perhaps of more, by account."""
-    query = select(ADDRESS).where(*_named(ADDRESS, ids))
+    """Return the other names of the accounts *ids*, by account."""
+    query = select(ADDRESS).where(ADDRESS.c.account_id.in_(ids))
     return _by_account([Address(*row) for row in connection.execute(query)])
 
 
 def suspensions(connection: Connection, ids: Sequence[int]) -> dict[int, list[Suspension]]:
-    """Return the suspensions, not ended, of the accounts *ids*, and perhaps of more."""
-    in_force = SUSPENSION.c.ended_at.is_(None)
-    query = select(SUSPENSION).where(in_force, *_named(SUSPENSION, ids))
+    """Return the suspensions, not ended, of the accounts *ids*, by account."""
+    of_them = SUSPENSION.c.account_id.in_(ids)
+    query = select(SUSPENSION).where(SUSPENSION.c.ended_at.is_(None), of_them)
     return _by_account([Suspension(*row) for row in connection.execute(query)])
 
 
@@ -112,10 +112,6 @@ def whitelist(connection: Connection, since: int) -> list[Whitelist]:
     """Return the exemptions that changed after the revision *since*."""
     query = select(WHITELIST).where(WHITELIST.c.rev > since)
     return [Whitelist(*row) for row in connection.execute(query)]
-
-
-def _named(source: TableClause, ids: Sequence[int]) -> tuple[ColumnElement[bool], ...]:
-    return (source.c.account_id.in_(ids),) if len(ids) <= MAX_NAMED else ()
 
 
 def _by_account(rows: list[Owned]) -> dict[int, list[Owned]]:

@@ -7,17 +7,18 @@ with the caller's ``now``, so they hold to the second without any refresh.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Literal, TypeVar
+from sys import intern
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import Connection
 
 from config.settings import Role, Settings
 from config.units import Rate
 from store import changed
-from store.changed import Account, Address, Suspension
+from store.changed import Account, Suspension
 from store.engine import Store
 from store.names import canonical
 
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Override = tuple[T | None, int | None]  # a value that replaces the role's, and until when
 Scope = Literal["sending", "everything"]
+_NO_OVERRIDE: Override[Any] = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,37 +160,41 @@ class Directory:
         return None
 
     def _read_accounts(self, connection: Connection) -> None:
-        rows = changed.accounts(connection, self._seen)
-        if not rows:
-            return
-        ids = [row.id for row in rows]
-        aliases = changed.addresses(connection, ids)
-        stops = changed.suspensions(connection, ids)
-        for row in rows:
-            self._place(row, aliases.get(row.id, []), stops.get(row.id, []))
+        # Listed before any is placed: what fails half-way changes nothing.
+        for person, names in list(self._read_people(connection)):
+            self._place(person, names)
 
-    def _place(self, row: Account, aliases: list[Address], stops: list[Suspension]) -> None:
-        names = () if row.removed_at is not None else (row.name, *(a.name for a in aliases))
-        person = self._person_of(row, stops)
+    def _read_people(self, connection: Connection) -> Iterator[tuple[Person, tuple[str, ...]]]:
+        """Give who changed, with all names; one who is removed has none."""
+        for rows in changed.accounts(connection, self._seen):
+            ids = [row.id for row in rows]
+            aliases = changed.addresses(connection, ids)
+            stops = changed.suspensions(connection, ids)
+            for row in rows:
+                others = (alias.name for alias in aliases.get(row.id, ()))
+                names = () if row.removed_at is not None else (row.name, *others)
+                yield self._person_of(row, stops.get(row.id, [])), names
+
+    def _place(self, person: Person, names: tuple[str, ...]) -> None:
         for name in names:
             self._people[name] = person
-        for gone in set(self._names_of.get(row.id, ())).difference(names):
+        for gone in set(self._names_of.get(person.account, ())).difference(names):
             # An alias may have moved to another account in the same refresh.
             held = self._people.get(gone)
-            if held is not None and held.account == row.id:
+            if held is not None and held.account == person.account:
                 del self._people[gone]
-        self._names_of[row.id] = names
+        self._names_of[person.account] = names
 
     def _person_of(self, row: Account, stops: list[Suspension]) -> Person:
         return Person(
             account=row.id,
             name=row.name,
-            role=row.role,
-            condition=row.condition,
+            role=intern(row.role),  # one string for all who have it
+            condition=intern(row.condition),
             limits=self._limits(row.role),
-            mailbox_override=(row.mailbox, row.mailbox_until),
-            attachments_override=(row.attachments, row.attachments_until),
-            send_override=(parse_rates(row.send), row.send_until),
+            mailbox_override=_override(row.mailbox, row.mailbox_until),
+            attachments_override=_override(row.attachments, row.attachments_until),
+            send_override=_override(parse_rates(row.send), row.send_until),
             suspensions=tuple(
                 Suspended(_scope(s.scope), s.reason, s.until)
                 for s in sorted(stops, key=lambda s: s.until is not None)
@@ -249,6 +255,11 @@ def _indexed(
         same = index.setdefault((net.version, net.prefixlen), {})
         same[prefix] = (*same.get(prefix, ()), entry)
     return index
+
+
+def _override(value: T | None, until: int | None) -> Override[T]:
+    """Return one and the same tuple for all who have none: they are many."""
+    return _NO_OVERRIDE if value is None else (value, until)
 
 
 def _scope(text: str) -> Scope:

@@ -1,11 +1,13 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from config.settings import Settings
 from config.units import Rate
-from store import accounts, suspension, whitelist
+from store import accounts, models, suspension, whitelist
 from store.accounts import New
+from store.changed import BATCH
 from store.directory import Directory, Person
 from store.engine import Store
 from tests.conftest import CHANGE, settings_for
@@ -32,6 +34,25 @@ def test_a_person_is_found_under_every_name(directory: Directory) -> None:
     assert [person.name for person in people if person] == ["alice"]
     assert directory.person("x") is None
     assert directory.person("alice@gmail.com") is None
+
+
+def test_more_people_than_are_read_at_a_time_are_all_known(
+    store: Store, settings: Settings
+) -> None:
+    ids = range(1, 2 * BATCH + 2)
+    common = {"role": "staff", "condition": "normal", "initial": False, "created_at": NOW}
+    people = [{"id": n, "name": f"p{n}", "rev": 1, **common} for n in ids]
+    names = [{"name": f"alias{n}", "account_id": n} for n in ids]
+    stop = {"scope": "sending", "reason": "r", "created_at": NOW}
+    with store.changing() as session:
+        session.execute(insert(models.Account), people)
+        session.execute(insert(models.Address), names)
+        session.execute(insert(models.Suspension), [{"account_id": n, **stop} for n in ids])
+    directory = Directory(store, settings)
+    assert directory.refresh()
+    found = [directory.person(f"alias{n}") for n in ids]
+    assert [person.name for person in found if person] == [f"p{n}" for n in ids]
+    assert all(person.suspended(NOW, "sending") for person in found if person)
 
 
 def test_a_change_is_seen_at_the_next_refresh(
