@@ -80,11 +80,16 @@ local function told(fields, prefix)
   return out
 end
 
+-- smtp, imap, …: 2.4 calls it protocol and knows no service. authd tells sending by it.
+local function service_of(request)
+  return request.protocol or request.service
+end
+
 function auth_password_verify(request, password)
   local done, status, fields = pcall(ask, "/verify", {
     user = request.user,
     password = password,
-    service = request.service,
+    service = service_of(request),
     remote = request.remote_ip or request.rip,
   })
   -- After a failure, 2.4 takes nothing but a text.
@@ -101,7 +106,7 @@ end
 function auth_userdb_lookup(request)
   local done, status, fields = pcall(ask, "/user", {
     user = request.user,
-    service = request.service,
+    service = service_of(request),
   })
   if not done then
     return dovecot.auth.USERDB_RESULT_INTERNAL_FAILURE, "gatepost: authd cannot be asked"

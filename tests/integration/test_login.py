@@ -59,6 +59,27 @@ def test_submission_refuses_a_wrong_password(stack: Stack, people: People) -> No
     assert (answer.stage, answer.code) == ("AUTH", 535)
 
 
+def test_who_may_not_send_reads_mail_and_cannot_sign_in_for_sending(stack: Stack) -> None:
+    person = stack.add_account("student")
+    words = ("account", "suspend", person.name, "--reason", "password phished, ticket 4711")
+    stack.gatepost(*words).check_returncode()
+    assert stack.clients.sign_in(person.login).code == 535
+    assert stack.clients.pop3(person.login).startswith("+OK")
+    with stack.clients.imap(person.login) as mailbox:
+        assert mailbox.said.startswith("OK")
+
+
+def test_authd_is_told_the_door(stack: Stack) -> None:
+    person = stack.add_account("student")
+    stack.clients.pop3(person.login)
+    stack.clients.sign_in(person.login)
+    with stack.clients.imap(person.login):
+        pass
+    log = stack.services.processes["authd"].log.read_text()
+    for door in ("imap", "pop3", "smtp"):
+        assert f"allowed user={person.name} service={door} remote=127.0.0.1" in log
+
+
 def test_submission_takes_no_mail_from_who_did_not_sign_in(stack: Stack, people: People) -> None:
     with stack.clients.open_submission() as session:
         session.mail("anybody@elsewhere.example")
