@@ -154,7 +154,7 @@ class Service:
         """Return the login admitted, or decided, once fewer are checked than may fail."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         while True:
-            while not checker.admit(begun):
+            while not checker.admit(begun, to_ask_again=True):
                 if time.monotonic() > deadline:
                     raise Late("many checks of this account or network are in progress")
                 await asyncio.sleep(CROWDED_SECONDS)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from config.logs import fields
 from config.settings import Settings
+from dovecot_auth.counted import Counted
 from dovecot_auth.memory import Memory
 from store import guesses, logins, passwords
 from store.credentials import Credentials, credentials, upgrade_hash
@@ -109,7 +110,8 @@ class Pending:
     login: Login
     found: Credentials | None
     digest: bytes
-    standing: Standing  # as the store has it
+    standing: Standing  # as the store had it
+    asked: int  # the moment before, as `Counted` has it
 
 
 class Checker:
@@ -121,6 +123,7 @@ class Checker:
         self._settings = settings
         self._memory = Memory(right_seconds=settings.auth.cache_seconds)
         self._uncharged = guesses.Uncharged()
+        self._counted = Counted()
         self._pending: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -139,7 +142,7 @@ class Checker:
 
         Leaves no trace: whoever asked may have given up before the store answered.
         """
-        at = int(time.time()) if now is None else now
+        at, asked = int(time.time()) if now is None else now, self._counted.moment
         tried = logins.attempt(self._store, self._settings, login.user, remote=login.remote, now=at)
         found, standing = tried.found, self._uncharged.taken_from(tried.standing, now=at)
         stored = (found.password if found else None) or passwords.DUMMY
@@ -148,16 +151,21 @@ class Checker:
             return Verdict(Blocked())
         if self._memory.was_wrong(digest, now=at):
             return Verdict(_wrong(standing, "the same wrong password again"))
-        pending = Pending(login, found, digest, tried.standing)
+        pending = Pending(login, found, digest, tried.standing, asked)
         if found and self._memory.was_right(digest, now=at):
             return self._right(pending, found)
         return pending
 
-    def admit(self, pending: Pending) -> bool:
-        """Count a check as in progress until `release`; not while as many are as may fail."""
-        standing = self._uncharged.taken_from(pending.standing, now=int(time.time()))
+    def admit(self, pending: Pending, *, to_ask_again: bool = False) -> bool:
+        """Count a check as in progress until `release`; not while as many are as may fail.
+
+        Nor if a failure was counted since the store was asked, except *to_ask_again*.
+        """
         with self._lock:
+            standing = self._uncharged.taken_from(pending.standing, now=int(time.time()))
             if not standing.has_room(self._pending):
+                return False
+            if not to_ask_again and self._counted.since(pending.asked, standing.stopping):
                 return False
             self._pending.update(dict.fromkeys(pending.standing.left, 1))
             return True
@@ -191,6 +199,7 @@ class Checker:
             log.warning("a failure is counted in this process alone %s", fields(why=error))
             self.charge_here(pending, now=at)
         else:
+            self._counted.note(pending.standing.left)
             self._memory.note(pending.digest, right=False, now=at)
 
     def charge_here(self, pending: Pending, *, now: int | None = None) -> None:

@@ -89,8 +89,12 @@ class Standing:
 
     def has_room(self, pending: Mapping[str, int]) -> bool:
         """Whether one more may be checked while *pending* of each subject are: all may fail."""
-        stopping = (each.subject for each in self.budgets if each.stops)
-        return all(pending.get(subject, 0) < self.left[subject] for subject in stopping)
+        return all(pending.get(subject, 0) < self.left[subject] for subject in self.stopping)
+
+    @property
+    def stopping(self) -> list[str]:
+        """The subjects whose budgets stop a login."""
+        return [each.subject for each in self.budgets if each.stops]
 
 
 class Uncharged:

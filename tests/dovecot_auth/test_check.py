@@ -264,6 +264,22 @@ def test_guesses_at_the_same_moment_do_not_slip_through(checker: Checker) -> Non
     assert checker.admit(pending[-1])
 
 
+def test_who_asked_before_another_failed_asks_again(checker: Checker) -> None:
+    guess(checker, ACCOUNT_BUDGET - 1)
+    last, one_more = (
+        checker.begin(Login("alice", wrong, "imap", "198.51.100.9")) for wrong in ("a", "b")
+    )
+    assert isinstance(last, Pending)
+    assert isinstance(one_more, Pending)
+    assert checker.admit(last)
+    assert not checker.admit(one_more)
+    checker.charge(last)
+    checker.release(last)
+    assert not checker.admit(one_more)
+    assert checker.admit(one_more, to_ask_again=True)
+    assert checker.begin(one_more.login) == Verdict(Blocked())
+
+
 @contextmanager
 def reading(where: Place) -> Iterator[Checker]:
     store = read_only(f"sqlite:///{where.root}/gatepost.db")
