@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from config.settings import Settings
@@ -12,6 +13,10 @@ from store.engine import Store
 from tests.stack import mariadb, postgres
 
 CHANGE = Change("tester", "a test")
+# No example has a time of its own (200 ms otherwise), which a busy machine breaks for nothing:
+# what is slow breaks the time of its test.
+hypothesis.settings.register_profile("gatepost", deadline=None)
+hypothesis.settings.load_profile("gatepost")
 
 
 def settings_for(url: str, **tables: object) -> Settings:
