@@ -10,24 +10,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.stack import programs
+from tests.stack.dovecot_release import release
 from tests.stack.probes import answers
 from tests.stack.process import Process
 
+_HEAD = {
+    "2.3": "protocols =\ndisable_plaintext_auth = no\nuserdb {\n  driver = prefetch\n}\n",
+    "2.4": "dovecot_config_version = 2.4.1\ndovecot_storage_version = 2.4.1\n"
+    "protocols =\nauth_allow_cleartext = yes\nuserdb prefetch {\n}\n",
+}
 _CONFIGURATION = """\
 base_dir = {root}/run
 state_dir = {root}/state
 instance_name = {root.name}
 log_path = {root}/dovecot.log
-protocols =
 ssl = no
-disable_plaintext_auth = no
 auth_mechanisms = plain
 auth_failure_delay = 0
 first_valid_uid = 1
 {passdb}
-userdb {{
-  driver = prefetch
-}}
 service auth {{
   unix_listener {root}/login {{
     mode = 0666
@@ -82,7 +83,7 @@ def dovecot(root: Path, passdb: str) -> Iterator[Path]:
     for name in ("run", "state"):
         (root / name).mkdir(parents=True, exist_ok=True)
     conf = root / "dovecot.conf"
-    conf.write_text(_CONFIGURATION.format(root=root, passdb=passdb))
+    conf.write_text(_HEAD[release()] + _CONFIGURATION.format(root=root, passdb=passdb))
     path = root / "login"
     process = Process(
         name="dovecot",

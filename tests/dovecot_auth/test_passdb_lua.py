@@ -1,7 +1,8 @@
-"""passdb.lua in a real Dovecot 2.3; on 2.4 the whole private stack runs on it."""
+"""passdb.lua in a real Dovecot that does nothing else, 2.3 or 2.4."""
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,23 +14,52 @@ from tests.stack import programs
 from tests.stack.dovecot_release import release
 from tests.stack.ports import HOST
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(release() != "2.3", reason="tests/integration runs on it there"),
-]
+pytestmark = pytest.mark.integration
+
+# How each release is told of a script, and of an address that is not the default.
+BLOCK = {
+    "2.3": "{kind} {{\n  driver = lua\n  args = file={script} blocking=yes\n}}\n",
+    "2.4": "{kind} lua {{\n  lua_file = {script}\n"
+    "  lua_settings {{\n    authd = {address}\n  }}\n}}\n",
+}
+# What Lua could lose under the script once it runs, within its question to authd and around it.
+FAULTS = {
+    "an error within the question": "string.format = nil",
+    "an error that is no text": "table.concat = function() error({}) end",
+    "an error around the question": "pcall = nil",
+    "an answer of no use": "pcall = function() return true end",
+}
+LATER = """\
+local init = script_init
+function script_init(settings)
+  init(settings)
+  {fault}
+  return 0
+end
+"""
+
+
+@contextmanager
+def asking(where: Place, fault: str = "") -> Iterator[Path]:
+    """Run Dovecot with the script, which has *fault* once it runs; give its auth socket."""
+    shipped = where.root / "lib/dovecot_auth/passdb.lua"
+    script = where.root / "passdb.lua"  # how a site keeps another address over upgrades of 2.3
+    address = f"http://{HOST}:{where.port}"
+    told = f'GATEPOST_AUTHD = "{address}"\n' if release() == "2.3" else ""
+    script.write_text(f'{told}dofile("{shipped}")\n{LATER.format(fault=fault)}')
+    (where.root / "dovecot").mkdir(exist_ok=True)
+    blocks = [
+        BLOCK[release()].format(kind=kind, script=script, address=address)
+        for kind in ("passdb", "userdb")
+    ]
+    with dovecot(where.root / "dovecot", "".join(blocks)) as path:
+        yield path
 
 
 @pytest.fixture(scope="module")
 def lua() -> Iterator[tuple[Place, Path]]:
-    with place() as where:
-        shipped = where.root / "lib/dovecot_auth/passdb.lua"
-        script = where.root / "passdb.lua"  # how a site keeps another address over upgrades
-        address = f"http://{HOST}:{where.port}"
-        script.write_text(f'GATEPOST_AUTHD = "{address}"\ndofile("{shipped}")\n')
-        (where.root / "dovecot").mkdir()
-        block = f"{{\n  driver = lua\n  args = file={script} blocking=yes\n}}\n"
-        with dovecot(where.root / "dovecot", f"passdb {block}userdb {block}") as path:
-            yield people(where), path
+    with place() as where, asking(people(where)) as path:
+        yield where, path
 
 
 def answers(path: Path, user: str, password: str) -> str:
@@ -63,6 +93,15 @@ def test_without_authd_a_login_is_temporary_and_never_wrong(lua: tuple[Place, Pa
     assert "temp" in answers(path, "alice", "alice's password")
 
 
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_of_the_script_is_temporary_and_never_wrong(empty_house: Place, fault: str) -> None:
+    with empty_house.running(), asking(empty_house, FAULTS[fault]) as path:
+        for password in ("alice's password", "wrong"):
+            refused = answers(path, "alice", password)
+            assert refused.startswith("FAIL\t")
+            assert "temp" in refused
+
+
 def test_lookups_bring_home_owner_and_quota(lua: tuple[Place, Path]) -> None:
     where, path = lua
     command = [programs.path("doveadm"), "-c", str(path.parent / "dovecot.conf"), "user"]
@@ -73,5 +112,8 @@ def test_lookups_bring_home_owner_and_quota(lua: tuple[Place, Path]) -> None:
         nobody = subprocess.run([*command, "nobody"], check=False, capture_output=True)
     fields = dict(line.split("\t", 1) for line in found.splitlines()[1:])
     assert fields["home"] == f"{where.root}/mail/alice"
-    assert (fields["uid"], fields["quota_rule"]) == ("5000", f"*:bytes={500 << 20}")
+    quota = {"2.3": ("quota_rule", f"*:bytes={500 << 20}")}.get(
+        release(), ("quota_storage_size", f"{500 << 20}B")
+    )
+    assert (fields["uid"], fields[quota[0]]) == ("5000", quota[1])
     assert nobody.returncode == 67
