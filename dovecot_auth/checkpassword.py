@@ -7,23 +7,27 @@ must hold before the first import: Python exits 1 on an uncaught exception, whic
 Dovecot reads as "wrong password", so whatever goes wrong must leave as 111.
 """
 
-try:
-    import os
-    import sys
+import posix
+import sys
 
+try:
     if __name__ == "__main__":
-        # -I finds nothing beside the script without this; pathlib would cost 5 ms.
-        _folder = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120
-        sys.path.insert(0, os.path.dirname(_folder))  # noqa: PTH120
+        # -I finds nothing beside the script. The package is made by hand: Python would
+        # read two folders and run a file for it. No os.path: os costs 0.9 ms.
+        _path = __file__
+        while True:
+            try:
+                _link = posix.readlink(_path)
+            except OSError:
+                break
+            _path = _link if _link[0] == "/" else f"{_path.rpartition('/')[0]}/{_link}"
+        _package = sys.modules["dovecot_auth"] = type(sys)("dovecot_auth")
+        _package.__path__ = [_path.rpartition("/")[0]]
 
     from dovecot_auth.client import main
 
     if __name__ == "__main__":
-        sys.exit(main())
-except SystemExit:
-    raise
+        posix._exit(main())  # noqa: SLF001 - tidying up costs 1 ms, and there is nothing to tidy
 except BaseException as error:  # noqa: BLE001 - last line of defence: 1 would be a lie
-    import posix
-
     posix.write(2, f"checkpassword: {type(error).__name__}\n".encode())
-    posix._exit(111)  # noqa: SLF001 - os may be what failed to load
+    posix._exit(111)  # noqa: SLF001

@@ -27,7 +27,8 @@ def main() -> int:
         settings = load(Path(options["--config"]))
         checker = Checker(Store(settings.store.url), settings)
         status, fields = _looked_up(checker, name) if lookup else _verified(checker, name, password)
-        code = client.conclude(status, fields, program, lookup=lookup)
+        told = {_bytes(key): _bytes(value) for key, value in fields.items()}
+        code = client.conclude(status, told, program, lookup=lookup)
     except BaseException as error:  # noqa: BLE001 - last line of defence
         client.complain(error)
         return client.TRY_LATER
@@ -36,7 +37,8 @@ def main() -> int:
 
 def _verified(checker: Checker, name: str, password: str) -> tuple[int, dict[str, str]]:
     began = time.monotonic()
-    answer = checker.verify(Login(name, password, *client.origin())).answer
+    service, remote = (part.decode("utf-8", "surrogateescape") for part in client.origin())
+    answer = checker.verify(Login(name, password, service, remote)).answer
     if isinstance(answer, Allowed):
         return 200, answer.fields()
     time.sleep(max(0, began + REFUSAL_SECONDS - time.monotonic()))
@@ -48,6 +50,10 @@ def _verified(checker: Checker, name: str, password: str) -> tuple[int, dict[str
 def _looked_up(checker: Checker, name: str) -> tuple[int, dict[str, str]]:
     found = checker.lookup(name)
     return (200, found.fields()) if found else (404, {})
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from tests.stack.process import Process
 
 SNIPPETS = ("gatepost-auth.conf", "gatepost-quota.conf", "gatepost-postfix.conf")
 # What Dovecot's own user runs at each login; it must be able to read it.
-SCRIPT = ("__init__.py", "checkpassword.py", "client.py", "fd3.py")
+SCRIPT = ("__init__.py", "alone.py", "checkpassword.py", "client.py", "fd3.py")
 
 BASE = """\
 base_dir = {root}/dovecot/run
