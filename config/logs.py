@@ -13,6 +13,10 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 def setup(service: str, *, verbose: bool = False) -> None:
     """Send the log of this process to stderr, each line starting with level and *service*."""
+    # What no line of ours shows is not looked up (Logging HOWTO, "Optimization"): at a login
+    # it costs as much as the line itself.
+    logging._srcfile = None  # noqa: SLF001 - the documented way
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.DEBUG if verbose else logging.INFO,

@@ -15,7 +15,6 @@ may ask may guess.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import time
@@ -25,7 +24,7 @@ from functools import partial
 from config.logs import fields
 from dovecot_auth.check import Allowed, Blocked, Checker, Login, Pending, Verdict
 from dovecot_auth.floor import Floor
-from dovecot_auth.http import Decoder, ProtocolError, Request, encode, form
+from dovecot_auth.http import ProtocolError, Request, form
 from dovecot_auth.threads import DEADLINE_SECONDS, Late, Threads
 from store import passwords
 from store.errors import StoreUnavailable
@@ -45,11 +44,7 @@ WRITING_THREADS = 1
 # here: while the store is locked, one write gives up after 4 s.
 MAX_CHORES = 100
 CROWDED_SECONDS = 0.05  # a few hashes later there may be room
-IDLE_SECONDS = 600.0  # Dovecot's client keeps its connections
-REQUEST_SECONDS = 5.0  # to send one request; a local peer needs a millisecond
-MAX_CONNECTIONS = 1000  # of each listener; the unit allows for more descriptors
 DRAIN_SECONDS = 5.0
-_CHUNK = 16 * 1024
 
 Answer = tuple[int, dict[str, str]]
 
@@ -211,75 +206,6 @@ class Service:
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
         return True
-
-
-class Connections:
-    """The edge of one listener: bytes in, bytes out; bounded in number, size and time."""
-
-    def __init__(self, service: Service) -> None:
-        """Serve *service*."""
-        self._service = service
-        self._open: set[asyncio.Task[None]] = set()
-        self._busy: set[asyncio.Task[None]] = set()
-        self._draining = False
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection until either side has enough."""
-        task = asyncio.current_task()
-        if task is None or len(self._open) >= MAX_CONNECTIONS:
-            writer.close()
-            return
-        self._open.add(task)
-        try:
-            await self._talk(task, reader, writer)
-        except ProtocolError as error:
-            log.warning("not HTTP as we speak it %s", fields(why=error))
-            writer.write(encode(400, {"reason": str(error)}, keep=False))
-        except (OSError, TimeoutError):
-            pass  # the peer went, or was too slow to be one of ours
-        finally:
-            self._open.discard(task)
-            with contextlib.suppress(OSError):
-                writer.close()
-
-    async def drain(self) -> None:
-        """Let the requests in progress finish, then end all connections."""
-        self._draining = True
-        for idle in self._open - self._busy:
-            idle.cancel()
-        if self._busy:
-            await asyncio.wait(self._busy, timeout=DRAIN_SECONDS)
-        for late in self._open:
-            late.cancel()
-
-    async def _talk(
-        self,
-        task: asyncio.Task[None],
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        decoder, began = Decoder(), 0.0
-        while True:
-            # A connection may rest between requests; one request may not take its time.
-            now = time.monotonic()
-            began = now if decoder.is_idle else began
-            limit = IDLE_SECONDS if decoder.is_idle else began + REQUEST_SECONDS - now
-            async with asyncio.timeout(limit):
-                chunk = await reader.read(_CHUNK)
-            if not chunk:
-                return
-            for request in decoder.feed(chunk):
-                keep = request.keep and not self._draining
-                self._busy.add(task)
-                try:
-                    status, told = await self._service.answer(request)
-                    writer.write(encode(status, told, keep=keep))
-                    await writer.drain()
-                finally:
-                    self._busy.discard(task)
-                if not keep:
-                    return
-            writer.write(decoder.go_ahead())
 
 
 def _needed(asked: dict[str, str], name: str) -> str:

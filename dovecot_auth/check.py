@@ -167,7 +167,8 @@ class Checker:
                 return False
             if not to_ask_again and self._counted.since(pending.asked, standing.stopping):
                 return False
-            self._pending.update(dict.fromkeys(pending.standing.left, 1))
+            for subject in pending.standing.left:
+                self._pending[subject] += 1
             return True
 
     def decide(self, pending: Pending, *, now: int | None = None) -> Verdict:
@@ -211,8 +212,10 @@ class Checker:
     def release(self, pending: Pending) -> None:
         """Count the check as in progress no longer."""
         with self._lock:
-            self._pending.subtract(dict.fromkeys(pending.standing.left, 1))
-            self._pending += Counter()  # drops what is zero
+            for subject in pending.standing.left:
+                self._pending[subject] -= 1
+                if not self._pending[subject]:
+                    del self._pending[subject]
 
     def finish(self, verdict: Verdict, rehashed: str | None = None) -> None:
         """Write what a verdict leaves; a store that is away means another login does it.

@@ -19,8 +19,9 @@ from config.loader import ConfigError
 from config.settings import Settings
 from config.start import listening_on
 from config.units import Address
-from dovecot_auth.authd import Connections, Service
+from dovecot_auth.authd import Service
 from dovecot_auth.check import Checker
+from dovecot_auth.connections import Connections
 from store.engine import Store
 
 log = logging.getLogger(__name__)
@@ -76,9 +77,10 @@ def bound(address: Address) -> socket.socket:
 
 
 async def _listening(connections: Connections, listener: socket.socket) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
     if listener.family == socket.AF_UNIX:
-        return await asyncio.start_unix_server(connections.serve, sock=listener, backlog=_BACKLOG)
-    return await asyncio.start_server(connections.serve, sock=listener, backlog=_BACKLOG)
+        return await loop.create_unix_server(connections.new, sock=listener, backlog=_BACKLOG)
+    return await loop.create_server(connections.new, sock=listener, backlog=_BACKLOG)
 
 
 def _reload(service: Service, reload: Callable[[], Settings]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from dovecot_auth.authd import MAX_CONNECTIONS
+from dovecot_auth.connections import MAX_CONNECTIONS
 from store import accounts, guesses, passwords
 from store.credentials import credentials
 from store.guesses import ACCOUNT_BUDGET

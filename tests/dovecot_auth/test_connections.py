@@ -1,0 +1,164 @@
+"""One listener of authd and its peers, on a real socket, with a service that answers at will."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from dovecot_auth import connections
+from dovecot_auth.authd import Answer, Service
+from dovecot_auth.connections import MAX_AHEAD, Connections
+from dovecot_auth.http import Request
+
+KEPT = b"GET /health HTTP/1.1\r\n\r\n"
+LAST = b"GET /health HTTP/1.0\r\n\r\n"
+
+
+class Scripted(Service):
+    """Answers with the number of the question and a text, after a pause."""
+
+    def __init__(self, pause: float = 0.0, text: str = "") -> None:
+        self.pause, self.text, self.asked = pause, text, 0
+
+    async def answer(self, request: Request) -> Answer:
+        del request
+        self.asked += 1
+        await asyncio.sleep(self.pause)
+        return 200, {"number": f"{self.asked}{self.text}"}
+
+
+@asynccontextmanager
+async def listening(edge: Connections, path: Path) -> AsyncIterator[None]:
+    server = await asyncio.get_running_loop().create_unix_server(edge.new, path)
+    yield
+    server.close()
+    await edge.drain()
+
+
+async def heard(path: Path, said: bytes, *, ends: bool = False) -> bytes:
+    """Say something on a new connection; return all that comes until it is closed."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    try:
+        writer.write(said)
+        if ends:
+            writer.write_eof()
+        async with asyncio.timeout(10):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+def run(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run *story* on the event loop that authd has."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(story())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "s"
+
+
+def test_requests_sent_at_once_are_answered_in_order(path: Path) -> None:
+    async def story() -> None:
+        async with listening(Connections(Scripted(0.01)), path):
+            got = await heard(path, KEPT * 3 + LAST)
+        assert [line for line in got.split() if line.startswith(b"number=")] == [
+            b"number=%d" % n for n in (1, 2, 3, 4)
+        ]
+
+    run(story)
+
+
+def test_who_ends_his_side_after_asking_still_hears_the_answer(path: Path) -> None:
+    async def story() -> None:
+        async with listening(Connections(Scripted(0.05)), path):
+            assert b"number=1" in await heard(path, KEPT, ends=True)
+            assert await heard(path, b"", ends=True) == b""
+
+    run(story)
+
+
+def test_who_asks_too_much_before_the_first_answer_is_cut(path: Path) -> None:
+    service = Scripted(0.2)
+
+    async def story() -> None:
+        async with listening(Connections(service), path):
+            got = await heard(path, KEPT * (MAX_AHEAD + 1))
+            assert got.startswith(b"HTTP/1.1 400")
+            assert b"number=" in await heard(path, LAST)  # nobody else's concern
+
+    run(story)
+
+
+async def ask_and_never_listen(path: Path, service: Scripted) -> None:
+    _, writer = await asyncio.open_unix_connection(path, limit=1)
+    try:
+        while service.asked < 1000:
+            writer.write(KEPT)
+            await writer.drain()
+            await asyncio.sleep(0.001)
+    finally:
+        writer.close()
+
+
+def test_who_reads_no_answers_is_cut(path: Path) -> None:
+    async def story() -> None:
+        service = Scripted(text="x" * 100_000)
+        async with listening(Connections(service), path):
+            with pytest.raises(ConnectionError):
+                await ask_and_never_listen(path, service)
+
+    run(story)
+
+
+def test_a_connection_may_rest_but_a_request_may_not(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "LOOK_SECONDS", 0.05)
+
+    async def story() -> None:
+        async with listening(Connections(Scripted(0.4)), path):
+            began = time.monotonic()
+            assert await heard(path, KEPT[:5]) == b""
+            assert 0.2 <= time.monotonic() - began < 2
+            reader, writer = await asyncio.open_unix_connection(path)
+            await asyncio.sleep(0.4)
+            writer.write(KEPT)  # the answer takes longer than a request may
+            assert b"200 OK" in await reader.readline()
+            await asyncio.sleep(0.4)
+            writer.write(LAST)
+            assert b"number=2" in await reader.read()
+            writer.close()
+
+    run(story)
+
+
+def test_a_bug_in_an_answer_ends_that_connection_with_no_answer(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        async with listening(Connections(Scripted(text="\n")), path):  # no value has two lines
+            assert await heard(path, KEPT) == b""
+        assert "bug in a connection" in caplog.text
+
+    run(story)
+
+
+def test_the_end_waits_for_answers_and_for_nobody_else(path: Path) -> None:
+    async def story() -> None:
+        edge = Connections(Scripted(0.2))
+        async with listening(edge, path):
+            asked = asyncio.create_task(heard(path, KEPT))
+            rests = asyncio.create_task(heard(path, b""))
+            await asyncio.sleep(0.1)
+        assert b"Connection: close" in await asked
+        assert await rests == b""
+
+    run(story)
