@@ -9,13 +9,11 @@ import asyncio
 import logging
 import time
 from collections import deque
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from config.logs import fields
+from dovecot_auth.authd import Service
 from dovecot_auth.http import Decoder, ProtocolError, Request, encode
-
-if TYPE_CHECKING:
-    from dovecot_auth.authd import Service
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +28,7 @@ DRAIN_SECONDS = 5.0
 class Connections:
     """All connections of one listener. Its methods belong to one event loop."""
 
-    def __init__(self, service: "Service") -> None:
+    def __init__(self, service: Service) -> None:
         """Serve *service*."""
         self.service = service
         self.draining = False
