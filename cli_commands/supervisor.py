@@ -5,7 +5,6 @@ SIGINT go to every child, and we leave when the last has drained; SIGHUP goes to
 every child (reload). systemd does all this better: larger sites use the units.
 """
 
-import ctypes
 import logging
 import os
 import signal
@@ -20,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from config.logs import fields, setup
+from config.parent import end_with
 from config.systemd import notify
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,6 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 YOUNG = 60.0  # who lived longer than this starts again at once
 TICK = 0.1
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def _channel() -> socket.socket:
@@ -60,7 +59,7 @@ class _Child:
             stdin=subprocess.DEVNULL,
             # What a child says to systemd (config.systemd) is for us to hear.
             env={**os.environ, "NOTIFY_SOCKET": "@" + self.channel.getsockname()[1:].decode()},
-            preexec_fn=partial(_end_with, os.getpid()),  # noqa: PLW1509 - one thread
+            preexec_fn=partial(end_with, os.getpid()),  # noqa: PLW1509 - one thread
         )
         self.started = now
         log.info(fields(event="started", service=self.service, pid=self.process.pid))
@@ -136,16 +135,6 @@ def run(services: tuple[str, ...], path: Path) -> int:
     notify("STOPPING=1")
     drained = _drain(children)
     return code or drained
-
-
-def _end_with(parent: int) -> None:
-    """Have the kernel send us SIGTERM when *parent* is gone, even by SIGKILL (prctl(2)).
-
-    Orphans would keep the addresses that the next supervisor's children need.
-    """
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it went before we could ask
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _drain(children: list[_Child]) -> int:

@@ -7,7 +7,6 @@ each worker serves.
 """
 
 import contextlib
-import ctypes
 import logging
 import os
 import signal
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Never
 
 from config.logs import fields
+from config.parent import end_with
 from config.settings import Settings
 from config.systemd import notify
 from policyd.listen import listening, name_of
@@ -27,7 +27,6 @@ from policyd.server import SIGNALS, Tell, serve
 log = logging.getLogger("policyd")
 # A worker that dies at once must not become a fork bomb.
 REST_SECONDS = 0.5
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def run(path: Path, settings: Settings) -> int:
@@ -45,16 +44,6 @@ def run(path: Path, settings: Settings) -> int:
         serve(path, settings, sets[0], Tell(ready, _stopping))
         return 0
     return _Parent(path, settings, sets).run(ready)
-
-
-def _end_with(parent: int) -> None:
-    """Have the kernel send us SIGTERM when *parent* is gone, even by SIGKILL (prctl(2)).
-
-    Orphans would go on serving the port beside the workers of the next start.
-    """
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it went before we could ask
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _stopping() -> None:
@@ -110,7 +99,7 @@ class _Parent:
         try:
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
-            _end_with(parent)
+            end_with(parent)
             tell = Tell(self._serving, _say_nothing)
             serve(self._path, self._settings, self._sets[which], tell)
             code = 0

@@ -1,0 +1,17 @@
+"""The process that started this one: when it ends, so do we."""
+
+import ctypes
+import os
+import signal
+
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def end_with(parent: int) -> None:
+    """Have the kernel send us SIGTERM when *parent* is gone, even by SIGKILL (prctl(2)).
+
+    Orphans would keep the addresses that the next start needs.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it went before we could ask
+        os.kill(os.getpid(), signal.SIGTERM)
