@@ -2,7 +2,9 @@
 
 import asyncio
 import ctypes
-import sys
+import logging
+import os
+from typing import NoReturn
 
 import uvloop
 
@@ -14,16 +16,19 @@ from store.readiness import log_trouble
 _PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 
 
-def main() -> int:
-    """Run until SIGTERM; return the exit code."""
+def main() -> NoReturn:
+    """Run until SIGTERM; exit 0."""
     # Passwords are in this memory: no core file of it, no look by another process of this user.
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     path, settings = begin("authd", __doc__)
     log_trouble(settings.store.url)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(settings, lambda: load(path)))
-    return 0
+        # Here: with the loop goes what takes a second SIGTERM, and a thread that the store
+        # holds up would be waited for. All that had to be finished is.
+        logging.shutdown()
+        os._exit(0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
