@@ -4,6 +4,7 @@ import base64
 import itertools
 import math
 import os
+import random
 import re
 import shutil
 import signal
@@ -94,11 +95,11 @@ def welch(one: list[float], other: list[float]) -> float:
 def measured(
     where: Place, rounds: int, kinds: dict[str, str], *, script: bool
 ) -> dict[str, list[float]]:
+    # In a new order each round: four that began together end together, and are read in turn.
+    order = [kind for _ in range(rounds) for kind in random.sample(list(kinds), len(kinds))]
     with ThreadPoolExecutor(4) as pool:
         asked = [
-            (kind, pool.submit(seconds, where, kind, password, script=script))
-            for _ in range(rounds)
-            for kind, password in kinds.items()
+            (kind, pool.submit(seconds, where, kind, kinds[kind], script=script)) for kind in order
         ]
         found: dict[str, list[float]] = {kind: [] for kind in kinds}
         for kind, each in asked:
