@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from config.replies import SiteText, SiteWord
 from config.units import MAX_SIZE, Address, Rate, one_of_each_window, parse_size
 
 # Labels of 1 to 63 letters, digits and hyphens (RFC 1035 2.3.1), lower-cased.
@@ -96,13 +97,6 @@ def _is_split_as_meant(url: str) -> bool:
     return parts.netloc.count("@") <= 1
 
 
-def _one_word(value: str) -> str:
-    """It goes into replies and headers: a line end there would begin another."""
-    if not value.isprintable() or " " in value:
-        raise ValueError("must be one word: no spaces, line ends or control characters")
-    return value
-
-
 Domain = Annotated[str, BeforeValidator(_domain)]
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0, le=MAX_SIZE)]
 RateT = Annotated[Rate, BeforeValidator(_rate)]
@@ -124,8 +118,8 @@ class Site(_Section):
     domains: tuple[Domain, ...] = Field(min_length=1, strict=False)
     campus_domains: tuple[Domain, ...] = Field(default=(), strict=False)
     campus_networks: tuple[Network, ...] = Field(default=(), strict=False)
-    postmaster: str = ""
-    help_url: Annotated[str, AfterValidator(_one_word)] = ""
+    postmaster: SiteWord = ""
+    help_url: SiteWord = ""
     mail_home: str = "/var/vmail/{name}"
     mail_uid: int = Field(default=5000, ge=1, le=MAX_ID)
     mail_gid: int = Field(default=5000, ge=1, le=MAX_ID)
@@ -158,7 +152,7 @@ class Site(_Section):
     @field_validator("postmaster")
     @classmethod
     def _postmaster_is_an_address(cls, value: str) -> str:
-        if value and not _MAILBOX.fullmatch(_one_word(value)):
+        if value and not _MAILBOX.fullmatch(value):
             raise ValueError('a postmaster is an address like "postmaster@mail.example.edu"')
         return value
 
@@ -230,7 +224,7 @@ class Attachments(_Section):
     """Attachment limits (R9)."""
 
     applies_to: Literal["recipient", "sender", "both"] = "recipient"
-    advice: str = "Send a cloud link instead."
+    advice: SiteText = "Send a cloud link instead."
     # Mail that fits some recipients only, from a sender who signed in.
     mixed: Literal["deliver", "refuse"] = "deliver"
 
@@ -248,6 +242,8 @@ class Spam(_Section):
     @field_validator("subject_tag")
     @classmethod
     def _tag_is_a_header_text(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("a subject tag is seen: not only blanks")
         if not value.isascii() or not value.isprintable():
             raise ValueError("a subject tag is printable ASCII (it stands raw in a header)")
         return value
@@ -294,7 +290,7 @@ class Portal(_Section):
     """The self-service pages."""
 
     listen: Listen = Address("inet", host="127.0.0.1", port=10043)
-    base_url: str = ""
+    base_url: SiteWord = ""
     trusted_proxies: tuple[Network, ...] = Field(default=("127.0.0.1/32",), strict=False)
 
     @field_validator("base_url")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from config.replies import one_line
 from milters.spam import Edit
 
 # Replies are ASCII (RFC 5321 4.2) of at most 512 bytes with code and line end.
@@ -31,8 +32,7 @@ class Refuse:
 
     def line(self) -> str:
         """Return the text as a reply may carry it: one line of printable ASCII."""
-        text = self.text.encode("ascii", "replace").decode("ascii")
-        return "".join(c if c.isprintable() else " " for c in text)[:MAX_REPLY_LINE]
+        return one_line(self.text, MAX_REPLY_LINE)
 
 
 Verdict = Accept | Refuse
