@@ -1,15 +1,18 @@
 """Bytes beyond ASCII through a real Postfix that does not know SMTPUTF8, and what spamd hears."""
 
+import re
 import smtplib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.stack import messages
-from tests.stack.clients import _sign_in
+from tests.stack.clients import _sign_in, wait_until
 from tests.stack.stack import Account, Stack
 
 pytestmark = pytest.mark.integration
+CASES = Path(__file__).parents[1] / "cases/milter"
 RAW = [bytes([value]).decode("latin-1") for value in range(0x80, 0x100)]
 
 
@@ -80,3 +83,28 @@ def test_the_log_says_how_large_a_mail_is_of_which_little_was_read(stack: Stack)
     log = stack.services.processes["milter"].log.read_text()
     [line] = [line for line in log.splitlines() if f"id={queue_id} " in line]
     assert f"size={len(message)} " in line
+
+
+def test_the_dialogue_that_was_put_off_for_ever_is_taken(
+    stack: Stack, session: smtplib.SMTP
+) -> None:
+    stack.add_account("student", "s1120047")
+    envelope, _, message = (CASES / "smtp-8bit-rcpt.txt").read_bytes().partition(b"DATA\r\n")
+    for line in envelope.decode("latin-1").splitlines():
+        assert session.docmd(line)[0] == 250
+    code, text = session.data(message.removesuffix(b".\r\n"))
+    assert code == 250, text
+
+
+def test_of_two_subjects_both_are_tagged_in_the_mailbox(stack: Stack, staff: Account) -> None:
+    message = (CASES / "two-subjects.eml").read_bytes()
+    assert stack.clients.deliver(message, to=[staff.address]).accepted
+    folder = stack.layout.mail / staff.name
+
+    def subjects() -> list[list[bytes]]:
+        mails = [each.read_bytes() for each in folder.rglob("new/*")]
+        found = [re.findall(rb"^Subject: (.*?)\r?$", mail, re.MULTILINE) for mail in mails]
+        return [each for each in found if any(b"second one" in subject for subject in each)]
+
+    wait_until(lambda: bool(subjects()), "the mail in the mailbox")
+    assert subjects() == [[b"***SPAM*** first one", b"***SPAM*** second one"]]
