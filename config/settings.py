@@ -31,6 +31,8 @@ _DOMAIN = re.compile(
 _MAILBOX = re.compile(r"[^@<>,;]+@[^@<>,;]+")
 # What other programs call the databases that we name as SQLAlchemy does.
 _SCHEMES = {"postgres": "postgresql", "mysql": "mariadb"}
+# In Postfix's queue folder, so that a service of Postfix in a chroot finds the sockets, too.
+QUEUE_SOCKETS = "/var/spool/postfix/gatepost"
 MAX_ID = 2**32 - 2  # of a user or group; the one above means "none" (chown(2))
 _ROLE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
@@ -257,7 +259,9 @@ class Policyd(_Section):
     """The Postfix policy daemon."""
 
     listen: tuple[Listen, ...] = Field(
-        default=(Address("inet", host="127.0.0.1", port=10040),), min_length=1, strict=False
+        default=(Address("unix", path=f"{QUEUE_SOCKETS}/policyd.sock"),),
+        min_length=1,
+        strict=False,
     )
     # Processes that share the work; the store makes them exact together.
     workers: int = Field(default=1, ge=1, le=64)
@@ -266,7 +270,7 @@ class Policyd(_Section):
 class Milter(_Section):
     """The milter. Over TCP, steps without a reply stall 40 ms a message: prefer unix."""
 
-    listen: Listen = Address("unix", path="/run/gatepost/milter.sock")
+    listen: Listen = Address("unix", path=f"{QUEUE_SOCKETS}/milter.sock")
 
 
 class Auth(_Section):

@@ -1,0 +1,132 @@
+"""``gatepost setup``: adds gatepost to a mail server that already runs, and takes it out."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from cli_commands.app import Answer, App, command
+from config.setup import files
+from config.setup.parts import Part, Postfix, System
+from config.setup.postfix import CannotSetUp, Note
+from config.setup.record import Record
+from store.errors import Refused
+
+ORDER = ("system", "dovecot", "postfix")
+
+
+@command(name="setup")
+@click.argument("names", metavar="PART", nargs=-1, required=True, type=click.Choice([*ORDER, "all"]))
+@click.option("--diff", is_flag=True, help="Only show what would change (the default).")
+@click.option("--apply", is_flag=True, help="Change it, and let the programs read it.")
+@click.option("--undo", is_flag=True, help="Give back what was changed; with --diff: show it.")
+@click.option(
+    "--postfix",
+    "postfix_folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("/etc/postfix"),
+    show_default=True,
+    help="The folder of main.cf.",
+)
+def setup(
+    app: App,
+    answer: Answer,
+    names: tuple[str, ...],
+    diff: bool,
+    apply: bool,
+    undo: bool,
+    postfix_folder: Path,
+) -> None:
+    """Add gatepost to this machine's mail server: show, do, or take out again.
+
+    PART is system (users, folders, units, cron), dovecot, postfix, or all: the parts that were
+    set up before. Without --apply or --undo nothing is changed. Lines of yours are never replaced
+    in silence: the diff shows each of them, and --undo gives back what was there.
+
+    Example: gatepost setup postfix --apply
+    """
+    if apply and (undo or diff):
+        raise click.UsageError("--apply goes without --diff and --undo")
+    if (apply or undo) and os.geteuid() != 0:
+        raise click.UsageError("changing the mail server takes root")
+    parts = list(_parts(app, names, postfix_folder))
+    try:
+        for part in reversed(parts) if undo else parts:
+            if undo:
+                _undo(answer, part, only_show=diff)
+            else:
+                _do(answer, part, apply=apply)
+    except CannotSetUp as error:
+        raise Refused(str(error)) from None
+
+
+def _parts(app: App, names: tuple[str, ...], postfix_folder: Path) -> Iterator[Part]:
+    known = {
+        "system": lambda: System(app.path),
+        "postfix": lambda: Postfix(app.path, postfix_folder),
+    }
+    for name in ORDER:
+        if name in names or ("all" in names and not Record.load(name).is_empty):
+            yield known[name]()
+
+
+def _do(answer: Answer, part: Part, *, apply: bool) -> None:
+    plan = part.plan()
+    shown = files.diff(plan.changes)
+    click.echo(shown, nl=False)
+    _tell(answer, plan.notes)
+    if not shown and not apply:
+        answer.say(f"{part.name}: everything is there already")
+        return
+    if not apply:
+        answer.say(f"{part.name}: nothing was changed; `gatepost setup {part.name} --apply` does it")
+        return
+    part.check()
+    record = Record.load(part.name)
+    record.add(plan.changes)
+    record.save()  # before anything it speaks of is changed
+    record.folders += map(str, files.write(plan.changes))
+    record.save()
+    try:
+        part.activate()
+    except CannotSetUp:
+        files.write(files.back(plan.changes))
+        part.after_undo()
+        answer.say(f"{part.name}: given back what this run had changed")
+        raise
+    answer.say(f"{part.name}: done; `gatepost setup {part.name} --undo` takes it out again")
+
+
+def _undo(answer: Answer, part: Part, *, only_show: bool) -> None:
+    record = Record.load(part.name)
+    if record.is_empty:
+        answer.say(f"{part.name}: nothing was set up here")
+        return
+    changes, edited = record.undo(part.clean)
+    click.echo(files.diff(changes), nl=False)
+    kept = {each.path for each in changes if each.before == each.after}
+    for path in sorted(set(edited) - kept):
+        answer.say(f"{path} was edited since: only what is gatepost's is taken out")
+    if only_show:
+        answer.say(f"{part.name}: nothing was changed")
+        return
+    part.before_undo()
+    _give_back(part, record)
+    part.after_undo()
+    answer.say(f"{part.name}: taken out")
+
+
+def _give_back(part: Part, record: Record) -> None:
+    changes, _ = record.undo(part.clean)
+    files.write(changes)
+    for folder in reversed(record.folders):
+        path = Path(folder)
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+    record.remove()
+
+
+def _tell(answer: Answer, notes: list[Note]) -> None:
+    for note in notes:
+        answer.say(f"note: {note.text}" + (f"\n      {note.mend}" if note.mend else ""))
