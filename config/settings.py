@@ -6,14 +6,11 @@ frozen objects: sizes in bytes, rates as `Rate`, listen addresses as `Address`.
 """
 
 import re
-from ipaddress import ip_network
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationInfo,
@@ -21,70 +18,17 @@ from pydantic import (
     model_validator,
 )
 
-from config.units import MAX_SIZE, Address, Rate, one_of_each_window, parse_size
+from config.units import Address, Rate
+from config.values import Domain, Listen, Network, OneWord, Rates, Size, Spamd, one_word
 
-# Labels of 1 to 63 letters, digits and hyphens (RFC 1035 2.3.1), lower-cased.
-_DOMAIN = re.compile(
-    r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
-)
 # Enough to tell an address from a slip; which mailboxes exist is not ours to judge.
 _MAILBOX = re.compile(r"[^@<>,;]+@[^@<>,;]+")
 # What other programs call the databases that we name as SQLAlchemy does.
 _SCHEMES = {"postgres": "postgresql", "mysql": "mariadb"}
 MAX_ID = 2**32 - 2  # of a user or group; the one above means "none" (chown(2))
+# Postfix takes any; a letter, a digit or @ would cut names and addresses themselves.
+_DELIMITERS = re.compile(r"[!-/:-?\[-`{-~]*")
 _ROLE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-
-
-def _domain(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    name = value.strip().rstrip(".").lower()
-    if not _DOMAIN.fullmatch(name):
-        raise ValueError('a domain name is written like "mail.example.edu"')
-    return name
-
-
-def _size(value: object) -> object:
-    if isinstance(value, str):
-        return parse_size(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError('a size is a number with K, M, G or T, such as "500M"')
-    return value
-
-
-def _rate(value: object) -> object:
-    if isinstance(value, Rate):
-        return value
-    return Rate.parse(value if isinstance(value, str) else "")
-
-
-def _address(value: object) -> object:
-    if isinstance(value, Address):
-        return value
-    return Address.parse(value if isinstance(value, str) else "")
-
-
-def _spamd(value: object) -> object:
-    """Spamd is named as spamc(1) does it: ``host:port``, ``unix:/path``, or nothing."""
-    if value is None or isinstance(value, Address):
-        return value
-    if not isinstance(value, str):
-        raise ValueError('spamd is "HOST:PORT", "unix:/absolute/path", or "" for none')
-    if value == "":
-        return None
-    try:
-        return Address.parse(value if value.startswith(("unix:", "inet:")) else f"inet:{value}")
-    except ValueError as error:
-        raise ValueError(str(error).replace('"inet:HOST:PORT"', '"HOST:PORT"')) from None
-
-
-def _network(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return str(ip_network(value))
-    except ValueError as error:
-        raise ValueError(f'a network is written like "192.0.2.0/24": {error}') from None
 
 
 def _is_split_as_meant(url: str) -> bool:
@@ -94,22 +38,6 @@ def _is_split_as_meant(url: str) -> bool:
     except ValueError:  # its text would repeat a part of the password
         return False
     return parts.netloc.count("@") <= 1
-
-
-def _one_word(value: str) -> str:
-    """It goes into replies and headers: a line end there would begin another."""
-    if not value.isprintable() or " " in value:
-        raise ValueError("must be one word: no spaces, line ends or control characters")
-    return value
-
-
-Domain = Annotated[str, BeforeValidator(_domain)]
-Size = Annotated[int, BeforeValidator(_size), Field(ge=0, le=MAX_SIZE)]
-RateT = Annotated[Rate, BeforeValidator(_rate)]
-Rates = Annotated[tuple[RateT, ...], AfterValidator(one_of_each_window), Field(strict=False)]
-Listen = Annotated[Address, BeforeValidator(_address)]
-Spamd = Annotated[Address | None, BeforeValidator(_spamd)]
-Network = Annotated[str, BeforeValidator(_network)]
 
 
 class _Section(BaseModel):
@@ -122,10 +50,12 @@ class Site(_Section):
     """Who we are."""
 
     domains: tuple[Domain, ...] = Field(min_length=1, strict=False)
+    # The characters at which an address's extension begins, as Postfix has them.
+    recipient_delimiter: str = "+"
     campus_domains: tuple[Domain, ...] = Field(default=(), strict=False)
     campus_networks: tuple[Network, ...] = Field(default=(), strict=False)
     postmaster: str = ""
-    help_url: Annotated[str, AfterValidator(_one_word)] = ""
+    help_url: OneWord = ""
     mail_home: str = "/var/vmail/{name}"
     mail_uid: int = Field(default=5000, ge=1, le=MAX_ID)
     mail_gid: int = Field(default=5000, ge=1, le=MAX_ID)
@@ -155,10 +85,17 @@ class Site(_Section):
             raise ValueError("a mail home has no braces but those of {name}")
         return value
 
+    @field_validator("recipient_delimiter")
+    @classmethod
+    def _delimiters_are_marks(cls, value: str) -> str:
+        if not _DELIMITERS.fullmatch(value):
+            raise ValueError('delimiters are punctuation marks other than @, such as "+" or "-+"')
+        return value
+
     @field_validator("postmaster")
     @classmethod
     def _postmaster_is_an_address(cls, value: str) -> str:
-        if value and not _MAILBOX.fullmatch(_one_word(value)):
+        if value and not _MAILBOX.fullmatch(one_word(value)):
             raise ValueError('a postmaster is an address like "postmaster@mail.example.edu"')
         return value
 

@@ -43,6 +43,24 @@ def test_a_suspended_account_sends_nothing_until_its_date(make_facts: MakeFacts)
     assert subjects(facts, now=NOW + HOUR, sasl_username="carol")
 
 
+def test_a_name_that_exists_comes_before_the_one_without_its_extension(
+    make_facts: MakeFacts, store: Store
+) -> None:
+    site = {"domains": ["mail.example.edu"], "recipient_delimiter": "-+"}
+    facts = make_facts(site=site)
+    for name in ("mary", "mary-ann"):
+        accounts.add(store, facts.settings, accounts.New(name, "staff"), change=CHANGE, now=NOW)
+    facts.directory.refresh()
+    for user, counted in (
+        ("mary-ann", "account mary-ann"),
+        ("mary-ann+x@mail.example.edu", "account mary-ann"),
+        ("mary-lists", "account mary"),
+        ("mary+x", "account mary"),
+        ("nobody-x", "account nobody"),
+    ):
+        assert counted in [subject for subject, _, _ in subjects(facts, sasl_username=user)]
+
+
 @pytest.mark.parametrize(
     ("recipient", "size", "refused"),
     [
