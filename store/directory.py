@@ -48,6 +48,7 @@ class Person:
     role: str
     condition: str
     limits: Role
+    initial: bool = False  # whether the password was made from the identity document
     mailbox_override: Override[int] = (None, None)
     attachments_override: Override[int] = (None, None)
     send_override: Override[tuple[Rate, ...]] = (None, None)
@@ -196,6 +197,7 @@ class Directory:
             role=intern(row.role),  # one string for all who have it
             condition=intern(row.condition),
             limits=self._limits(row.role),
+            initial=bool(row.initial),
             mailbox_override=_override(row.mailbox, row.mailbox_until),
             attachments_override=_override(row.attachments, row.attachments_until),
             send_override=_override(parse_rates(row.send), row.send_until),
