@@ -13,7 +13,12 @@ from tests.stack.ports import HOST
 from tests.stack.probes import greets
 from tests.stack.process import Process
 
-SNIPPETS = ("gatepost-auth.conf", "gatepost-quota.conf", "gatepost-postfix.conf")
+SNIPPETS = (
+    "00-gatepost-names.conf",
+    "gatepost-auth.conf",
+    "gatepost-quota.conf",
+    "gatepost-postfix.conf",
+)
 # What Dovecot's own user runs at each login; it must be able to read it.
 SCRIPT = ("__init__.py", "alone.py", "checkpassword.py", "client.py", "fd3.py")
 
@@ -102,8 +107,11 @@ class Dovecot:
 
 def snippet(name: str, layout: Layout) -> str:
     """Return a shipped snippet with its paths made private."""
-    spool = {"/var/spool/postfix": str(layout.spool)}
-    return shipped.text(f"dovecot-{release()}/{name}", _script(layout) if "auth" in name else spool)
+    private = {
+        "00-gatepost-names.conf": {},
+        "gatepost-auth.conf": _script(layout),
+    }.get(name, {"/var/spool/postfix": str(layout.spool)})
+    return shipped.text(f"dovecot-{release()}/{name}", private)
 
 
 def _script(layout: Layout) -> dict[str, str]:
