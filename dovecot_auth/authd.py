@@ -61,10 +61,6 @@ class Service:
         self._floor = Floor()
         self._chores: set[asyncio.Task[None]] = set()
 
-    def replace(self, checker: Checker) -> None:
-        """Decide by *checker* from the next question on."""
-        self._checker = checker
-
     async def answer(self, request: Request) -> Answer:
         """Return status and fields for one request. Raises only `ProtocolError`."""
         try:

@@ -129,6 +129,15 @@ class Checker:
         self._pending: Counter[str] = Counter()
         self._lock = threading.Lock()
 
+    def use(self, store: Store, settings: Settings) -> Store:
+        """Decide on these from now on and return the old store; what is known stays known.
+
+        A login in progress may begin on the old ones and end on the new.
+        """
+        old, self._store, self._settings = self._store, store, settings
+        self._memory.remember_right(settings.auth.cache_seconds)
+        return old
+
     def verify(self, login: Login, *, now: int | None = None) -> Verdict:
         """Decide the one login of a process; raise `StoreUnavailable` or `UnknownScheme`."""
         begun = self.begin(login, now=now)
