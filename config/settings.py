@@ -26,6 +26,8 @@ _MAILBOX = re.compile(r"[^@<>,;]+@[^@<>,;]+")
 # What other programs call the databases that we name as SQLAlchemy does.
 _SCHEMES = {"postgres": "postgresql", "mysql": "mariadb"}
 MAX_ID = 2**32 - 2  # of a user or group; the one above means "none" (chown(2))
+# As useradd(8) of Debian takes them, at most; or a uid.
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
 # Postfix takes any; a letter, a digit or @ would cut names and addresses themselves.
 _DELIMITERS = re.compile(r"[!-/:-?\[-`{-~]*")
 _ROLE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
@@ -207,16 +209,14 @@ class Milter(_Section):
 
 
 class Auth(_Section):
-    """authd, asked by checkpassword (unix) and Lua (loopback)."""
+    """authd, asked by Dovecot's checkpassword (2.3) or Lua (2.4) on a unix socket."""
 
     listen: tuple[Listen, ...] = Field(
-        default=(
-            Address("unix", path="/run/gatepost/auth.sock"),
-            Address("inet", host="127.0.0.1", port=10042),
-        ),
-        min_length=1,
-        strict=False,
+        default=(Address("unix", path="/run/gatepost/auth.sock"),), min_length=1, strict=False
     )
+    # Users whose processes may ask, beside root (as whom Dovecot's auth-worker runs): Dovecot's
+    # default_internal_user.
+    callers: tuple[str, ...] = Field(default=("dovecot",), strict=False)
     # Old hashes become ARGON2ID at the next login. Off where another program that
     # cannot read ARGON2ID shares the table.
     upgrade_hashes: bool = True
@@ -225,6 +225,25 @@ class Auth(_Section):
     cache_seconds: int = Field(default=300, ge=0, le=3600)
     # Whether an account still on its initial password (R3), which others may know, may send.
     initial_may_send: bool = True
+
+    @field_validator("listen")
+    @classmethod
+    def _listen_is_unix(cls, value: tuple[Address, ...]) -> tuple[Address, ...]:
+        ports = [str(each) for each in value if each.kind != "unix"]
+        if ports:
+            raise ValueError(
+                f"take out {', '.join(ports)}: authd listens on unix sockets only, as any process "
+                "could ask a port (passdb.lua needs none any more)"
+            )
+        return value
+
+    @field_validator("callers")
+    @classmethod
+    def _callers_are_users(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for user in value:
+            if not _USER.fullmatch(user):
+                raise ValueError(f"{user!r} is neither a user's name nor a number")
+        return value
 
 
 class Portal(_Section):

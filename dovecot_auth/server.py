@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable
 
 from config import systemd
+from config.callers import Callers
 from config.listen import BACKLOG, listening
 from config.loader import ConfigError
 from config.logs import fields
@@ -31,6 +32,7 @@ class Server:
         self._settings = settings
         self._reload = reload
         self._checker = Checker(Store(settings.store.url), settings)
+        self._callers = Callers(settings.auth.callers)
         self._stopping = asyncio.Event()
         self._reloading: asyncio.Task[None] | None = None
         self._again = False  # whether SIGHUP came since the file was read last
@@ -44,7 +46,7 @@ class Server:
         service = Service(self._checker)
         (sockets,) = listening(self._settings.auth.listen)
         # Each listener has its own cap: who fills one does not close the other.
-        edges = [Connections(service) for _ in sockets]
+        edges = [Connections(service, self._callers) for _ in sockets]
         servers = [await _serving(*pair) for pair in zip(edges, sockets, strict=True)]
         log.info("ready on %s", ", ".join(str(each) for each in self._settings.auth.listen))
         systemd.notify("READY=1")
@@ -54,6 +56,8 @@ class Server:
             server.close()
         await asyncio.gather(*(edge.drain() for edge in edges))
         await service.close()
+        if self._callers.refused:
+            log.warning(fields(event="callers-refused", connections=self._callers.refused.total()))
         log.info("stopped")
 
     def _hung_up(self) -> None:
@@ -76,6 +80,7 @@ class Server:
             return
         if settings.auth.listen != self._settings.auth.listen:
             log.warning(fields(event="restart-needed", reason="auth.listen changed"))
+        self._callers.allow(settings.auth.callers)
         # Always a new one: the file or the server behind the same URL may be another.
         old = self._checker.use(Store(settings.store.url), settings)
         old.close()  # those of its connections that are in use end when they are given back

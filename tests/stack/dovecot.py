@@ -9,7 +9,6 @@ import dovecot_auth
 from tests.stack import programs, shipped, tls
 from tests.stack.dovecot_release import BASE_2_4, release
 from tests.stack.layout import Layout
-from tests.stack.ports import HOST
 from tests.stack.probes import greets
 from tests.stack.process import Process
 
@@ -141,5 +140,5 @@ def _copy_lua(layout: Layout) -> Path:
     source = (Path(dovecot_auth.__file__).parent / "passdb.lua").read_text()
     target = layout.root / "lib/passdb.lua"
     target.parent.mkdir(exist_ok=True)
-    target.write_text(source.replace("127.0.0.1:10042", f"{HOST}:{layout.ports.auth}"))
+    target.write_text(source.replace("/run/gatepost/auth.sock", f"{layout.run}/auth.sock"))
     return target
