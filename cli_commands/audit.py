@@ -9,7 +9,7 @@ from cli_commands.app import Answer, App, command, when
 from store import accounts
 from store import audit as trail
 from store.errors import NotFound
-from store.names import canonical
+from store.names import named
 from store.whitelist import parse_network
 
 
@@ -38,4 +38,4 @@ def _subject(app: App, text: str) -> str:
     try:
         return accounts.get(app.store, app.settings, text).name
     except NotFound:  # removed, or renamed since
-        return canonical(text, app.settings.site.domains)
+        return named(text, app.settings.site)

@@ -11,7 +11,7 @@ from config.units import Rate, format_span
 from store import accounts, guesses, subjects, whitelist
 from store.directory import effective, generous, parse_rates
 from store.errors import NotFound
-from store.names import canonical
+from store.names import named
 from store.usage_report import Used, report
 from store.usage_reset import forget_usage
 from store.whitelist import Entry
@@ -109,7 +109,7 @@ def _of(app: App, text: str) -> list[Standing]:
 
 
 def _of_account(app: App, text: str) -> list[Standing]:
-    name = canonical(text, app.settings.site.domains)
+    name = named(text, app.settings.site)
     try:
         name = accounts.get(app.store, app.settings, text).name
     except NotFound:

@@ -72,7 +72,7 @@ def _account_limits(
         name, rates = sender.name, sender.send(now)
     else:
         # Signed in, but not (yet) in our copy: never refuse on ignorance, still count.
-        name, rates = canonical(user, settings.site.domains), generous(settings).send
+        name, rates = canonical(user, settings.site), generous(settings).send
     if not name.isascii():
         name = name.encode("utf-8", "backslashreplace").decode()
     return _limits(subjects.account(name)[:MAX_SUBJECT], rates)

@@ -24,7 +24,7 @@ from store.engine import Store
 from store.errors import Refused
 from store.graduation import GRACE_SECONDS, Graduate, Usage
 from store.models import Account, Address
-from store.names import account_name, canonical
+from store.names import account_name, named
 from store.registrar_lines import Line, Refusal, Skipped
 from store.registrar_rows import Renewal, Stamp, said
 from store.revision import advance
@@ -169,7 +169,7 @@ class _Judge:
 
     def _sort(self, line: Line) -> None:
         settings = self.found.settings
-        name = account_name(line.name, settings.site.domains)
+        name = account_name(line.name, settings.site)
         if line.role:
             check_role(settings, line.role)
         if line.condition:
@@ -223,7 +223,7 @@ class _Judge:
 def _aliases(settings: Settings, line: Line) -> Iterator[str]:
     if len(line.aliases) > MAX_ALIASES:
         raise Refused(f"an account has at most {MAX_ALIASES} aliases")
-    for alias in dict.fromkeys(canonical(a, settings.site.domains) for a in line.aliases):
+    for alias in dict.fromkeys(named(a, settings.site) for a in line.aliases):
         if alias != line.name:
             check_alias(alias)
             yield alias

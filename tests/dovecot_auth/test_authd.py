@@ -54,7 +54,7 @@ def test_the_right_password_brings_the_fields(house: Place) -> None:
         ("nobody", "wrong", "imap"),
         ("erin", "wrong", "imap"),
         ("carol", "carol's password", "imap"),
-        ("dave", "dave's password", "smtp"),
+        ("dave", "dave's password", "submission"),
     ],
 )
 def test_every_refusal_is_the_same_answer(

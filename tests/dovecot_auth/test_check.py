@@ -108,11 +108,13 @@ def test_who_is_refused_and_why(checker: Checker, user: str, password: str, reas
     assert refused(checker, user, password) == reason
 
 
-@pytest.mark.parametrize("service", ["smtp", "submission"])
-def test_who_may_not_send_may_still_read(checker: Checker, service: str) -> None:
-    assert refused(checker, "dave", "dave's password", service) == "suspended from sending"
-    assert refused(checker, "dave", "dave's password", "imap") == "allowed"
-    assert refused(checker, "dave", "dave's password", "pop3") == "allowed"
+@pytest.mark.parametrize("service", ["imap", "pop3", "smtp", ""])
+def test_who_may_not_send_signs_in_everywhere(checker: Checker, service: str) -> None:
+    assert refused(checker, "dave", "dave's password", service) == "allowed"
+
+
+def test_who_may_not_send_cannot_send_through_dovecots_own_submission(checker: Checker) -> None:
+    assert refused(checker, "dave", "dave's password", "submission") == "suspended from sending"
 
 
 def test_an_initial_password_may_be_kept_from_sending(empty_house: Place) -> None:
@@ -129,9 +131,10 @@ def test_an_initial_password_may_be_kept_from_sending(empty_house: Place) -> Non
     assert refused(Checker(where.store, where.settings), "alice", ALICE, "smtp") == "allowed"
     auth = where.settings.auth.model_copy(update={"initial_may_send": False})
     strict = Checker(where.store, where.settings.model_copy(update={"auth": auth}))
-    assert refused(strict, "alice", ALICE, "smtp") == "still on the initial password"
-    assert refused(strict, "alice", ALICE, "imap") == "allowed"
-    assert refused(strict, "bob", "bob's password", "smtp") == "allowed"
+    assert refused(strict, "alice", ALICE, "submission") == "still on the initial password"
+    for service in ("imap", "pop3", "smtp"):
+        assert refused(strict, "alice", ALICE, service) == "allowed"
+    assert refused(strict, "bob", "bob's password", "submission") == "allowed"
 
 
 def test_a_site_may_keep_its_old_hashes(empty_house: Place) -> None:

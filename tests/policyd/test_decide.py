@@ -43,6 +43,54 @@ def test_a_suspended_account_sends_nothing_until_its_date(make_facts: MakeFacts)
     assert subjects(facts, now=NOW + HOUR, sasl_username="carol")
 
 
+@pytest.mark.parametrize("state", ["RCPT", "DATA", "END-OF-MESSAGE"])
+def test_an_initial_password_that_may_not_send_is_told_so_wherever_we_are_asked(
+    make_facts: MakeFacts, store: Store, state: str
+) -> None:
+    facts = make_facts(auth={"initial_may_send": False})
+    new = accounts.New("dora", "staff", password="{PLAIN}x", initial=True)
+    accounts.add(store, facts.settings, new, change=CHANGE, now=NOW)
+    facts.directory.refresh()
+    assert text(facts, protocol_state=state, sasl_username="dora") == (
+        "550 5.7.1 dora may send after the initial password is changed. "
+        "Questions: postmaster@mail.example.edu"
+    )
+    assert subjects(facts, sasl_username="bob")
+    accounts.set_password(
+        store, facts.settings, "dora", "{PLAIN}y", how="changed", change=CHANGE, now=NOW
+    )
+    facts.directory.refresh()
+    assert subjects(facts, now=NOW + 1, sasl_username="dora")
+
+
+def test_an_initial_password_sends_where_the_site_lets_it(
+    make_facts: MakeFacts, store: Store
+) -> None:
+    facts = make_facts()
+    new = accounts.New("dora", "staff", password="{PLAIN}x", initial=True)
+    accounts.add(store, facts.settings, new, change=CHANGE, now=NOW)
+    facts.directory.refresh()
+    assert subjects(facts, sasl_username="dora")
+
+
+def test_a_name_that_exists_comes_before_the_one_without_its_extension(
+    make_facts: MakeFacts, store: Store
+) -> None:
+    site = {"domains": ["mail.example.edu"], "recipient_delimiter": "-+"}
+    facts = make_facts(site=site)
+    for name in ("mary", "mary-ann"):
+        accounts.add(store, facts.settings, accounts.New(name, "staff"), change=CHANGE, now=NOW)
+    facts.directory.refresh()
+    for user, counted in (
+        ("mary-ann", "account mary-ann"),
+        ("mary-ann+x@mail.example.edu", "account mary-ann"),
+        ("mary-lists", "account mary"),
+        ("mary+x", "account mary"),
+        ("nobody-x", "account nobody"),
+    ):
+        assert counted in [subject for subject, _, _ in subjects(facts, sasl_username=user)]
+
+
 @pytest.mark.parametrize(
     ("recipient", "size", "refused"),
     [

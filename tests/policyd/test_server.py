@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from config.listen import listening
 from config.units import Address
-from policyd.listen import listening
 from policyd.server import LINGER_SECONDS
 from store import whitelist
 from store.engine import Store

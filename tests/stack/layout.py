@@ -29,7 +29,6 @@ class Ports:
     pop3s: int
     spamd: int
     policyd: int
-    auth: int
     portal: int
 
     @classmethod

@@ -17,7 +17,7 @@ from tests.stack.layout import Ports
 
 PORTS = Ports(
     smtp=25, submission=587, submissions=465, imap=143, imaps=993, pop3=110, pop3s=995,
-    spamd=783, policyd=10040, auth=10042, portal=10043,
+    spamd=783, policyd=10040, portal=10043,
 )  # fmt: skip
 ALICE = Login("alice", "correct horse battery")
 CAROL = Login("carol", "correct horse battery")

@@ -98,7 +98,7 @@ def sample(layout: Layout) -> dict[str, Any]:
         "spam": {"spamd": f"{HOST}:{ports.spamd}"},
         "policyd": {"listen": [f"inet:{HOST}:{ports.policyd}"]},
         "milter": {"listen": f"unix:{layout.run}/milter.sock"},
-        "auth": {"listen": [f"unix:{layout.run}/auth.sock", f"inet:{HOST}:{ports.auth}"]},
+        "auth": {"listen": [f"unix:{layout.run}/auth.sock"]},
         "portal": {"listen": f"inet:{HOST}:{ports.portal}"},
     }
     return tables.merged(table, private)

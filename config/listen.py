@@ -1,4 +1,9 @@
-"""The sockets that policyd listens on: systemd's, or its own."""
+"""The sockets that a service listens on: systemd's, or its own.
+
+A unix socket is open to its group: who may connect is decided by that and, where a
+service looks closer, by `config.callers`. A socket that a living process listens on
+is never taken from it.
+"""
 
 import logging
 import os
@@ -12,11 +17,10 @@ from config.start import listening_on
 from config.systemd import inherited_sockets
 from config.units import Address
 
-log = logging.getLogger("policyd")
-# As many as may be connected: all smtpd processes may reconnect at once after a restart.
+log = logging.getLogger(__name__)
+# As many as may be connected: all peers may reconnect at once after a restart.
 BACKLOG = 1024
-# Postfix's smtpd runs as user postfix: the socket's group decides who may ask.
-_UMASK = 0o117
+_UMASK = 0o117  # 0660
 
 
 def listening(addresses: Sequence[Address], *, workers: int = 1) -> list[list[socket.socket]]:
@@ -81,14 +85,21 @@ def _bound(opened: socket.socket, where: str | tuple[str, int]) -> socket.socket
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove the socket of a dead process; leave one that answers, and what is no socket."""
+    """Remove the socket of a dead process; leave any other, and what is no socket.
+
+    Only a refused connection says that nobody listens. One that is not taken at once has a
+    living process behind it, which may be busy or stopped.
+    """
     try:
         if not stat.S_ISSOCK(path.stat().st_mode):
             return
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
-        except OSError:
+        except ConnectionRefusedError:
             path.unlink(missing_ok=True)
+        except OSError:
+            return  # bind() will say that the address is in use
