@@ -1,23 +1,27 @@
 """``gatepost setup``: adds gatepost to a mail server that already runs, and takes it out."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from cli_commands.app import Answer, App, command
 from config.setup import files
-from config.setup.parts import Part, Postfix, System
-from config.setup.postfix import CannotSetUp, Note
+from config.setup.dovecot_service import Dovecot
+from config.setup.part import CannotSetUp, Note, Part
+from config.setup.postfix_service import Postfix
 from config.setup.record import Record
+from config.setup.system import System
 from store.errors import Refused
 
-ORDER = ("system", "dovecot", "postfix")
+PARTS = ("system", "dovecot", "postfix")
 
 
 @command(name="setup")
-@click.argument("names", metavar="PART", nargs=-1, required=True, type=click.Choice([*ORDER, "all"]))
+@click.argument(
+    "names", metavar="PART", nargs=-1, required=True, type=click.Choice([*PARTS, "all"])
+)
 @click.option("--diff", is_flag=True, help="Only show what would change (the default).")
 @click.option("--apply", is_flag=True, help="Change it, and let the programs read it.")
 @click.option("--undo", is_flag=True, help="Give back what was changed; with --diff: show it.")
@@ -29,6 +33,12 @@ ORDER = ("system", "dovecot", "postfix")
     show_default=True,
     help="The folder of main.cf.",
 )
+@click.option("--quota-warnings", is_flag=True, help="dovecot: mail people whose mailbox fills up.")
+@click.option(
+    "--end-other-passdbs",
+    is_flag=True,
+    help="dovecot: switch off the passdbs and userdbs that are not gatepost's.",
+)
 def setup(
     app: App,
     answer: Answer,
@@ -37,6 +47,8 @@ def setup(
     apply: bool,
     undo: bool,
     postfix_folder: Path,
+    quota_warnings: bool,
+    end_other_passdbs: bool,
 ) -> None:
     """Add gatepost to this machine's mail server: show, do, or take out again.
 
@@ -50,25 +62,26 @@ def setup(
         raise click.UsageError("--apply goes without --diff and --undo")
     if (apply or undo) and os.geteuid() != 0:
         raise click.UsageError("changing the mail server takes root")
-    parts = list(_parts(app, names, postfix_folder))
+    parts: dict[str, Callable[[], Part]] = {
+        "system": lambda: System(app.path),
+        "dovecot": lambda: Dovecot(
+            app.path, postfix_folder, warnings=quota_warnings, end_others=end_other_passdbs
+        ),
+        "postfix": lambda: Postfix(app.path, postfix_folder),
+    }
+    chosen = [
+        make()
+        for name, make in parts.items()
+        if name in names or ("all" in names and not Record.load(name).is_empty)
+    ]
     try:
-        for part in reversed(parts) if undo else parts:
+        for part in reversed(chosen) if undo else chosen:
             if undo:
                 _undo(answer, part, only_show=diff)
             else:
                 _do(answer, part, apply=apply)
     except CannotSetUp as error:
         raise Refused(str(error)) from None
-
-
-def _parts(app: App, names: tuple[str, ...], postfix_folder: Path) -> Iterator[Part]:
-    known = {
-        "system": lambda: System(app.path),
-        "postfix": lambda: Postfix(app.path, postfix_folder),
-    }
-    for name in ORDER:
-        if name in names or ("all" in names and not Record.load(name).is_empty):
-            yield known[name]()
 
 
 def _do(answer: Answer, part: Part, *, apply: bool) -> None:
@@ -80,7 +93,9 @@ def _do(answer: Answer, part: Part, *, apply: bool) -> None:
         answer.say(f"{part.name}: everything is there already")
         return
     if not apply:
-        answer.say(f"{part.name}: nothing was changed; `gatepost setup {part.name} --apply` does it")
+        answer.say(
+            f"{part.name}: nothing was changed; `gatepost setup {part.name} --apply` does it"
+        )
         return
     part.check()
     record = Record.load(part.name)

@@ -5,7 +5,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from config.setup.postfix import SIZES, CannotSetUp, Facts
+from config.setup.part import CannotSetUp
+from config.setup.postfix import SIZES, Facts
 
 SECONDS = 30
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"

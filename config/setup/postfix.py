@@ -12,6 +12,7 @@ from pathlib import Path
 
 from config.settings import Settings
 from config.setup import main_cf, restrictions
+from config.setup.part import CannotSetUp, Note
 from config.units import Address, format_size
 
 SNIPPETS = Path(__file__).parents[1] / "postfix"
@@ -49,18 +50,6 @@ class Facts:
     services: Sequence[str]  # "name/type" of each smtpd of master.cf
     overrides: Mapping[tuple[str, str], str]  # (service, parameter) of master.cf
     free: int  # bytes in the queue's file system
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Something that a person should know; *mend* is a command that cures it."""
-
-    text: str
-    mend: str = ""
-
-
-class CannotSetUp(Exception):  # noqa: N818 - it is what happened
-    """The machine is not as it must be; the text says what to do."""
 
 
 def plan(text: str, settings: Settings, facts: Facts) -> tuple[str, list[Note]]:
@@ -103,21 +92,29 @@ def plan_quota(text: str, settings: Settings) -> str:
 
 
 def without(text: str, before: str | None = None) -> str:
-    """Return the main.cf *text* without anything of ours; all else in it stays.
+    """Return the main.cf *text* without what `plan` put there; all else in it stays.
 
     Sizes that are still what we made of them become what *before*, the file we found, says.
     """
     raised = _CHANGED.findall(main_cf.block(text, BLOCK) or "")
-    for name in (BLOCK, QUOTA_BLOCK):
-        text = main_cf.without_block(text, name)
-    for name in (RECIPIENT, DATA, END_OF_DATA, "smtpd_milters", "smtpd_restriction_classes"):
-        for word in (POLICY, QUOTA, MILTER, QUOTA_CLASS):
+    text = main_cf.without_block(text, BLOCK)
+    for name in (RECIPIENT, DATA, END_OF_DATA, "smtpd_milters"):
+        for word in (POLICY, MILTER):
             if found := main_cf.find(text, name):
                 text = restrictions.removed(text, found, word)
     for name, value in raised:
         found, old = main_cf.find(text, name), main_cf.find(before or "", name)
         if found and old and found.text == value:
             text = main_cf.replace(text, name, old.text)
+    return text
+
+
+def without_quota(text: str) -> str:
+    """Return the main.cf *text* without what `plan_quota` put there."""
+    text = main_cf.without_block(text, QUOTA_BLOCK)
+    for name, word in ((RECIPIENT, QUOTA), ("smtpd_restriction_classes", QUOTA_CLASS)):
+        if found := main_cf.find(text, name):
+            text = restrictions.removed(text, found, word)
     return text
 
 
@@ -136,7 +133,10 @@ def address(listen: Address, queue_directory: str) -> str:
 def _check(settings: Settings, facts: Facts, limit: int) -> None:
     if facts.version < MIN_VERSION:
         raise CannotSetUp("Postfix 3.4 or later is needed")
-    for key, listen in (("policyd", settings.policyd.listen[0]), ("milter", settings.milter.listen)):
+    for key, listen in (
+        ("policyd", settings.policyd.listen[0]),
+        ("milter", settings.milter.listen),
+    ):
         where = address(listen, facts.queue_directory)
         if where.startswith("unix:/"):
             raise CannotSetUp(
@@ -199,9 +199,7 @@ def _remembered(text: str, bare: str, scalars: Mapping[str, str]) -> str:
     return "".join(f"# changed: {name} = {value}\n" for name, value in raised.items())
 
 
-def _with_word(
-    text: str, name: str, word: str, *, is_charged: bool
-) -> tuple[str, str]:
+def _with_word(text: str, name: str, word: str, *, is_charged: bool) -> tuple[str, str]:
     """Return *text* with *word* reached in the list *name*, and a line for the block if unset.
 
     Where mail is counted nothing may let it pass before. Elsewhere an access map stays before
@@ -261,7 +259,9 @@ def _notes(settings: Settings, facts: Facts) -> list[Note]:
 
 def _mend(service: str, name: str, word: str, own: str) -> str:
     # postconf -P takes no blank in a value.
-    parts = [",".join(item.words) if len(item.words) == 1 else "" for item in restrictions.items(own)]
+    parts = [
+        ",".join(item.words) if len(item.words) == 1 else "" for item in restrictions.items(own)
+    ]
     if "" in parts:
         return f"add {word} to it by hand"
     parts = [*parts, word] if name == "smtpd_milters" else [word, *parts]

@@ -95,7 +95,9 @@ def macro(name: str) -> str:
     return name.lstrip("$").strip("{}()")
 
 
-def place(text: str, lookup: Lookup, *, behind_relay_control: bool = False, maps: bool = True) -> int:
+def place(
+    text: str, lookup: Lookup, *, behind_relay_control: bool = False, maps: bool = True
+) -> int:
     """Return before which of `items` a new word has to stand to be reached.
 
     At the end where nothing ends the list before. *behind_relay_control*: not before
@@ -104,7 +106,9 @@ def place(text: str, lookup: Lookup, *, behind_relay_control: bool = False, maps
     found = items(text)
     first = 0
     if behind_relay_control:
-        first = max((i + 1 for i, each in enumerate(found) if each.name in _UNAUTHORIZED), default=0)
+        first = max(
+            (i + 1 for i, each in enumerate(found) if each.name in _UNAUTHORIZED), default=0
+        )
     for index in range(first, len(found)):
         if ends_the_list(found[index], lookup, maps=maps):
             return index

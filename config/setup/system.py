@@ -4,11 +4,20 @@ The shipped files name Debian's paths; where Postfix's queue lies elsewhere, or 
 says that a service listens elsewhere, the files that are installed say so, too.
 """
 
-from collections.abc import Iterator, Mapping
+import grp
+import os
+import pwd
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from config.loader import load
 from config.settings import Settings
+from config.setup import postconf
 from config.setup.files import Change, changed, linked
+from config.setup.part import CannotSetUp, Note, Plan, command
 from config.setup.postfix import DEFAULT_QUEUE
 
 SHARE = Path(__file__).parents[1]
@@ -35,9 +44,7 @@ _FILES = {
 def plan(settings: Settings | None, queue_directory: str | None) -> list[Change]:
     """Return what has to change on this machine; *settings* are ``None`` before the first run."""
     replaced = {DEFAULT_QUEUE: (queue_directory or DEFAULT_QUEUE).rstrip("/")}
-    changes = [
-        changed(target, _shipped(name, replaced)) for name, target in _FILES.items()
-    ]
+    changes = [changed(target, _shipped(name, replaced)) for name, target in _FILES.items()]
     for path in sorted((SHARE / "systemd").glob("*.s*")):
         if path.suffix in (".service", ".socket"):
             text = _shipped(f"systemd/{path.name}", replaced)
@@ -76,3 +83,72 @@ def _links() -> Iterator[tuple[Path, str]]:
     yield HOME / "checkpassword", str(PACKAGES / "dovecot_auth/checkpassword.py")
     yield HOME / "passdb.lua", str(PACKAGES / "dovecot_auth/passdb.lua")
     yield COMMAND, str(HOME / "venv/bin/gatepost")
+
+
+class System:
+    """Users, folders, units, cron."""
+
+    name = "system"
+
+    def __init__(self, path: Path) -> None:
+        """*path* is gatepost.toml, which the first run makes."""
+        self._path = path
+
+    def plan(self) -> Plan:
+        """Return the files that are new or renewed."""
+        settings = load(self._path) if self._path.exists() else None
+        notes = []
+        if settings is None:
+            notes.append(Note(f"edit {self._path} next; then `gatepost config check`"))
+        return Plan(plan(settings, postconf.queue_directory()), notes)
+
+    def check(self) -> None:
+        """The units name the place where the program lies."""
+        if Path(sys.prefix) != HOME / "venv":
+            raise CannotSetUp(
+                f"this gatepost runs from {sys.prefix}; the units want it in {HOME}/venv"
+            )
+
+    def activate(self) -> None:
+        """Make users and folders, and let systemd read the units."""
+        command("systemd-sysusers", "gatepost.conf")
+        command("systemd-tmpfiles", "--create", "gatepost.conf")
+        shutil.chown(self._path, group=GROUP)
+        command("systemctl", "daemon-reload")
+
+    def before_undo(self) -> None:
+        """Stop the services."""
+        units = [SOCKET_UNIT, *(f"{name}.service" for name in SERVICES)]
+        command("systemctl", "disable", "--now", *units, check=False)
+
+    def clean(self, path: Path, text: str) -> str | None:
+        """Everything here is a file of ours; gatepost.toml is kept by `after_undo`."""
+        return text if path == self._path else None
+
+    def after_undo(self) -> None:
+        """Keep settings and key with the store, for root only; remove users and folders."""
+        command("systemctl", "daemon-reload")
+        command("systemctl", "reset-failed", "gatepost-*", check=False)
+        folders = [RUNTIME]
+        if queue := postconf.queue_directory():
+            folders.append(Path(queue) / "gatepost")
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        for kept in self._path.parent.glob("*") if self._path.parent.exists() else ():
+            kept.rename(STATE / kept.name)
+        self._path.parent.rmdir()
+        for path in (STATE, *STATE.rglob("*")):
+            os.chown(path, 0, 0)
+            path.chmod(0o700 if path.is_dir() else 0o600)
+        for user in USERS:
+            if _exists(pwd.getpwnam, user):
+                command("userdel", user)
+        if _exists(grp.getgrnam, GROUP):
+            command("groupdel", GROUP)
+
+
+def _exists(find: Callable[[str], object], name: str) -> bool:
+    with suppress(KeyError):
+        find(name)
+        return True
+    return False

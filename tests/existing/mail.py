@@ -128,7 +128,7 @@ def arrived(
             if box.select(folder)[0] == "OK":
                 for number in box.search(None, "ALL")[1][0].split():
                     raw = box.fetch(number, "(RFC822)")[1][0]
-                    found = email.message_from_bytes(raw[1])  # type: ignore[index]
+                    found = email.message_from_bytes(raw[1])  # type: ignore[index, arg-type]
                     if subject in str(found["Subject"]):
                         return found
         finally:

@@ -17,8 +17,7 @@ from tests.existing import mail
 from tests.existing.machine import Machine
 from tests.existing.mail import CAMPUS, OLD_PASSWORD, OTHER_STRANGER, OUTSIDE, SPAMMER, STRANGER
 
-PEOPLE = ("anna bert carl dora emil frida gerd hanna ingo jana "
-          "karl lena mara nils olga paul quirin rosa sven tina").split()  # fmt: skip
+PEOPLE = ["anna", "bert", "carl", "dora", "emil", "frida", "gerd", "hanna", "ingo", "jana", "karl", "lena", "mara", "nils", "olga", "paul", "quirin", "rosa", "sven", "tina"]  # fmt: skip
 ANNA = ("anna", OLD_PASSWORD)
 
 # What each is on a healthy server; None: only the same before, with and after.
