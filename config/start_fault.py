@@ -3,6 +3,7 @@
 Each try is a process of its own, so what was told is kept in a file, one for each service's user.
 """
 
+import contextlib
 import hashlib
 import os
 import time
@@ -21,13 +22,9 @@ def is_news(text: str) -> bool:
         return True
     kept = FOLDER / f"start-fault.{os.getuid()}"
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-    try:
+    with contextlib.suppress(OSError):  # there is none before the first fault
         if kept.read_text() == digest and abs(time.time() - kept.stat().st_mtime) < SECONDS:
             return False
-    except OSError:
-        pass  # nothing was told yet
-    try:
+    with contextlib.suppress(OSError):  # rather twice than never
         kept.write_text(digest)
-    except OSError:
-        pass  # rather twice than never
     return True

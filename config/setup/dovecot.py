@@ -35,7 +35,7 @@ class Facts:
 def plan(
     facts: Facts, folder: Path, home: Path, *, queue: str, warnings: bool, end_others: bool
 ) -> tuple[list[Change], list[Note]]:
-    """Return the files to write in *folder* (conf.d) and *home* (/opt/gatepost), and what to know."""
+    """Return the changes in *folder* (conf.d), *home* (/opt/gatepost) and the site's own files."""
     site = [f for f in facts.files if not f.path.name.startswith((INSTALLED_AUTH, "gatepost-"))]
     found = [each for file in site for each in blocks(file)]
     roots = [each for each in found if each.kind == "quota"]
@@ -62,9 +62,11 @@ def plan(
     if WARNING in names:
         script = _shipped(facts.release, SCRIPT, {})
         changes.append(changed(home / SCRIPT, script, mode=0o755))
-    for file in site:
-        if lines := edits.get(file.path):
-            changes.append(Change(file.path, file.text, switched_off(file.text, lines)))
+    changes += [
+        Change(file.path, file.text, switched_off(file.text, edits[file.path]))
+        for file in site
+        if file.path in edits
+    ]
     return changes, notes
 
 

@@ -3,6 +3,7 @@
 doveconf shows what is in effect, but not in which file and line; an edit needs both.
 """
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ def read_all(start: Path) -> list[File]:
 
 
 def _read(path: Path, found: list[File]) -> None:
+    path = Path(os.path.normpath(path))  # the name the site uses, not where a link leads
     if len(found) >= MAX_FILES or any(each.path == path for each in found):
         return
     try:
@@ -68,12 +70,8 @@ def _read(path: Path, found: list[File]) -> None:
     found.append(File(path, text))
     for line in text.splitlines():
         if include := _INCLUDE.match(line):
-            where = Path(include[1])
-            for each in (
-                sorted(path.parent.glob(str(where)))
-                if not where.is_absolute()
-                else sorted(Path("/").glob(str(where)[1:]))
-            ):
+            where = path.parent / include[1]
+            for each in sorted(Path("/").glob(str(where.absolute())[1:])):
                 _read(each, found)
 
 

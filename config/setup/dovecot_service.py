@@ -28,7 +28,7 @@ class Dovecot:
     def __init__(
         self, path: Path, postfix_folder: Path, *, warnings: bool = False, end_others: bool = False
     ) -> None:
-        """*path* is gatepost.toml; *warnings*: mails about full mailboxes; *end_others*: only us."""
+        """*path* is gatepost.toml; *warnings* mails people, *end_others* leaves only gatepost."""
         self._path = path
         self._main_cf = postfix_folder / "main.cf"
         self._warnings = warnings

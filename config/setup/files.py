@@ -5,7 +5,6 @@ that nobody ever reads half a file.
 """
 
 import difflib
-import os
 import shutil
 import stat
 from collections.abc import Iterable
@@ -43,7 +42,7 @@ def changed(path: Path, after: str | None, *, mode: int = DEFAULT_MODE) -> Chang
 
 def linked(path: Path, target: str) -> Change:
     """Return the change that makes *path* a symbolic link to *target*."""
-    before = os.readlink(path) if path.is_symlink() else None
+    before = str(path.readlink()) if path.is_symlink() else None
     return Change(path, before, target, link=True)
 
 

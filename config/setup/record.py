@@ -90,7 +90,7 @@ class Record:
         changes, edited = [], []
         for name, entry in self.files.items():
             path = Path(name)
-            now = os.readlink(path) if entry.link and path.is_symlink() else read(path)
+            now = str(path.readlink()) if entry.link and path.is_symlink() else read(path)
             if now is None and entry.before is None:
                 continue  # somebody removed what we had made
             if digest(now) == entry.digest and not entry.is_mixed:

@@ -16,6 +16,7 @@ from email.message import Message
 SERVER = "192.0.2.25"
 CAMPUS = "192.0.2.10"
 SECOND_CAMPUS = "192.0.2.11"
+THIRD_CAMPUS = "192.0.2.12"
 RELAY = "192.0.2.20"  # a server of the campus that relays for others
 STRANGER = "203.0.113.5"
 OTHER_STRANGER = "203.0.113.6"
@@ -118,9 +119,14 @@ def pop3(name: str, password: str) -> str:
 
 
 def arrived(
-    name: str, subject: str, password: str = OLD_PASSWORD, *, folder: str = "INBOX"
+    name: str,
+    subject: str,
+    password: str = OLD_PASSWORD,
+    *,
+    folder: str = "INBOX",
+    body: str = "",
 ) -> Message:
-    """Return the mail with *subject* in a mailbox, when it has arrived."""
+    """Return the mail with *subject*, and *body* in its text, when it has arrived."""
     deadline = time.monotonic() + ARRIVAL_SECONDS
     while time.monotonic() < deadline:
         box = imap(name, password)
@@ -129,7 +135,7 @@ def arrived(
                 for number in box.search(None, "ALL")[1][0].split():
                     raw = box.fetch(number, "(RFC822)")[1][0]
                     found = email.message_from_bytes(raw[1])  # type: ignore[index, arg-type]
-                    if subject in str(found["Subject"]):
+                    if subject in str(found["Subject"]) and body in str(found.get_payload()):
                         return found
         finally:
             with suppress(imaplib.IMAP4.error, OSError):

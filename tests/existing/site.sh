@@ -190,7 +190,9 @@ C
 esac
 sievec /etc/dovecot/sieve/site.sieve
 doveconf -n >/dev/null
-systemctl restart dovecot
+# Dovecot 2.3, stopped seconds after it was started, may take the 90 s that systemd gives it.
+timeout 5 systemctl stop dovecot || systemctl kill -s KILL dovecot
+systemctl start dovecot
 
 # ---- OpenDKIM: signs what our people send, verifies what comes in; its socket is in the chroot
 install -d -o opendkim -g opendkim -m 700 /etc/dkimkeys

@@ -16,6 +16,7 @@ SNIPPETS = (
     "00-gatepost-names.conf",
     "gatepost-auth.conf",
     "gatepost-quota.conf",
+    "gatepost-quota-status.conf",
     "gatepost-postfix.conf",
 )
 # What Dovecot's own user runs at each login; it must be able to read it.
@@ -109,6 +110,7 @@ def snippet(name: str, layout: Layout) -> str:
     private = {
         "00-gatepost-names.conf": {},
         "gatepost-auth.conf": _script(layout),
+        "gatepost-quota.conf": {},
     }.get(name, {"/var/spool/postfix": str(layout.spool)})
     return shipped.text(f"dovecot-{release()}/{name}", private)
 

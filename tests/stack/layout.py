@@ -84,6 +84,11 @@ class Layout:
         return self.root / "postfix/spool"
 
     @property
+    def sockets(self) -> Path:
+        """Return the folder of the sockets that Postfix asks."""
+        return self.spool / "gatepost"
+
+    @property
     def certificate(self) -> Path:
         """Return the self-signed certificate; its key lies beside it."""
         return self.root / "tls.crt"
