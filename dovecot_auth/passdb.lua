@@ -67,7 +67,8 @@ local function poster_of_2_3()
     local answer, why
     for attempt = 1, ATTEMPTS do
       answer, why = asked(unix, text)
-      if answer and answer ~= "" or attempt == ATTEMPTS then
+      -- Who was slow is not asked again: that question may be counted as a guess already.
+      if answer and answer ~= "" or why == "timeout" or attempt == ATTEMPTS then
         break
       end
       sleep(attempt / ATTEMPTS)

@@ -76,7 +76,7 @@ class Server:
             settings = self._reload()
         except ConfigError as error:
             reason = str(error).replace("\n", "; ")
-            log.error(fields(event="reload-failed", reason=reason))  # noqa: TRY400 - no trace
+            log.error("settings not read, the old ones stay: %s", reason)  # noqa: TRY400 - no bug
             return
         if settings.auth.listen != self._settings.auth.listen:
             log.warning(fields(event="restart-needed", reason="auth.listen changed"))

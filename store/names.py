@@ -35,7 +35,7 @@ def stems(name: str, site: Site) -> Iterator[str]:
     A foreign address has none: what its extension means is the other site's business.
     """
     delimiters = site.recipient_delimiter
-    if not delimiters or not is_local(name):
+    if not is_local(name) or not any(each in name for each in delimiters):
         return
     for end in range(min(len(name) - 1, MAX_NAME), 0, -1):
         if name[end] in delimiters and _ACCOUNT.fullmatch(name, 0, end):

@@ -49,11 +49,14 @@ def test_a_reload_keeps_the_passwords_it_has_checked(empty_house: Place) -> None
 
 def test_a_reload_keeps_the_failures_that_the_store_could_not_take(empty_house: Place) -> None:
     url = f"sqlite:///{empty_house.root}/gatepost.db"
-    checker = Checker(read_only(url), empty_house.settings)
+    before, after = read_only(url), read_only(url)
+    checker = Checker(before, empty_house.settings)
     for number in range(ACCOUNT_BUDGET):
         decided(checker, "alice", f"a guess number {number}")
-    checker.use(read_only(url), empty_house.settings).close()
+    assert checker.use(after, empty_house.settings) is before
+    before.close()
     assert isinstance(decided(checker, "alice", ALICE["password"]).answer, Blocked)
+    after.close()
 
 
 def test_reloads_leave_no_connection_to_the_store_behind(empty_house: Place) -> None:
