@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -132,7 +132,7 @@ def test_gatepost_is_added_used_and_taken_out_and_the_server_never_notices(
 
 
 def differing(
-    now: dict[str, str], wanted: dict[str, str | None], *, besides: tuple[str, ...] = ()
+    now: Mapping[str, str], wanted: Mapping[str, str | None], *, besides: tuple[str, ...] = ()
 ) -> dict[str, tuple[str, str | None]]:
     """Return what is not as *wanted*; ``None`` there is whatever it is."""
     return {
