@@ -163,8 +163,9 @@ def test_the_whitelist_lifts_account_limits_where_the_site_says_so(make_facts: M
         ({"policy_context": "inbound"}, False),
         ({"policy_context": "inbound", "sasl_username": "bob"}, True),
         ({"client_address": "unknown"}, False),
-        ({"sender": ""}, False),
-        ({"sender": "", "policy_context": "submission"}, False),
+        ({"sender": ""}, True),
+        ({"sender": "", "policy_context": "submission"}, True),
+        ({"sender": "", "client_address": "2001:db8::7"}, True),
         ({"sender": "", "client_address": "198.51.100.1"}, False),
         ({"sender": "", "sasl_username": "bob"}, True),
         ({"protocol_state": "RCPT", "recipient_count": 0}, False),
@@ -202,7 +203,7 @@ def test_the_site_chooses_when_to_charge(
         ({"client_address": "192.0.2.99"}, "exempt"),
         ({"client_address": "198.51.100.1"}, "inbound"),
         ({"policy_context": "inbound", "client_address": "192.0.2.99"}, "inbound"),
-        ({"sender": ""}, "null-sender"),
+        ({"sender": "", "client_address": "192.0.2.1"}, "null-sender"),
         ({"client_address": "unknown", "policy_context": "submission"}, "no-limit"),
     ],
 )
@@ -214,6 +215,32 @@ def test_why_nothing_is_charged_is_told_where_it_would_be(
         found = asked(facts, protocol_state=state, size=0, **attributes)
         assert isinstance(found, Answer)
         assert (found.action, found.cause) == (DUNNO, cause if state == charge_at else "")
+
+
+OWN = ["127.0.0.1", "::1", "192.0.2.1", "2001:db8::1"]
+
+
+@pytest.mark.parametrize("own", OWN)
+@pytest.mark.parametrize("context", ["", "submission", "inbound"])
+def test_a_report_of_this_machine_is_never_charged_though_its_addresses_are_campus(
+    make_facts: MakeFacts, own: str, context: str
+) -> None:
+    campus = {"campus_networks": ["127.0.0.0/8", "::1/128", "192.0.2.0/24", "2001:db8::/32"]}
+    facts = make_facts(site={"domains": ["mail.example.edu"], **campus})
+    report = {"sender": "", "client_address": own, "server_address": own, "policy_context": context}
+    assert text(facts, **report) == DUNNO
+    # What signed in is a person's, and what has a sender is somebody's mail.
+    assert subjects(facts, **report | {"sasl_username": "bob"})
+    assert bool(subjects(facts, **report | {"sender": "list@x.example"})) is (context != "inbound")
+
+
+@pytest.mark.parametrize("own", OWN)
+def test_a_neighbour_of_this_machine_cannot_pass_its_null_sender_for_ours(
+    make_facts: MakeFacts, own: str
+) -> None:
+    neighbour = "2001:db8::9" if ":" in own else "192.0.2.9"
+    facts = make_facts()
+    assert subjects(facts, sender="", client_address=neighbour, server_address=own)
 
 
 def test_an_override_holds_until_its_date(make_facts: MakeFacts, store: Store) -> None:
