@@ -69,7 +69,9 @@ def parse(raw: bytes) -> Request:
         raise ProtocolError("request with a NUL byte")
     text = raw.decode("utf-8", "surrogateescape")
     values = _values(text)
-    state, client, server, sender, recipient, count, queue_id, instance, size, user, context = values
+    state, client, server, sender, recipient, count, queue_id, instance, size, user, context = (
+        values
+    )
     if not state:
         raise ProtocolError("request without a protocol_state")
     return Request(

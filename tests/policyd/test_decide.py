@@ -43,6 +43,7 @@ def test_a_suspended_account_sends_nothing_until_its_date(make_facts: MakeFacts)
     assert subjects(facts, now=NOW + HOUR, sasl_username="carol")
 
 
+@pytest.mark.parametrize("state", ["RCPT", "DATA"])
 @pytest.mark.parametrize(
     ("recipient", "size", "refused"),
     [
@@ -57,11 +58,11 @@ def test_a_suspended_account_sends_nothing_until_its_date(make_facts: MakeFacts)
     ],
 )
 def test_a_declared_size_is_judged_by_the_role_of_the_recipient(
-    make_facts: MakeFacts, recipient: str, size: float, *, refused: bool
+    make_facts: MakeFacts, state: str, recipient: str, size: float, *, refused: bool
 ) -> None:
     said = text(
         make_facts(),
-        protocol_state="RCPT",
+        protocol_state=state,
         recipient=recipient,
         size=int(size),
         client_address="198.51.100.1",
@@ -91,17 +92,19 @@ def test_a_refused_size_says_the_limit_and_the_advice(make_facts: MakeFacts) -> 
 
 
 @pytest.mark.parametrize(("applies_to", "refused"), [("recipient", False), ("both", True)])
+@pytest.mark.parametrize(
+    "asked_at",
+    [
+        {"protocol_state": "RCPT", "recipient": "alice@mail.example.edu"},
+        {"protocol_state": "DATA", "recipient": "", "recipient_count": 9},
+    ],
+)
 def test_the_sizes_of_the_sender_count_when_configured(
-    make_facts: MakeFacts, applies_to: str, *, refused: bool
+    make_facts: MakeFacts, applies_to: str, asked_at: dict[str, Any], *, refused: bool
 ) -> None:
     facts = make_facts(attachments={"applies_to": applies_to})
-    said = text(
-        facts,
-        protocol_state="RCPT",
-        recipient="alice@mail.example.edu",
-        sasl_username="bob",
-        size=96 * MIB,
-    )
+    found = asked(facts, sasl_username="bob", size=96 * MIB, **asked_at)
+    said = found.action if isinstance(found, Answer) else ""
     assert said.startswith("552") is refused
 
 
