@@ -230,7 +230,12 @@ def test_a_report_of_this_machine_is_never_charged_though_its_addresses_are_camp
 ) -> None:
     campus = {"campus_networks": ["127.0.0.0/8", "::1/128", "192.0.2.0/24", "2001:db8::/32"]}
     facts = make_facts(site={"domains": ["mail.example.edu"], **campus})
-    report = {"sender": "", "client_address": own, "server_address": own, "policy_context": context}
+    report: dict[str, Any] = {
+        "sender": "",
+        "client_address": own,
+        "server_address": own,
+        "policy_context": context,
+    }
     assert text(facts, **report) == DUNNO
     # What signed in is a person's, and what has a sender is somebody's mail.
     assert subjects(facts, **report | {"sasl_username": "bob"})
