@@ -1,4 +1,4 @@
-"""Rule 2: at RCPT, a declared SIZE that cannot fit the role is refused before a byte is sent.
+"""Rule 2: a declared SIZE that cannot fit the role is refused before a byte is sent.
 
 Attachment limits are decoded bytes; the wire is larger by base64: 78 bytes (76 and
 CRLF) for 57, that is 1.37, and by text and headers. What passes here is measured by
@@ -13,6 +13,9 @@ from policyd.facts import Answer, Scene
 from store.directory import Person
 
 BASE64_GROWTH = 1.37
+# Before a byte is sent: at RCPT, and at DATA where we are not asked at RCPT. Postfix then
+# names the recipient of a message that has only one.
+_BEFORE_THE_MESSAGE = frozenset({"RCPT", "DATA"})
 # Text and headers, which the limit does not count: a book has a megabyte.
 TEXT_BYTES = 1 << 20
 
@@ -20,7 +23,7 @@ TEXT_BYTES = 1 << 20
 def check(scene: Scene) -> Answer | None:
     """Refuse a recipient for whom the message is too large whatever it contains."""
     request = scene.request
-    if not request.size or request.state != "RCPT":
+    if not request.size or request.state not in _BEFORE_THE_MESSAGE:
         return None
     settings = scene.facts.settings
     for person in _judged_by(scene):

@@ -91,6 +91,7 @@ def test_a_name_that_exists_comes_before_the_one_without_its_extension(
         assert counted in [subject for subject, _, _ in subjects(facts, sasl_username=user)]
 
 
+@pytest.mark.parametrize("state", ["RCPT", "DATA"])
 @pytest.mark.parametrize(
     ("recipient", "size", "refused"),
     [
@@ -105,11 +106,11 @@ def test_a_name_that_exists_comes_before_the_one_without_its_extension(
     ],
 )
 def test_a_declared_size_is_judged_by_the_role_of_the_recipient(
-    make_facts: MakeFacts, recipient: str, size: float, *, refused: bool
+    make_facts: MakeFacts, state: str, recipient: str, size: float, *, refused: bool
 ) -> None:
     said = text(
         make_facts(),
-        protocol_state="RCPT",
+        protocol_state=state,
         recipient=recipient,
         size=int(size),
         client_address="198.51.100.1",
@@ -139,17 +140,19 @@ def test_a_refused_size_says_the_limit_and_the_advice(make_facts: MakeFacts) -> 
 
 
 @pytest.mark.parametrize(("applies_to", "refused"), [("recipient", False), ("both", True)])
+@pytest.mark.parametrize(
+    "asked_at",
+    [
+        {"protocol_state": "RCPT", "recipient": "alice@mail.example.edu"},
+        {"protocol_state": "DATA", "recipient": "", "recipient_count": 9},
+    ],
+)
 def test_the_sizes_of_the_sender_count_when_configured(
-    make_facts: MakeFacts, applies_to: str, *, refused: bool
+    make_facts: MakeFacts, applies_to: str, asked_at: dict[str, Any], *, refused: bool
 ) -> None:
     facts = make_facts(attachments={"applies_to": applies_to})
-    said = text(
-        facts,
-        protocol_state="RCPT",
-        recipient="alice@mail.example.edu",
-        sasl_username="bob",
-        size=96 * MIB,
-    )
+    found = asked(facts, sasl_username="bob", size=96 * MIB, **asked_at)
+    said = found.action if isinstance(found, Answer) else ""
     assert said.startswith("552") is refused
 
 
@@ -211,8 +214,9 @@ def test_the_whitelist_lifts_account_limits_where_the_site_says_so(make_facts: M
         ({"policy_context": "inbound"}, False),
         ({"policy_context": "inbound", "sasl_username": "bob"}, True),
         ({"client_address": "unknown"}, False),
-        ({"sender": ""}, False),
-        ({"sender": "", "policy_context": "submission"}, False),
+        ({"sender": ""}, True),
+        ({"sender": "", "policy_context": "submission"}, True),
+        ({"sender": "", "client_address": "2001:db8::7"}, True),
         ({"sender": "", "client_address": "198.51.100.1"}, False),
         ({"sender": "", "sasl_username": "bob"}, True),
         ({"protocol_state": "RCPT", "recipient_count": 0}, False),
@@ -250,7 +254,7 @@ def test_the_site_chooses_when_to_charge(
         ({"client_address": "192.0.2.99"}, "exempt"),
         ({"client_address": "198.51.100.1"}, "inbound"),
         ({"policy_context": "inbound", "client_address": "192.0.2.99"}, "inbound"),
-        ({"sender": ""}, "null-sender"),
+        ({"sender": "", "client_address": "192.0.2.1"}, "null-sender"),
         ({"client_address": "unknown", "policy_context": "submission"}, "no-limit"),
     ],
 )
@@ -262,6 +266,37 @@ def test_why_nothing_is_charged_is_told_where_it_would_be(
         found = asked(facts, protocol_state=state, size=0, **attributes)
         assert isinstance(found, Answer)
         assert (found.action, found.cause) == (DUNNO, cause if state == charge_at else "")
+
+
+OWN = ["127.0.0.1", "::1", "192.0.2.1", "2001:db8::1"]
+
+
+@pytest.mark.parametrize("own", OWN)
+@pytest.mark.parametrize("context", ["", "submission", "inbound"])
+def test_a_report_of_this_machine_is_never_charged_though_its_addresses_are_campus(
+    make_facts: MakeFacts, own: str, context: str
+) -> None:
+    campus = {"campus_networks": ["127.0.0.0/8", "::1/128", "192.0.2.0/24", "2001:db8::/32"]}
+    facts = make_facts(site={"domains": ["mail.example.edu"], **campus})
+    report: dict[str, Any] = {
+        "sender": "",
+        "client_address": own,
+        "server_address": own,
+        "policy_context": context,
+    }
+    assert text(facts, **report) == DUNNO
+    # What signed in is a person's, and what has a sender is somebody's mail.
+    assert subjects(facts, **report | {"sasl_username": "bob"})
+    assert bool(subjects(facts, **report | {"sender": "list@x.example"})) is (context != "inbound")
+
+
+@pytest.mark.parametrize("own", OWN)
+def test_a_neighbour_of_this_machine_cannot_pass_its_null_sender_for_ours(
+    make_facts: MakeFacts, own: str
+) -> None:
+    neighbour = "2001:db8::9" if ":" in own else "192.0.2.9"
+    facts = make_facts()
+    assert subjects(facts, sender="", client_address=neighbour, server_address=own)
 
 
 def test_an_override_holds_until_its_date(make_facts: MakeFacts, store: Store) -> None:
