@@ -66,6 +66,12 @@ class Commands(click.Group):
                 # It would go on and show the password as it is typed.
                 warnings.simplefilter("error", GetPassWarning)
                 return super().invoke(ctx)
+        except click.ClickException as error:
+            from cli_commands.terminal import escaped_lines
+
+            # click says final, and no other way reaches what it prints.
+            error.message = escaped_lines(error.message)  # type: ignore[misc]
+            raise
         except GetPassWarning:
             raise click.UsageError(
                 "there is no terminal to ask for the password: give it with --password-stdin"
@@ -79,8 +85,10 @@ class Commands(click.Group):
 
 
 def _stop(text: str, code: Exit) -> NoReturn:
-    for line in text.splitlines():
-        click.echo(f"gatepost: {line}", err=True)
+    from cli_commands.terminal import escaped
+
+    for line in text.split("\n"):
+        click.echo(f"gatepost: {escaped(line)}", err=True)
     raise click.exceptions.Exit(code)
 
 

@@ -1,5 +1,6 @@
 """``gatepost account import`` and ``export``: whole files of accounts."""
 
+import sys
 import time
 from collections.abc import Iterator
 from typing import IO
@@ -9,6 +10,7 @@ import click
 from cli_commands.account_graduation import show_over
 from cli_commands.app import Answer, App, TextFile, command
 from cli_commands.progress import bar
+from cli_commands.terminal import escaped_lines
 from config.loader import ConfigError, Problem
 from store import identity, registrar
 from store.errors import Refused
@@ -118,8 +120,9 @@ def export(app: App, answer: Answer, form: str, with_hashes: bool, release: Rele
             "roles, conditions, aliases, limits of sending and attachments, marks of initial "
             "passwords, suspensions from sending; who is suspended from everything has no password"
         )
+    shown = escaped_lines if sys.stdout.isatty() else str
     for line in lines:
-        click.echo(line, nl=False)
+        click.echo(shown(line), nl=False)
     click.echo(f"gatepost: not in the file: {left_out}", err=True)
 
 

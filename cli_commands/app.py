@@ -16,6 +16,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from cli_commands.terminal import escaped, escaped_json, escaped_lines
 from config.loader import find, load
 from config.settings import Settings
 from config.units import parse_span
@@ -109,13 +110,6 @@ def _refuse_a_terminal(options: Mapping[str, Any]) -> None:
                 raise click.UsageError(f"{flag} reads a pipe or a file, not a terminal{asked}")
 
 
-def escaped(text: str) -> str:
-    """Return *text* for a terminal: nothing in it moves the cursor or turns the line."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 class Answer:
     """Where a command's result goes: a table for people, or one JSON document."""
 
@@ -125,14 +119,12 @@ class Answer:
 
     def say(self, text: str) -> None:
         """Tell people what was done; in JSON mode the document says it."""
-        click.echo("\n".join(map(escaped, text.split("\n"))), err=self.as_json)
+        click.echo(escaped_lines(text), err=self.as_json)
 
     def document(self, value: object) -> None:
         """Print *value* if JSON was asked for."""
         if self.as_json:
-            text = json.dumps(plain(value), ensure_ascii=False, indent=2)
-            # Bytes that were no UTF-8 in a file are surrogates here: JSON writes them so, too.
-            click.echo(text.encode("utf-8", "backslashreplace").decode())
+            click.echo(escaped_json(json.dumps(plain(value), ensure_ascii=False, indent=2)))
 
     def record(self, value: object, rows: Iterable[tuple[str, str]]) -> None:
         """Print one thing: *value* as JSON, or *rows* of name and text."""

@@ -38,6 +38,8 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 YOUNG = 60.0  # who lived longer than this starts again at once
 TICK = 0.1
+# Ended by a signal that no operator sends: the milter may read past a malformed packet.
+_CRASHES = frozenset({-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT, -signal.SIGILL})
 
 
 def _channel() -> socket.socket:
@@ -92,6 +94,10 @@ class _Child:
         if self.process is None or (code := self.process.poll()) is None:
             return None
         self.process = None
+        if code in _CRASHES:
+            # A stranger's bytes may have caused it: waiting longer each time would be his gain.
+            self.not_before = now + FIRST_PAUSE
+            return code
         young = now - self.started < YOUNG
         self.not_before = now + (self.pause if young else 0.0)
         self.pause = min(self.pause * 2, LONGEST_PAUSE) if young else FIRST_PAUSE

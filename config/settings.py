@@ -18,8 +18,9 @@ from pydantic import (
     model_validator,
 )
 
+from config.replies import SiteText, SiteWord
 from config.units import Address, Rate
-from config.values import Domain, Listen, Network, OneWord, Rates, Size, Spamd, one_word
+from config.values import Domain, Listen, Network, Rates, Size, Spamd
 
 # Enough to tell an address from a slip; which mailboxes exist is not ours to judge.
 _MAILBOX = re.compile(r"[^@<>,;]+@[^@<>,;]+")
@@ -58,8 +59,8 @@ class Site(_Section):
     recipient_delimiter: str = "+"
     campus_domains: tuple[Domain, ...] = Field(default=(), strict=False)
     campus_networks: tuple[Network, ...] = Field(default=(), strict=False)
-    postmaster: str = ""
-    help_url: OneWord = ""
+    postmaster: SiteWord = ""
+    help_url: SiteWord = ""
     mail_home: str = "/var/vmail/{name}"
     mail_uid: int = Field(default=5000, ge=1, le=MAX_ID)
     mail_gid: int = Field(default=5000, ge=1, le=MAX_ID)
@@ -99,7 +100,7 @@ class Site(_Section):
     @field_validator("postmaster")
     @classmethod
     def _postmaster_is_an_address(cls, value: str) -> str:
-        if value and not _MAILBOX.fullmatch(one_word(value)):
+        if value and not _MAILBOX.fullmatch(value):
             raise ValueError('a postmaster is an address like "postmaster@mail.example.edu"')
         return value
 
@@ -171,7 +172,7 @@ class Attachments(_Section):
     """Attachment limits (R9)."""
 
     applies_to: Literal["recipient", "sender", "both"] = "recipient"
-    advice: str = "Send a cloud link instead."
+    advice: SiteText = "Send a cloud link instead."
     # Mail that fits some recipients only, from a sender who signed in.
     mixed: Literal["deliver", "refuse"] = "deliver"
 
@@ -189,6 +190,8 @@ class Spam(_Section):
     @field_validator("subject_tag")
     @classmethod
     def _tag_is_a_header_text(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("a subject tag is seen: not only blanks")
         if not value.isascii() or not value.isprintable():
             raise ValueError("a subject tag is printable ASCII (it stands raw in a header)")
         return value
@@ -254,7 +257,7 @@ class Portal(_Section):
     """The self-service pages."""
 
     listen: Listen = Address("inet", host="127.0.0.1", port=10043)
-    base_url: str = ""
+    base_url: SiteWord = ""
     trusted_proxies: tuple[Network, ...] = Field(default=("127.0.0.1/32",), strict=False)
 
     @field_validator("base_url")

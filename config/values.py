@@ -69,13 +69,6 @@ def _network(value: object) -> object:
         raise ValueError(f'a network is written like "192.0.2.0/24": {error}') from None
 
 
-def one_word(value: str) -> str:
-    """It goes into replies and headers: a line end there would begin another."""
-    if not value.isprintable() or " " in value:
-        raise ValueError("must be one word: no spaces, line ends or control characters")
-    return value
-
-
 Domain = Annotated[str, BeforeValidator(_domain)]
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0, le=MAX_SIZE)]
 RateT = Annotated[Rate, BeforeValidator(_rate)]
@@ -83,4 +76,3 @@ Rates = Annotated[tuple[RateT, ...], AfterValidator(one_of_each_window), Field(s
 Listen = Annotated[Address, BeforeValidator(_address)]
 Spamd = Annotated[Address | None, BeforeValidator(_spamd)]
 Network = Annotated[str, BeforeValidator(_network)]
-OneWord = Annotated[str, AfterValidator(one_word)]

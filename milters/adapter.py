@@ -2,10 +2,14 @@
 
 The only file that knows pymilter. Callbacks of one connection come one after the
 other but on different threads (libmilter's pool), so nothing here belongs to a
-thread. Only the steps and actions that are used are negotiated; HELO, DATA,
-end-of-header and unknown commands never reach us.
+thread. Only the steps and actions that are used are negotiated.
 
 Whatever goes wrong in a callback ends in our own 451: the client keeps the mail.
+
+Text arrives in any encoding. pymilter gives addresses and header values as bytes, but
+decodes macros, HELO and the names of header fields as strict UTF-8: a macro raises where
+it is read (`Connection.getsymval`), the other two before our callback is called
+(`milters.undelivered`). The client comes from macros, because its name would be a third.
 """
 
 import email.utils
@@ -16,10 +20,13 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 import Milter
+import milter
 
 from config.logs import fields
 from config.units import Address
-from milters.message import Envelope, Message
+from milters import journal, undelivered
+from milters.envelope import Envelope
+from milters.message import Message
 from milters.spam import Edit
 from milters.verdict import BUSY, FAILED, Refuse, Verdict
 
@@ -61,7 +68,6 @@ def _guarded(
             return callback(self, *args, **kwargs)
         except Exception:  # the edge: nothing may reach libmilter
             log.exception(fields(id=self.queue_id(), event="error", at=callback.__name__))
-            self._broken = self._broken or callback.__name__ == "connect"
             self.give_up(FAILED)
             return self.refused_early(callback.__name__)
 
@@ -71,50 +77,53 @@ def _guarded(
 class Connection(Milter.Base):
     """One connection from Postfix; how much it answers is up to the kind of socket."""
 
-    # Steps whose answer Postfix does not wait for: they cannot refuse.
-    silent: frozenset[str] = frozenset()
+    # Steps that cannot refuse a message: none is under way, or Postfix waits for no answer.
+    silent: frozenset[str] = frozenset({"hello", "abort", "close"})
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._client = ("", "")  # address, name
-        self._broken = False  # we do not know who the client is, so no message is taken
+        self._helo = ""
+        self._in_message = False
         self._message: Message | None = None
         self._refusal: Refuse | None = None  # what end of message will say, whatever comes
         self._admitted = False
 
     @_guarded
     def negotiate(self, opts: list[int]) -> int:
-        """Ask for what we use only: actions, queue id, user."""
+        """Ask for what we use only: actions, client, queue id, user."""
+        undelivered.belongs_to(self)
         answer = super().negotiate(opts)
         opts[0] = self._actions = self._actions & ACTIONS
         if self._actions & Milter.SETSYMLIST:
             # Base.setsymlist passes bytes, which Python 3 refuses; the context takes text.
-            self._ctx.setsymlist(Milter.M_CONNECT, "j")
-            self._ctx.setsymlist(Milter.M_ENVFROM, "i {auth_authen}")
+            self._ctx.setsymlist(Milter.M_CONNECT, "j {client_addr} {client_name}")
+            # j is always there: libmilter keeps the last message's macros where a list is empty.
+            self._ctx.setsymlist(Milter.M_ENVFROM, "j i {auth_authen}")
             self._ctx.setsymlist(Milter.M_ENVRCPT, "{rcpt_addr}")
             self._ctx.setsymlist(Milter.M_EOM, "i")
         return answer
 
     @_guarded
-    def connect(self, hostname: str, family: int, hostaddr: Any) -> int:  # noqa: ARG002
-        """Remember who the client is."""
-        address = hostaddr[0] if isinstance(hostaddr, tuple) else "local"
-        self._client = (address, hostname)
+    def hello(self, hostname: str) -> int:
+        """Remember what the client calls itself."""
+        self._helo = hostname
         return Milter.CONTINUE
 
     @_guarded
     def envfrom(self, sender: str, *parameters: str) -> int:
         """Begin a message."""
         self._reset()
+        self._in_message = True
         self._admitted = self._service.admit()
-        if self._broken or not self._admitted:
-            self.give_up(FAILED if self._broken else BUSY)
+        if not self._admitted:
+            self.give_up(BUSY)
             return self.refused_early("envfrom")
-        address, name = self._client
+        address = (self.getsymval("{client_addr}") or "").removeprefix("IPv6:")
         self._message = self._service.begin(
             Envelope(
                 client=address,
-                client_name=name,
+                client_name=self.getsymval("{client_name}") or "",
+                helo=self._helo,
                 sender=sender,
                 user=self.getsymval("{auth_authen}") or "",
                 trusted=self._service.trusts(address),
@@ -175,6 +184,24 @@ class Connection(Milter.Base):
         self._reset()
         return Milter.CONTINUE
 
+    def getsymval(self, sym: str) -> str | None:
+        """Return a macro, with surrogates for what is not UTF-8, as in addresses."""
+        try:
+            return super().getsymval(sym)
+        except UnicodeDecodeError as error:
+            return error.object.decode("utf-8", "surrogateescape")
+
+    def undecoded(self, text: bytes) -> None:
+        """Take a HELO, or the name of a header field, that pymilter could not decode.
+
+        The field's value is lost. Through Postfix no such name comes: to it the line is body.
+        """
+        readable = text.decode("utf-8", "replace")
+        if self._in_message:
+            self.header(readable, b"")
+        else:
+            self.hello(readable)
+
     def queue_id(self) -> str | None:
         """Return Postfix's queue id, as soon as it has one."""
         return self.getsymval("i")
@@ -188,12 +215,13 @@ class Connection(Milter.Base):
         """Refuse at *step* if Postfix waits for an answer there, else at end of message."""
         if step == "negotiate":
             return Milter.REJECT  # ends the connection; Postfix says 451 (milter_default_action)
-        if step in self.silent or step in ("connect", "abort", "close") or not self._refusal:
+        if step in self.silent or not self._refusal:
             return Milter.CONTINUE
         return self._say(self._refusal)
 
     def _reset(self) -> None:
         self._refusal = None
+        self._in_message = False
         if self._admitted:
             self._admitted = False
             self._service.release()
@@ -227,17 +255,7 @@ class Connection(Milter.Base):
         if message is None:
             log.error(fields(id=self.queue_id(), verdict="tempfail", sender=None))
             return
-        log.info(
-            fields(
-                id=self.queue_id(),
-                client=message.envelope.client,
-                user=message.envelope.user or None,
-                sender=message.envelope.sender,
-                recipients=len(message.recipients),
-                size=message.measured.size,
-                **_shown(verdict),
-            )
-        )
+        log.info(journal.line(message, verdict, self.queue_id()))
 
 
 class UnixConnection(Connection):
@@ -246,8 +264,8 @@ class UnixConnection(Connection):
     A fifth faster than answering every step.
     """
 
-    silent = frozenset({"connect", "envfrom", "envrcpt", "header"})
-    connect = Milter.noreply(Connection.connect)
+    silent = Connection.silent | {"envfrom", "envrcpt", "header"}
+    hello = Milter.noreply(Connection.hello)
     envfrom = Milter.noreply(Connection.envfrom)
     envrcpt = Milter.noreply(Connection.envrcpt)
     header = Milter.noreply(Connection.header)
@@ -256,13 +274,13 @@ class UnixConnection(Connection):
 class TcpConnection(Connection):
     """For TCP: every step is answered, also those of no interest.
 
-    Postfix sends the macros of HELO and DATA even where it may skip the command.
+    Postfix sends the macros of a step even where it may skip the command.
     Whatever it sends next then waits 40 ms: Nagle's algorithm (RFC 896) wants the
     macros acknowledged, and a side with nothing to say delays that.
     """
 
-    def hello(self, hostname: str) -> int:  # noqa: ARG002 - libmilter's interface
-        """Answer."""
+    def connect(self, hostname: str, family: int, hostaddr: Any) -> int:  # noqa: ARG002
+        """Have it negotiated. The binding answers by itself, as `serve` sets no callback."""
         return Milter.CONTINUE
 
     def data(self) -> int:
@@ -275,13 +293,30 @@ def prepare(service: Service, address: Address) -> None:
     kind = UnixConnection if address.kind == "unix" else TcpConnection
     Milter.factory = lambda: kind(service)
     Milter.set_flags(ACTIONS)
-    Milter.set_exception_policy(Milter.TEMPFAIL)
+    undelivered.watch()
+    Milter.set_exception_policy(Milter.CONTINUE)
 
 
 def serve(address: Address) -> None:
-    """Run libmilter until `stop`; not in the main thread, whose signals it would take."""
-    where = f"unix:{address.path}" if address.kind == "unix" else _inet(address)
-    Milter.runmilter("gatepost", where)
+    """Run libmilter until `stop`; not in the main thread, whose signals it would take.
+
+    As `Milter.runmilter` does, but for the steps left out: what has no callback is
+    answered with "continue" and never decoded.
+    """
+    milter.set_helo_callback(lambda context, name: context.getpriv().hello(name))
+    milter.set_envfrom_callback(lambda context, *words: context.getpriv().envfrom_bytes(*words))
+    milter.set_envrcpt_callback(lambda context, *words: context.getpriv().envrcpt_bytes(*words))
+    milter.set_header_callback(
+        lambda context, name, value: context.getpriv().header_bytes(name, value)
+    )
+    milter.set_body_callback(lambda context, piece: context.getpriv().body(piece))
+    milter.set_eom_callback(lambda context: context.getpriv().eom())
+    milter.set_abort_callback(lambda context: context.getpriv().abort())
+    milter.set_close_callback(Milter.close_callback)
+    milter.setconn(f"unix:{address.path}" if address.kind == "unix" else _inet(address))
+    milter.register("gatepost", negotiate=Milter.negotiate_callback)
+    milter.opensocket(True)  # remove the socket that an earlier process left
+    milter.main()
 
 
 def stop() -> None:
@@ -292,15 +327,6 @@ def stop() -> None:
 def _inet(address: Address) -> str:
     family = "inet6" if ":" in address.host else "inet"
     return f"{family}:{address.port}@{address.host}"
-
-
-def _shown(verdict: Verdict) -> dict[str, str | None]:
-    """Return *verdict* as a log line shows it."""
-    if isinstance(verdict, Refuse):
-        return {"verdict": f"{verdict.code} {verdict.text}"}
-    edits = " ".join(f"{edit.name}={edit.value}" for edit in verdict.edits)
-    dropped = " ".join(verdict.dropped)
-    return {"verdict": "accept", "edits": edits or None, "dropped": dropped or None}
 
 
 def _declared(parameters: tuple[str, ...]) -> int | None:

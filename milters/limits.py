@@ -56,6 +56,11 @@ class RoleLimits:
         person = self._directory.person(address)
         return None if person is None else person.attachments(time.time())
 
+    def owner(self, address: str) -> str:
+        """Return the account of *address*, or what its spellings have in common."""
+        person = self._directory.person(address) if self._directory.loaded else None
+        return canonical(address, self._domains) if person is None else person.name
+
     def _run(self) -> None:
         while not self._stopping.wait(REFRESH_SECONDS):
             self._refresh()

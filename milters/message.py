@@ -5,22 +5,31 @@ for spamd, large ones on disk. The body itself only passes through the scanner.
 """
 
 import logging
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from config.logs import fields
 from config.settings import Settings
-from milters import attachments, notice, spam
+from milters import attachments, notice, spam, subject
 from milters.attachments import Limit, Measure, Measured
+from milters.envelope import Envelope, can_be_taken_off, unquoted
 from milters.mime_part import WANTED
 from milters.mime_scan import Scanner
 from milters.postman import NotSent
 from milters.spam import Edit, Field, Report
 from milters.spamd import SpamdUnavailable
 from milters.start import Start
-from milters.verdict import FORGED, NO_NOTICE, NO_SPAMD, TOO_BIG, Accept, Refuse, Verdict
+from milters.verdict import (
+    FORGED,
+    MANY_SUBJECTS,
+    NO_NOTICE,
+    NO_SPAMD,
+    TOO_BIG,
+    Accept,
+    Refuse,
+    Verdict,
+)
 
 log = logging.getLogger("milter")
 # Header bytes kept for spamd: Postfix cuts a field at 102,400 bytes
@@ -31,9 +40,10 @@ MAX_UNSCANNED = 64 << 10
 # X-Spam-* fields a stranger's message may have: filters on its way add some ten. For
 # each that we remove Postfix walks the whole header, so 40,000 took it 97 s.
 MAX_VERDICTS = 100
+# RFC 5322 3.6 has one; each is tagged, since mail programs differ in which they show.
+MAX_SUBJECTS = 100
 # Of these fields only the first of a name means anything, so no other is kept.
-FIRST = frozenset({"subject", *(name.decode() for name in WANTED)})
-_QUOTED_PAIR = re.compile(r"\\(.)")
+FIRST = frozenset(name.decode() for name in WANTED)
 
 # Gives the verdict on the message that a function reads, once there is room for it.
 Scan = Callable[[Callable[[], bytes]], Report]
@@ -47,19 +57,8 @@ class Limits(Protocol):
     def of(self, address: str) -> int | None:
         """Return the limit in bytes; ``None`` for an address that has none."""
 
-
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """How the message was submitted."""
-
-    client: str  # address
-    client_name: str
-    sender: str
-    user: str  # who authenticated; empty for a stranger
-    trusted: bool  # by the client's address (spam.trusted)
-    declared: int | None  # SIZE= of MAIL (RFC 1870)
-    date: str  # RFC 5322 3.3, when it came
-    mta: str = ""  # what Postfix calls itself (macro j)
+    def owner(self, address: str) -> str:
+        """Return one name for all addresses of a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +81,16 @@ class Message:
         self.recipients: dict[str, str] = {}  # as the client wrote it: the address it means
         self._tools = tools
         self._first: dict[str, Field] = {}
+        self._subjects: list[Field] = []
+        self._is_signed = False
         self._verdicts: list[Field] = []  # X-Spam-*, as somebody before us says
         self._limits: list[Limit] = []
         self._measure: Measure | None = None  # known once the header has ended
         self._scanner: Scanner | None = None
         self._unscanned: list[bytes] = []
         self._settled = False  # nothing that comes can change the verdict
+        self._is_cut = False  # no more of the body was asked for
+        self._header_size = 0
         self._size = 0  # of the body on the wire
         self._scan = tools.scan if self._is_judged() else None
         self._header = bytearray()  # for spamd
@@ -107,12 +110,17 @@ class Message:
         key = name.lower()
         if key in FIRST:
             self._first.setdefault(key, Field(name, value))
+        elif key == "subject" and len(self._subjects) <= MAX_SUBJECTS:
+            self._subjects.append(Field(name, value))
+        elif key in spam.SIGNATURES:
+            self._is_signed = True
         elif key == "message-id" and self._tools.is_notice(value):
             self._scan = None
         elif key.startswith("x-spam-") and len(self._verdicts) <= MAX_VERDICTS:
             self._verdicts.append(Field(name, value))
         line = b"%b: %b" % (name.encode(), value)
         line = line.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") + b"\r\n"
+        self._header_size += len(line)
         if self._scan is not None and len(self._header) < MAX_HEADER:
             self._header += line
         if key in notice.SHOWN and len(self._shown) < notice.MAX_HEADER and self.envelope.user:
@@ -129,9 +137,9 @@ class Message:
             self._settled = attachments.settled(self._limits, self._size)
         if (room := self._room()) > 0:
             self._start.add(piece[:room])
-        if self._settled:
-            return False
-        return self._measure is not Measure.NOTHING or self._room() > 0
+        wanted = self._measure is not Measure.NOTHING or self._room() > 0
+        self._is_cut = self._settled or not wanted
+        return not self._is_cut
 
     def verdict(self, queue_id: str = "") -> Verdict:
         """Return what becomes of the message. Asks spamd, so it may take its time."""
@@ -145,7 +153,8 @@ class Message:
         if not over:
             return self._spam(queue_id)
         advice = self._tools.settings.attachments.advice
-        refusal = Refuse(*TOO_BIG, attachments.refusal(over, self.measured, advice))
+        named = self._once(over)
+        refusal = Refuse(*TOO_BIG, attachments.refusal(named, self.measured, advice))
         if not self._may_leave_out(over):
             return refusal
         verdict = self._spam(queue_id)
@@ -163,6 +172,22 @@ class Message:
         """Return the size that counts against the limits."""
         size = self._size if self._scanner is None else self._scanner.total
         return Measured(size, exact=not self._settled)
+
+    @property
+    def wire_size(self) -> str:
+        """Return the size of the whole mail; ``+`` where nobody asked for the rest of it."""
+        seen = self._header_size + 2 + self._size
+        if not self._is_cut:
+            return str(seen)
+        declared = self.envelope.declared or 0
+        return str(declared) if declared >= seen else f"{seen}+"
+
+    @property
+    def counted_size(self) -> str | None:
+        """Return what counted against limits; ``None`` where there was none to keep."""
+        if not self._limits:
+            return None
+        return f"{self.measured.size}{'' if self.measured.exact else '+'}"
 
     # --- attachments ---
 
@@ -203,7 +228,28 @@ class Message:
             and bool(self.envelope.user)
             and all(limit.is_recipient for limit in over)
             and not left_out.issuperset(self.recipients.values())
+            and all(map(can_be_taken_off, self._names(left_out)))
         )
+
+    def _names(self, left_out: Collection[str]) -> tuple[str, ...]:
+        """Return what Postfix may know *left_out* by.
+
+        It finds a quoted one as written, and one with a route without it.
+        """
+        names = (
+            name
+            for written, meant in self.recipients.items()
+            if meant in left_out
+            for name in (written, f"<{meant}>")
+        )
+        return tuple(dict.fromkeys(names))
+
+    def _once(self, over: Sequence[Limit]) -> tuple[Limit, ...]:
+        """Return *over* with each person once, however many of their addresses were used."""
+        people: dict[str, Limit] = {}
+        for limit in over:
+            people.setdefault(self._tools.limits.owner(limit.address), limit)
+        return tuple(people.values())
 
     def _leave_out(
         self, over: Sequence[Limit], verdict: Accept, refusal: Refuse, queue_id: str
@@ -213,22 +259,14 @@ class Message:
         to = user if "@" in user else f"{user}@{site.domains[0]}"
         date, mta = self.envelope.date, self.envelope.mta or site.domains[0]
         shown = bytes(self._shown)
-        refused = notice.Refused(over, refusal.line(), shown, queue_id, date, mta)
+        refused = notice.Refused(self._once(over), refusal.line(), shown, queue_id, date, mta)
         try:
             self._tools.notify(notice.build(refused, to=to, postmaster=site.postmaster), to)
         except NotSent as error:
             log.error(fields(id=queue_id, event="notice-not-sent", to=to, error=error))  # noqa: TRY400
             return refusal if error.is_permanent else NO_NOTICE
         log.info(fields(id=queue_id, event="notice", to=to))
-        left_out = {limit.address for limit in over}
-        # By both names: Postfix finds a quoted one as written, and one with a route without it.
-        names = (
-            name
-            for written, meant in self.recipients.items()
-            if meant in left_out
-            for name in (written, f"<{meant}>")
-        )
-        return replace(verdict, dropped=tuple(dict.fromkeys(names)))
+        return replace(verdict, dropped=self._names({limit.address for limit in over}))
 
     # --- spam ---
 
@@ -259,23 +297,32 @@ class Message:
                 return NO_SPAMD
             return Accept((*edits, *spam.unscanned(f"spamd {error}")))
         edits += spam.verdict(report)
-        if report.is_spam:
-            edits += spam.tagged(self._first.values(), self._tools.settings.spam.subject_tag)
+        if report.is_spam and not self._is_signed_by_us():
+            if len(self._subjects) > MAX_SUBJECTS:
+                return MANY_SUBJECTS
+            edits += self._tags()
         return Accept(tuple(edits))
 
+    def _is_signed_by_us(self) -> bool:
+        """Return whether a tag would break a signature that vouches for our own mail.
+
+        Only where the client signed in: a stranger may write any signature. Nor for campus
+        computers, among which are gateways that hand on what strangers signed.
+        """
+        return self._is_signed and bool(self.envelope.user)
+
+    def _tags(self) -> list[Edit]:
+        kind = self._first.get("content-type")
+        charset = subject.charset_of(kind.value if kind else b"")
+        values = [field.value for field in self._subjects]
+        return subject.tagged(values, self._tools.settings.spam.subject_tag, charset)
+
     def _for_spamd(self) -> bytes:
-        received = spam.received(
-            self.envelope.client_name,
-            self.envelope.client,
-            authenticated=bool(self.envelope.user),
-            date=self.envelope.date,
+        envelope = self.envelope
+        trace = spam.trace(
+            spam.Client(envelope.client, envelope.client_name, envelope.helo),
+            envelope.sender,
+            authenticated=bool(envelope.user),
+            date=envelope.date,
         )
-        return b"".join((received, self._header, b"\r\n", self._start.read()))
-
-
-def unquoted(address: str) -> str:
-    """Return *address* without the brackets and quotes that RFC 5321 4.1.2 lets it have."""
-    local, at, domain = address.removeprefix("<").removesuffix(">").rpartition("@")
-    if len(local) > 1 and local.startswith('"') and local.endswith('"'):
-        local = _QUOTED_PAIR.sub(r"\1", local[1:-1])
-    return f"{local}{at}{domain}"
+        return b"".join((trace, self._header, b"\r\n", self._start.read()))

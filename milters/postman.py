@@ -39,6 +39,8 @@ class Postman:
         self._under_way.add(number)
         try:
             _send(b"Message-ID: %b\r\n%b" % (number.encode(), notice), to, through)
+        except UnicodeError as error:  # a name beyond ASCII, which no mailbox of ours has
+            raise NotSent(str(error), is_permanent=True) from error
         except (OSError, smtplib.SMTPException) as error:
             raise NotSent(str(error), is_permanent=_is_permanent(error)) from error
         finally:

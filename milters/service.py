@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
 
 from config.settings import Settings
+from milters.envelope import Envelope
 from milters.limits import RoleLimits
-from milters.message import Envelope, Message, Tools
+from milters.message import Message, Tools
 from milters.postman import Postman
 from milters.spam import Report
 from milters.spamd import Spamd, SpamdUnavailable

@@ -1,26 +1,24 @@
-"""What a spam verdict does to a header (R10). Pure: fields in, edits out.
+"""What spamd is told, and what its verdict adds to a header (R10). Pure: fields in, edits out.
 
-The tag goes before the subject's own bytes, which stay as they are: encoded words
-are not decoded. Only words with bytes that are no UTF-8 must be encoded (RFC 2047),
-because libmilter's Python binding carries text. A forged verdict never survives:
-``X-Spam-*`` fields of strangers are removed before ours are added.
+A forged verdict never survives: ``X-Spam-*`` fields of strangers are removed before
+ours are added.
 """
 
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from email.errors import HeaderParseError
-from email.header import Header, decode_header
 
-# What is decoded to look for a tag in disguise; a subject line has 998 bytes.
-MAX_DECODED = 2048
+# A signature of the header: a changed Subject breaks it (RFC 6376, RFC 8617, RFC 4870).
+SIGNATURES = frozenset(
+    {"dkim-signature", "arc-seal", "arc-message-signature", "domainkey-signature"}
+)
 MAX_STATUS = 900  # bytes of X-Spam-Status; SpamAssassin knows 1,500 rule names
-_ENCODED_WORD = re.compile(r"=\?[^?\s]+\?[BbQq]\?[^?\s]*\?=")
-# Words beside each other that have bytes beyond ASCII.
-_8BIT = re.compile(rb"[^\s]*[\x80-\xff][^\s]*(?:\s+[^\s]*[\x80-\xff][^\s]*)*")
-_ASCII = b"=?a B?="
-_CHARSET = re.compile(rb"charset\s*=\s*\"?([\w.:+-]+)", re.IGNORECASE)
+MAX_NAME = 255  # characters of a HELO or host name (RFC 1035 2.3.4)
+_NO_WORD = re.compile(r"[^!#-'*-:=?A-Z\[\]^-~]")  # as Postfix's NEUTER_CHARACTERS
+_BRACKETS = re.compile(r"^<|>$")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+_PLAIN_SENDER = re.compile(r"[!#-'*+\-/-9=?A-Z^-~.]+@[A-Za-z0-9.-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +27,15 @@ class Field:
 
     name: str
     value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who sends: its address, the name that DNS has for it, and what it calls itself."""
+
+    address: str
+    name: str
+    helo: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +60,28 @@ class Edit:
     value: str | None
 
 
-def received(name: str, address: str, *, authenticated: bool, date: str) -> bytes:
-    """Return the Received field that Postfix will add, which a milter does not see.
+def trace(client: Client, sender: str, *, authenticated: bool, date: str) -> bytes:
+    """Return the lines that Postfix will add on top, which a milter does not see.
 
-    SpamAssassin's network tests and its trust in authenticated senders (ESMTPA,
-    RFC 3848) need it.
+    SpamAssassin's network tests, SPF and its trust in authenticated senders (ESMTPA,
+    RFC 3848) need them. A sender that fits no comment, as the null one, stands in
+    X-Envelope-From alone, which SpamAssassin believes above the first Received only.
     """
+    address = _BRACKETS.sub("", sender)
     protocol = "ESMTPA" if authenticated else "ESMTP"
-    line = f"Received: from {name} ({name} [{address}])\r\n\tby gatepost with {protocol}; {date}"
-    return line.encode("ascii", "replace") + b"\r\n"
+    name = _word(client.name) or "unknown"
+    comment = f" (envelope-from <{address}>)" if _PLAIN_SENDER.fullmatch(address) else ""
+    lines = (
+        f"X-Envelope-From: <{_CONTROLS.sub('?', address)}>\r\n"
+        f"Received: from {_word(client.helo) or name} ({name} [{client.address}])\r\n"
+        f"\tby gatepost with {protocol}{comment};\r\n\t{date}\r\n"
+    )
+    return lines.encode("utf-8", "surrogateescape")
+
+
+def _word(text: str) -> str:
+    """Return *text* with nothing in it that ends a word of a Received field, as Postfix does."""
+    return _NO_WORD.sub("?", text[:MAX_NAME])
 
 
 def removals(fields: Sequence[Field]) -> list[Edit]:
@@ -91,96 +111,6 @@ def verdict(report: Report) -> list[Edit]:
 def unscanned(reason: str) -> list[Edit]:
     """Return the edit that says why there is no verdict."""
     return [Edit("X-Spam-Status", 0, f"Unknown, {reason}")]
-
-
-def tagged(fields: Iterable[Field], tag: str) -> list[Edit]:
-    """Return the edit that puts *tag* at the start of the subject; none if it is there."""
-    first: dict[str, bytes] = {}
-    for field in fields:
-        first.setdefault(field.name.lower(), field.value)
-    subject = first.get("subject")
-    if subject is None:
-        return [Edit("Subject", 0, tag.rstrip())]
-    if has_tag(subject, tag):
-        return []
-    charset = _CHARSET.search(first.get("content-type", b""))
-    text = _carried(subject, charset[1].decode("ascii", "replace") if charset else "")
-    return [Edit("Subject", 1, tag + text)]
-
-
-def has_tag(value: bytes, tag: str) -> bool:
-    """Return whether a subject starts with *tag*, be it inside encoded words."""
-    wanted = _squeezed(tag)
-    text = value[:MAX_DECODED].decode("utf-8", "replace")
-    # "punycode" is a charset to Python and to no mail program, which shows the bytes.
-    readings = (text, *(_decoded(text, strange=strange) for strange in (True, False)))
-    return any(_squeezed(reading).startswith(wanted) for reading in readings)
-
-
-def _decoded(text: str, *, strange: bool) -> str:
-    """Return *text* with its encoded words decoded; those of a *strange* charset, too."""
-    try:
-        words = decode_header(text)
-    except (HeaderParseError, ValueError):
-        # One is broken, and hides nothing but itself.
-        words = [word for each in _split(text) for word in _decoded_word(each)]
-    return "".join(_plain(word, charset if strange else None) for word, charset in words)
-
-
-def _split(text: str) -> list[str]:
-    """Return the encoded words of *text* and what is between them."""
-    bounds = [at for found in _ENCODED_WORD.finditer(text) for at in found.span()]
-    return [text[a:b] for a, b in zip([0, *bounds], [*bounds, len(text)], strict=True)]
-
-
-def _decoded_word(text: str) -> list[tuple[bytes | str, str | None]]:
-    try:
-        return list(decode_header(text))
-    except (HeaderParseError, ValueError):
-        return [(text, None)]
-
-
-def _plain(word: bytes | str, charset: str | None) -> str:
-    if isinstance(word, str):
-        return word
-    try:
-        return word.decode(charset or "ascii", "replace")
-    except (LookupError, ValueError):  # a charset that nobody knows, or one like "idna"
-        return word.decode("ascii", "replace")
-
-
-def _squeezed(text: str) -> str:
-    """Blanks and case do not make a tag another one."""
-    return "".join(text.split()).casefold()
-
-
-def _carried(value: bytes, charset: str) -> str:
-    """Return *value* as text that libmilter's binding can carry; *charset* is the message's."""
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        charset = next(each for each in (charset, "cp1252", "latin-1") if _can_read(each, value))
-        return _8BIT.sub(lambda run: _encoded(run, charset), value).decode("ascii")
-
-
-def _can_read(charset: str, value: bytes) -> bool:
-    """Return whether *value* can be text in *charset*, which must contain ASCII as it is."""
-    try:
-        value.decode(charset).encode("utf-8")
-        return _ASCII.decode(charset) == _ASCII.decode("ascii")
-    except (LookupError, ValueError):
-        return False
-
-
-def _encoded(run: re.Match[bytes], charset: str) -> bytes:
-    """Return the words of *run* as encoded ones (RFC 2047)."""
-    text = run[0].decode(charset, "replace")
-    # Blanks between encoded words are not shown, so one that is meant goes inside.
-    if run.string[: run.start()].rstrip().endswith(b"?="):
-        text = f" {text}"
-    if run.string[run.end() :].lstrip().startswith(b"=?"):
-        text = f"{text} "
-    return Header(text, "utf-8").encode(linesep="\n").encode("ascii")
 
 
 def _folded(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from config.replies import one_line
 from milters.spam import Edit
 
 # Replies are ASCII (RFC 5321 4.2) of at most 512 bytes with code and line end.
@@ -31,8 +32,7 @@ class Refuse:
 
     def line(self) -> str:
         """Return the text as a reply may carry it: one line of printable ASCII."""
-        text = self.text.encode("ascii", "replace").decode("ascii")
-        return "".join(c if c.isprintable() else " " for c in text)[:MAX_REPLY_LINE]
+        return one_line(self.text, MAX_REPLY_LINE)
 
 
 Verdict = Accept | Refuse
@@ -40,6 +40,7 @@ Verdict = Accept | Refuse
 TOO_BIG = ("552", "5.3.4")  # RFC 3463 X.3.4: message too big for system
 # RFC 3463 X.6.0: something about the content.
 FORGED = Refuse("550", "5.6.0", "Too many X-Spam-* header fields")
+MANY_SUBJECTS = Refuse("550", "5.6.0", "Too many Subject header fields")
 FAILED = Refuse("451", "4.3.0", "The mail filter failed; please try again later")
 BUSY = Refuse("451", "4.3.2", "The mail filter is busy; please try again later")
 NO_NOTICE = Refuse("451", "4.3.0", "You cannot be told now who is left out; please try again later")

@@ -6,6 +6,7 @@
 import math
 from datetime import datetime, tzinfo
 
+from config.replies import one_line
 from config.settings import Settings
 from config.units import format_size, format_span
 from store.window import Charge, Limit, Verdict
@@ -18,16 +19,15 @@ _MINUTE = 60
 
 def clean(text: str) -> str:
     """Return *text* fit for an SMTP reply: one line, printable, of bounded length."""
-    plain = "".join(c if c.isprintable() else "?" for c in text)
-    return plain if len(plain) <= MAX_TEXT else plain[: MAX_TEXT - 1] + "…"
+    return one_line(text, MAX_TEXT)
 
 
 def suspended(name: str, reason: str, until: str, settings: Settings) -> str:
-    """Tell that *name* may not send."""
+    """Tell that *name* may not send; a *reason* in other letters would be question marks."""
     when = f" until {until}" if until else ""
+    why = f": {reason}" if reason.isascii() else ""
     return clean(
-        f"550 5.7.1 Sending is stopped for {name}{when}: {reason}. "
-        f"Questions: {settings.site.postmaster}"
+        f"550 5.7.1 Sending is stopped for {name}{when}{why}. Questions: {settings.site.postmaster}"
     )
 
 

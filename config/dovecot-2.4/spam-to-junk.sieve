@@ -14,8 +14,10 @@
 #
 # then: sievec /etc/dovecot/sieve/spam-to-junk.sieve
 #
-# It goes by the milter's own field, which a stranger cannot forge: the milter removes
-# X-Spam-* of strangers before it adds its own. The subject is for people to see.
+# It goes by X-Spam-Flag, not by the subject, which is for people to see. From mail that
+# comes by SMTP the milter removes every X-Spam-* of a stranger before it adds its own. It
+# does not see what sendmail(1) takes in on this machine, and believes clients in
+# spam.trusted. Mail of theirs that says "YES" lands in Junk; no value keeps a mail out.
 require ["fileinto", "mailbox"];
 
 if header :is "X-Spam-Flag" "YES" {

@@ -1,5 +1,6 @@
 """`gatepost serve`: real services under the real supervisor."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -115,6 +116,27 @@ def test_the_supervisor_is_ready_when_its_services_are(
             assert says_dunno(port)
             assert (folder / "auth.sock").exists()
             assert (folder / "milter.sock").exists()
+
+
+@pytest.mark.usefixtures("run", "port")
+def test_a_crash_is_over_within_a_second_however_often_it_comes(folder: Path) -> None:
+    log = folder / "log"
+
+    def started() -> list[int]:
+        lines = [line for line in log.read_text().splitlines() if "event=started" in line]
+        return [int(line.rpartition("pid=")[2]) for line in lines]
+
+    def until_started(times: int) -> None:
+        until(lambda: len(started()) == times)
+
+    with serving(folder, "milter"):
+        for number in range(1, 6):
+            until_started(number)
+            ended = time.monotonic()
+            os.kill(started()[-1], signal.SIGSEGV)
+            until_started(number + 1)
+            # Doubling would make it 8 s; a busy machine adds to the half.
+            assert time.monotonic() - ended < 2
 
 
 def test_a_service_that_dies_is_started_again(run: Run, folder: Path, port: int) -> None:

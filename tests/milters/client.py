@@ -18,6 +18,7 @@ ALL_STEPS = 0x1FFFFF
 SECONDS = 90.0  # above some deadlines of spamd
 # Answers that end an exchange; others (add header, …) are changes that come before.
 _FINAL = b"acdrtys4"
+Text = str | bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +60,33 @@ class Client:
         assert word == b"O"
         _, self.actions, self.steps = struct.unpack(">III", data[:12])
 
-    def macros(self, step: bytes, **values: str) -> None:
+    def macros(self, step: bytes, **values: Text) -> None:
         """Tell macros for *step*; a name of several letters gets its braces."""
         pairs = ((f"{{{k}}}" if len(k) > 1 else k, v) for k, v in values.items())
-        self.send(b"D", step + b"".join(f"{k}\0{v}\0".encode() for k, v in pairs))
+        self.send(b"D", step + b"".join(_string(k) + _string(v) for k, v in pairs))
 
-    def connect(self, address: str = "192.0.2.1") -> Reply | None:
+    def connect(self, address: str = "192.0.2.1", name: Text = "client.test") -> Reply | None:
         """Say who the client is."""
-        data = b"client.test\0" + b"4" + struct.pack(">H", 1234) + address.encode() + b"\0"
-        return self._step(b"C", data, quiet=0x1000)
+        self.macros(b"C", j="mx.test", client_addr=address, client_name=name)
+        data = _string(name) + b"4" + struct.pack(">H", 1234) + _string(address)
+        return self._step(b"C", data, skip=0x1, quiet=0x1000)
 
-    def mail(self, sender: str = "<a@b.example>", *parameters: str, user: str = "") -> Reply | None:
+    def hello(self, name: Text) -> Reply | None:
+        """Say what the client calls itself."""
+        self.macros(b"H")
+        return self._step(b"H", _string(name), skip=0x2, quiet=0x2000)
+
+    def mail(
+        self, sender: Text = "<a@b.example>", *parameters: Text, user: Text = ""
+    ) -> Reply | None:
         """Begin a message."""
         if user:
             self.macros(b"M", auth_authen=user)
-        data = b"".join(f"{word}\0".encode() for word in (sender, *parameters))
-        return self._step(b"M", data, quiet=0x4000)
+        return self._step(b"M", b"".join(map(_string, (sender, *parameters))), quiet=0x4000)
 
-    def rcpt(self, recipient: str) -> Reply | None:
+    def rcpt(self, recipient: Text, *parameters: Text) -> Reply | None:
         """Name a recipient."""
-        return self._step(b"R", f"{recipient}\0".encode(), quiet=0x8000)
+        return self._step(b"R", b"".join(map(_string, (recipient, *parameters))), quiet=0x8000)
 
     def header(self, name: bytes, value: bytes) -> Reply | None:
         """Send a header field."""
@@ -88,7 +96,7 @@ class Client:
         """Send a piece of the body."""
         return self._step(b"B", piece, quiet=0x80000)
 
-    def end(self, queue_id: str = "4ABC") -> Reply:
+    def end(self, queue_id: Text = "4ABC") -> Reply:
         """End the message and wait for the verdict."""
         self.macros(b"E", i=queue_id)
         self.send(b"E")
@@ -144,7 +152,10 @@ class Client:
             if word != b"p":  # progress
                 changes.append((word, data))
 
-    def _step(self, command: bytes, data: bytes, *, quiet: int) -> Reply | None:
+    def _step(self, command: bytes, data: bytes, *, quiet: int, skip: int = 0) -> Reply | None:
+        """Send what was not negotiated away (SMFIP_NO…); return the answer, if one comes."""
+        if self.steps & skip:
+            return None
         self.send(command, data)
         return None if self.steps & quiet else self.reply()
 
@@ -161,6 +172,11 @@ class Client:
         return data
 
 
+def _string(text: Text) -> bytes:
+    """Return *text* as the protocol has it."""
+    return (text.encode() if isinstance(text, str) else text) + b"\0"
+
+
 @contextmanager
 def connected(address: Address, *, negotiate: bool = True) -> Iterator[Client]:
     """Yield a connection to the milter at *address*."""
@@ -170,6 +186,8 @@ def connected(address: Address, *, negotiate: bool = True) -> Iterator[Client]:
         channel.settimeout(SECONDS)
     else:
         channel = socket.create_connection((address.host, address.port), SECONDS)
+        # Postfix writes macros and command as one; we would wait 40 ms between them.
+        channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with channel:
         client = Client(channel)
         if negotiate:

@@ -121,7 +121,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 Start = Callable[..., Milter]
 
 
-def _prepare(stack: ExitStack, database: Path, overrides: dict[str, Any], tcp: int) -> Milter:
+def prepared_in(stack: ExitStack, database: Path, overrides: dict[str, Any], tcp: int) -> Milter:
     # Short, and enterable by Postfix (unlike pytest's tmp_path).
     folder = Path(tempfile.mkdtemp(prefix="gatepost-milter-", dir="/var/tmp"))
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -139,7 +139,7 @@ def prepared(database: Path) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def prepare(*, tcp: int = 0, **overrides: Any) -> Milter:
-            return _prepare(stack, database, overrides, tcp)
+            return prepared_in(stack, database, overrides, tcp)
 
         yield prepare
 
@@ -160,6 +160,6 @@ def milter(prepared: Start) -> Start:
 def shared(database: Path) -> Iterator[Milter]:
     """Return one process for all tests that leave it as it was."""
     with ExitStack() as stack:
-        made = _prepare(stack, database, {}, 0)
+        made = prepared_in(stack, database, {}, 0)
         made.process.start()
         yield made

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from milters.message import Envelope, Message, Tools
+from milters.envelope import Envelope
+from milters.message import Message, Tools
 from milters.spam import Report
 from milters.verdict import Accept, Refuse, Verdict
 from tests.conftest import settings_for
@@ -28,6 +29,9 @@ class Site:
     def of(self, address: str) -> int:  # noqa: ARG002 - Limits' interface
         return self.limit
 
+    def owner(self, address: str) -> str:
+        return address
+
     def scan(self, read: Callable[[], bytes]) -> Report:
         self.given = read()
         return HAM
@@ -37,7 +41,7 @@ def judged(raw: bytes, cuts: Sequence[int], limit: int) -> tuple[Verdict, bytes]
     """Return the verdict on *raw*, its body cut at *cuts*, and what spamd got."""
     site = Site(limit)
     made = Message(
-        Envelope("192.0.2.1", "client", "<a@b>", "", trusted=False, declared=None, date="now"),
+        Envelope("192.0.2.1", "client", "", "<a@b>", "", trusted=False, declared=None, date="now"),
         Tools(SETTINGS, site, site.scan, lambda *_: None),
     )
     made.recipient("<anna@mail.example.edu>")

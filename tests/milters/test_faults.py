@@ -13,7 +13,7 @@ from tests.stack.ports import free_port
 pytestmark = pytest.mark.integration
 STAFF = "<staff@mail.example.edu>"
 # Where the step itself can be refused.
-OVER_TCP = ("Connection.connect", "Service.begin", "Message.header")
+OVER_TCP = ("Service.begin", "Message.header")
 
 
 def broken(prepared: Start, place: str) -> Milter:
@@ -35,7 +35,6 @@ def begun(client: Client) -> None:
 @pytest.mark.parametrize(
     "place",
     [
-        "Connection.connect",
         "Service.admit",
         "Service.begin",
         "Service.trusts",
@@ -65,10 +64,31 @@ def test_a_fault_of_ours_is_a_451_in_our_words(prepared: Start, place: str) -> N
             client.abort()
     log = running.log()
     assert "RuntimeError: injected" in log
-    if place == "Connection.connect":  # before there is a queue id
-        assert "event=error at=connect" in log
-    else:
-        assert "id=4DEF event=error" in log
+    assert "id=4DEF event=error" in log
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_a_fault_at_the_helo_costs_no_mail(prepared: Start, *, tcp: bool) -> None:
+    running = prepared(tcp=free_port() if tcp else 0)
+    running.break_at("Connection.hello")
+    running.process.start()
+    with connected(running.address) as client:
+        client.connect()
+        client.hello("mx.test")
+        assert client.message(STAFF).word == b"c"
+    assert "event=error at=hello" in running.log()
+
+
+def test_a_fault_that_nothing_of_ours_catches_takes_no_mail(prepared: Start) -> None:
+    running = prepared()
+    running.break_at("Connection.queue_id")  # which is asked again when an error is logged
+    running.process.start()
+    with connected(running.address) as client:
+        client.connect()
+        with pytest.raises(Gone):
+            client.message(STAFF)
+    wait_until(lambda: not running.process.alive, "the process ends")
+    assert "event=error at=binding" in running.log()
 
 
 def test_a_fault_at_the_negotiation_ends_the_connection(prepared: Start) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from milters.message import MAX_VERDICTS, Envelope, Message, Notify, Scan, Tools
+from milters.envelope import Envelope
+from milters.message import MAX_VERDICTS, Message, Notify, Scan, Tools
 from milters.postman import NotSent
 from milters.spam import Edit, Report
 from milters.spamd import SpamdUnavailable
@@ -26,7 +27,10 @@ class Table:
         self._sizes = sizes
 
     def of(self, address: str) -> int | None:
-        return self._sizes.get(address.partition("@")[0].partition("+")[0])
+        return self._sizes.get(self.owner(address))
+
+    def owner(self, address: str) -> str:
+        return address.partition("@")[0].partition("+")[0].lower()
 
 
 LIMITS = Table(small=10 * KIB, big=500 * KIB)
@@ -47,7 +51,7 @@ def message(
     **tables: Any,
 ) -> Message:
     tools = Tools(settings_for("sqlite:////nowhere", **tables), LIMITS, scan, notify, is_notice)
-    envelope = Envelope("192.0.2.1", "client", "<a@b>", user, trusted, declared, "now")
+    envelope = Envelope("192.0.2.1", "client", "me", "<a@b>", user, trusted, declared, "now")
     made = Message(envelope, tools)
     for each in recipients:
         made.recipient(f"<{each}@mail.example.edu>")
@@ -172,8 +176,8 @@ def test_spamd_gets_the_header_and_the_first_part_of_the_body() -> None:
     verdict = made.verdict()
     assert isinstance(verdict, Accept)
     assert Edit("Subject", 1, "***SPAM*** hello\n folded") in verdict.edits
-    received, _, rest = seen[0].partition(b"now\r\n")
-    assert received.startswith(b"Received: from client (client [192.0.2.1])")
+    trace, _, rest = seen[0].partition(b"now\r\n")
+    assert trace.startswith(b"X-Envelope-From: <a@b>\r\nReceived: from me (client [192.0.2.1])")
     assert rest == b"Subject: hello\r\n folded\r\n\r\n" + b"1" * 2000 + b"2" * 48
 
 

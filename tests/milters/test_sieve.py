@@ -39,6 +39,8 @@ def folder() -> Iterator[Path]:
     ("header", "junk"),
     [
         ("X-Spam-Flag: YES", True),
+        ("X-Spam-Flag: yes", True),
+        ("X-Spam-Flag: NO\nX-Spam-Flag: YES", True),  # no value keeps a mail out of Junk
         ("X-Spam-Flag: NO", False),
         ("X-Spam-Status: No, score=0.1", False),
         ("X-Other: ***SPAM***", False),

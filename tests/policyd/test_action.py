@@ -82,12 +82,21 @@ def test_times_are_those_of_the_site() -> None:
 
 @given(reason=st.text(), name=st.text(min_size=1))
 def test_no_text_of_anybody_can_break_out_of_the_reply(reason: str, name: str) -> None:
-    settings = site(attachments={"advice": reason})
-    assert encode(action.suspended(name, reason, "", settings)).count(b"\n") == 2
-    assert encode(action.too_large(name, 2, 1, settings)).count(b"\n") == 2
+    settings = site()
+    for text in (
+        action.suspended(name, reason, "", settings),
+        action.too_large(name, 2, 1, settings),
+    ):
+        assert encode(text).count(b"\n") == 2
+        assert text.isascii()
     limit = Limit(f"account {name}", 60, 1)
     assert encode(said(Verdict(accepted=False, limit=limit, used=1, again=NOON), settings))
 
 
 def test_a_reply_has_a_bounded_length() -> None:
     assert len(action.suspended("alice", "x" * 10_000, "", site())) <= action.MAX_TEXT
+
+
+def test_a_reason_in_letters_that_no_reply_has_is_left_out() -> None:
+    text = action.suspended("alice", "帳號被盜", "", site())
+    assert text.startswith("550 5.7.1 Sending is stopped for alice. Questions: postmaster@")

@@ -18,7 +18,13 @@ _OF_A_STACK = {
     "/usr/lib/dovecot/pop3": "dovecot-pop3d",
     "/usr/lib/postfix/sbin/master": "postfix",
 }
-_OF_TESTS = {"doveconf": "dovecot-core", "postqueue": "postfix", "systemd-analyze": "systemd"}
+_OF_TESTS = {
+    "doveconf": "dovecot-core",
+    "opendkim": "opendkim",
+    "opendkim-testmsg": "opendkim-tools",
+    "postqueue": "postfix",
+    "systemd-analyze": "systemd",
+}
 _ALL = _OF_A_STACK | _OF_TESTS
 
 

@@ -1,0 +1,38 @@
+"""How a message was submitted, and its addresses as others write them. Pure."""
+
+import re
+from dataclasses import dataclass
+
+_QUOTED_PAIR = re.compile(r"\\(.)")
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """How the message was submitted."""
+
+    client: str  # address
+    client_name: str
+    helo: str
+    sender: str
+    user: str  # who authenticated; empty for a stranger
+    trusted: bool  # by the client's address (spam.trusted)
+    declared: int | None  # SIZE= of MAIL (RFC 1870)
+    date: str  # RFC 5322 3.3, when it came
+    mta: str = ""  # what Postfix calls itself (macro j)
+
+
+def unquoted(address: str) -> str:
+    """Return *address* without the brackets and quotes that RFC 5321 4.1.2 lets it have."""
+    local, at, domain = address.removeprefix("<").removesuffix(">").rpartition("@")
+    if len(local) > 1 and local.startswith('"') and local.endswith('"'):
+        local = _QUOTED_PAIR.sub(r"\1", local[1:-1])
+    return f"{local}{at}{domain}"
+
+
+def can_be_taken_off(recipient: str) -> bool:
+    """Return whether libmilter's binding, which carries UTF-8, can name *recipient*."""
+    try:
+        recipient.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,47 @@
+"""Every byte in a name, a password and what stands beside them: a "no", never a fault."""
+
+import http.client
+from urllib.parse import quote_from_bytes
+
+import pytest
+
+from dovecot_auth import fd3
+from tests.dovecot_auth.place import Place
+from tests.stack.ports import HOST
+
+pytestmark = pytest.mark.integration
+# Few questions, each with many bytes: a password's check takes its time.
+ALL_BYTES = [bytes(range(start, start + 64)) for start in (0, 64, 128, 192)]
+FIELDS = ("user", "password", "service", "remote")
+
+
+def ask(house: Place, path: str, **values: bytes) -> int:
+    """Ask authd as passdb.lua does, with any bytes; return the status."""
+    connection = http.client.HTTPConnection(HOST, house.port, timeout=20)
+    body = "&".join(f"{name}={quote_from_bytes(value)}" for name, value in values.items())
+    connection.request("POST", path, body)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("path", ["/verify", "/user"])
+def test_no_byte_of_a_question_is_a_fault(house: Place, path: str, field: str) -> None:
+    usual = {"user": b"nobody", "password": b"wrong", "service": b"imap", "remote": b"192.0.2.9"}
+    for part in ALL_BYTES:
+        status = ask(house, path, **{**usual, field: b"x" + part + b"y"})
+        assert status in ((400, 401, 429) if path == "/verify" else (400, 404))
+    assert ask(house, "/user", user=b"alice") == 200
+
+
+@pytest.mark.parametrize("answering", ["authd", "direct"])
+@pytest.mark.parametrize("field", [0, 1])
+def test_no_byte_on_descriptor_3_is_a_fault(house: Place, answering: str, field: int) -> None:
+    options = {"--socket": "/nonexistent"} if answering == "direct" else {}
+    for part in ALL_BYTES:
+        pair = [b"nobody", b"wrong"]
+        pair[field] = b"x" + part.replace(b"\0", b"") + b"y"
+        given = b"\0".join((*pair, b"", b""))
+        assert len(given) <= fd3.MAX_BYTES
+        assert house.script(given, options=options).returncode == 1
