@@ -16,7 +16,7 @@ from config.logs import fields
 from config.settings import Settings
 from store.directory import Directory
 from store.errors import StoreUnavailable
-from store.names import is_local, whole
+from store.names import canonical, is_local, whole
 
 log = logging.getLogger("milter")
 REFRESH_SECONDS = 1.0  # changes hold within two seconds everywhere (R18)
@@ -59,7 +59,7 @@ class RoleLimits:
     def owner(self, address: str) -> str:
         """Return the account of *address*, or what its spellings have in common."""
         person = self._directory.person(address) if self._directory.loaded else None
-        return canonical(address, self._domains) if person is None else person.name
+        return canonical(address, self._site) if person is None else person.name
 
     def _run(self) -> None:
         while not self._stopping.wait(REFRESH_SECONDS):
