@@ -29,7 +29,7 @@ def server() -> Iterator[Stack]:
     service = f"{HOST}:{made.layout.ports.submission}/inet"
     words = (
         f"{service}/smtpd_recipient_restrictions=",
-        f"{service}/smtpd_data_restrictions=$gatepost_submission",
+        f"{service}/smtpd_data_restrictions=$gatepost_policy",
     )
     subprocess.run(["postconf", "-c", str(conf), "-P", *words], check=True)
     with made:
