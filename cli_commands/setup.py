@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -16,6 +17,16 @@ from config.setup.system import System
 from store.errors import Refused
 
 PARTS = ("system", "dovecot", "postfix")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of one part, as ``--json`` has it."""
+
+    part: str
+    diff: str
+    is_done: bool
+    notes: list[Note] = field(default_factory=list)
 
 
 @command(name="setup")
@@ -74,29 +85,28 @@ def setup(
         for name, make in parts.items()
         if name in names or ("all" in names and not Record.load(name).is_empty)
     ]
+    told: list[Told] = []
     try:
         for part in reversed(chosen) if undo else chosen:
             if undo:
-                _undo(answer, part, only_show=diff)
+                told.append(_undo(answer, part, only_show=diff))
             else:
-                _do(answer, part, apply=apply)
+                told.append(_do(answer, part, apply=apply))
     except CannotSetUp as error:
         raise Refused(str(error)) from None
+    answer.document({"schema": 1, "parts": told})
 
 
-def _do(answer: Answer, part: Part, *, apply: bool) -> None:
+def _do(answer: Answer, part: Part, *, apply: bool) -> Told:
     plan = part.plan()
-    shown = files.diff(plan.changes)
-    click.echo(shown, nl=False)
-    _tell(answer, plan.notes)
-    if not shown and not apply:
-        answer.say(f"{part.name}: everything is there already")
-        return
+    shown = _show(answer, plan.changes)
+    for note in plan.notes:
+        answer.say(f"note: {note.text}" + (f"\n      {note.mend}" if note.mend else ""))
+    told = Told(part.name, shown, apply, plan.notes)
     if not apply:
-        answer.say(
-            f"{part.name}: nothing was changed; `gatepost setup {part.name} --apply` does it"
-        )
-        return
+        then = f"nothing was changed; `gatepost setup {part.name} --apply` does it"
+        answer.say(f"{part.name}: {then if shown else 'everything is there already'}")
+        return told
     part.check()
     record = Record.load(part.name)
     record.add(plan.changes)
@@ -111,25 +121,27 @@ def _do(answer: Answer, part: Part, *, apply: bool) -> None:
         answer.say(f"{part.name}: given back what this run had changed")
         raise
     answer.say(f"{part.name}: done; `gatepost setup {part.name} --undo` takes it out again")
+    return told
 
 
-def _undo(answer: Answer, part: Part, *, only_show: bool) -> None:
+def _undo(answer: Answer, part: Part, *, only_show: bool) -> Told:
     record = Record.load(part.name)
     if record.is_empty:
         answer.say(f"{part.name}: nothing was set up here")
-        return
+        return Told(part.name, "", is_done=False)
     changes, edited = record.undo(part.clean)
-    click.echo(files.diff(changes), nl=False)
+    told = Told(part.name, _show(answer, changes), not only_show)
     kept = {each.path for each in changes if each.before == each.after}
     for path in sorted(set(edited) - kept):
         answer.say(f"{path} was edited since: only what is gatepost's is taken out")
     if only_show:
         answer.say(f"{part.name}: nothing was changed")
-        return
+        return told
     part.before_undo()
     _give_back(part, record)
     part.after_undo()
     answer.say(f"{part.name}: taken out")
+    return told
 
 
 def _give_back(part: Part, record: Record) -> None:
@@ -142,6 +154,9 @@ def _give_back(part: Part, record: Record) -> None:
     record.remove()
 
 
-def _tell(answer: Answer, notes: list[Note]) -> None:
-    for note in notes:
-        answer.say(f"note: {note.text}" + (f"\n      {note.mend}" if note.mend else ""))
+def _show(answer: Answer, changes: list[files.Change]) -> str:
+    """Print the diff for people, escaped line by line, and return it."""
+    shown = files.diff(changes)
+    if shown and not answer.as_json:
+        answer.say(shown.rstrip("\n"))
+    return shown

@@ -38,10 +38,10 @@ class Record:
     folders: list[str] = field(default_factory=list)
 
     @classmethod
-    def load(cls, part: str, folder: Path = FOLDER) -> "Record":
+    def load(cls, part: str, folder: Path | None = None) -> "Record":
         """Return the record of *part*; an empty one where nothing was changed."""
         try:
-            raw = json.loads((folder / f"{part}.json").read_text())
+            raw = json.loads(((folder or FOLDER) / f"{part}.json").read_text())
         except FileNotFoundError:
             return cls(part)
         files = {path: Entry(**entry) for path, entry in raw["files"].items()}
@@ -64,8 +64,9 @@ class Record:
             old.is_mixed = old.is_mixed or digest(each.before) != old.digest
             old.digest = digest(each.after)
 
-    def save(self, folder: Path = FOLDER) -> None:
+    def save(self, folder: Path | None = None) -> None:
         """Write the record; on disk before anything it speaks of is changed."""
+        folder = folder or FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
         new = folder / f".{self.part}.new"
@@ -76,8 +77,9 @@ class Record:
             os.fsync(file.fileno())
         new.replace(folder / f"{self.part}.json")
 
-    def remove(self, folder: Path = FOLDER) -> None:
+    def remove(self, folder: Path | None = None) -> None:
         """Forget it, and the folder with the last one."""
+        folder = folder or FOLDER
         (folder / f"{self.part}.json").unlink(missing_ok=True)
         if folder.exists() and not any(folder.iterdir()):
             folder.rmdir()
