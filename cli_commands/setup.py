@@ -108,7 +108,7 @@ def _do(answer: Answer, part: Part, *, apply: bool) -> Told:
         answer.say(f"{part.name}: {then if shown else 'everything is there already'}")
         return told
     part.check()
-    record = Record.load(part.name)
+    before, record = Record.load(part.name), Record.load(part.name)
     record.add(plan.changes)
     record.save()  # before anything it speaks of is changed
     record.folders += map(str, files.write(plan.changes))
@@ -117,6 +117,7 @@ def _do(answer: Answer, part: Part, *, apply: bool) -> Told:
         part.activate()
     except CannotSetUp:
         files.write(files.back(plan.changes))
+        before.save()
         part.after_undo()
         answer.say(f"{part.name}: given back what this run had changed")
         raise

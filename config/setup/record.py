@@ -67,6 +67,9 @@ class Record:
     def save(self, folder: Path | None = None) -> None:
         """Write the record; on disk before anything it speaks of is changed."""
         folder = folder or FOLDER
+        if self.is_empty:
+            self.remove(folder)
+            return
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
         new = folder / f".{self.part}.new"

@@ -76,7 +76,24 @@ def follow(machine: Machine, section: str, *, typed: bool = True) -> float:
         machine.run(answered, seconds=TRIAL_SECONDS)
         if "setup system" in line:
             machine.run(EDIT)
+        if line == "gatepost setup dovecot":
+            a_dovecot_that_cannot_ask_us_gets_its_files_back(machine)
     return time.monotonic() - began
+
+
+def a_dovecot_that_cannot_ask_us_gets_its_files_back(machine: Machine) -> None:
+    """Debian 13 without dovecot-auth-lua: doveconf and systemd see nothing, and nobody signs in."""
+    if not machine.run("dovecot --version").startswith("2.4"):
+        return
+    before = machine.run("doveconf -n")
+    plugin = "/usr/lib/dovecot/modules/auth/libauthdb_lua.so"
+    machine.run(f"mv {plugin} /root/plugin")
+    done = machine.try_run("gatepost setup dovecot --apply")
+    assert done.code == 1, done.text
+    assert "Dovecot cannot look anybody up" in done.text
+    assert machine.run("doveconf -n") == before
+    machine.run("doveadm auth test anna 'old site password'")
+    machine.run(f"mv /root/plugin {plugin}")
 
 
 def configuration(machine: Machine) -> dict[str, str]:
