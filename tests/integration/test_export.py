@@ -61,31 +61,36 @@ def serving(users: str) -> Iterator[Clients]:
         layout.remove()
 
 
-PEOPLE: dict[str, tuple[tuple[str, ...], int | None]] = {
-    # name: what was done to a student, and the quota in KiB; None: no login
-    "plain": ((), 500 * 1024),
-    "grown": (("set", "--mailbox", "700M"), 700 * 1024),
-    "odd": (("set", "--mailbox", "1234567K"), 1234567),
-    "free": (("set", "--mailbox", "unlimited"), NO_LIMIT),
-    "older": (("graduate",), 50 * 1024),
-    "quiet": (("suspend", "--reason", "spam"), 500 * 1024),
-    "stopped": (("suspend", "--scope", "everything", "--reason", "phished"), None),
+COLUMNS = "name,role,password_hash,mailbox,suspended_sending,suspended_everything"
+PEOPLE: dict[str, tuple[str, int | None]] = {
+    # name: the columns from mailbox on, and the quota in KiB; None: no login
+    "fresh": (",,", 500 * 1024),  # with a password set since
+    "grown": ("700M,,", 700 * 1024),
+    "odd": ("1234567K,,", 1234567),
+    "free": ("unlimited,,", NO_LIMIT),
+    "older": (",,", 50 * 1024),  # an alumnus by now
+    "quiet": (",- spam,", 500 * 1024),
+    "stopped": (",,- phished", None),
 }
 
 
 @pytest.fixture
 def people(stack: Stack) -> dict[str, Login]:
-    """Make everybody of `PEOPLE`, each with a password that was set after that."""
-    logins = {}
-    for name, (done, _) in PEOPLE.items():
-        known = f"{name}{next(_NUMBERS)}"
-        stack.add_account("student", known)
-        if done:
-            stack.gatepost("account", done[0], known, *done[1:]).check_returncode()
-        words = ("account", "passwd", known, "--password-stdin")
-        stack.gatepost(*words, given=f"{WORDS} {name}\n").check_returncode()
-        logins[name] = Login(known, f"{WORDS} {name}")
-    return logins
+    """Make everybody of `PEOPLE`."""
+    run = next(_NUMBERS)
+    logins = {name: Login(f"{name}{run}", f"{WORDS}: {name}") for name in PEOPLE}
+    rows = (
+        f"{login.name},student,{{PLAIN}}{login.password},{PEOPLE[name][0]}\n"
+        for name, login in logins.items()
+    )
+    file = stack.layout.root / "people.csv"
+    file.write_text(f"{COLUMNS}\n{''.join(rows)}")
+    stack.gatepost("account", "import", str(file)).check_returncode()
+    stack.gatepost("account", "graduate", logins["older"].name).check_returncode()
+    fresh = Login(logins["fresh"].name, f"{WORDS} of today")
+    words = ("account", "passwd", fresh.name, "--password-stdin")
+    stack.gatepost(*words, given=f"{fresh.password}\n").check_returncode()
+    return {**logins, "fresh": fresh}
 
 
 def quota_of(clients: Clients, login: Login) -> int:
@@ -112,7 +117,7 @@ def test_everybody_logs_in_from_the_exported_file_with_the_quota_and_the_suspend
                         clients.imap(attempt)
                 else:
                     assert quota_of(clients, attempt) == quota, name
-    home = stack.layout.mail / people["plain"].name
+    home = stack.layout.mail / people["fresh"].name
     assert home.stat().st_uid == MAIL_UID
 
 
