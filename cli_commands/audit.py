@@ -21,7 +21,10 @@ def audit(app: App, answer: Answer, subject: str | None, limit: int) -> None:
 
     Example: gatepost audit alice
     """
-    found = trail.entries(app.store, subject=subject and _subject(app, subject), limit=limit)
+    wanted = subject and _subject(app, subject)
+    found = trail.entries(app.store, subject=wanted, limit=limit)
+    if subject and not found and not _is_known(app, subject):
+        raise NotFound(f"{subject!r} is neither a network nor an account, now or before")
     rows = (
         (when(e.at), e.who, e.action, e.subject, e.why, json.dumps(e.detail) if e.detail else "")
         for e in found
@@ -39,3 +42,15 @@ def _subject(app: App, text: str) -> str:
         return accounts.get(app.store, app.settings, text).name
     except NotFound:  # removed, or renamed since
         return named(text, app.settings.site)
+
+
+def _is_known(app: App, text: str) -> bool:
+    """Return whether *text* is a network or an account, changed or not."""
+    try:
+        parse_network(text)
+    except ValueError:
+        try:
+            accounts.get(app.store, app.settings, text)
+        except NotFound:
+            return False
+    return True

@@ -29,8 +29,8 @@ def _domain(value: object) -> object:
 def _size(value: object) -> object:
     if isinstance(value, str):
         return parse_size(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError('a size is a number with K, M, G or T, such as "500M"')
+    if isinstance(value, bool) or value != 0:
+        raise ValueError('a size is a string with K, M, G or T, such as "500M"')
     return value
 
 

@@ -234,7 +234,7 @@ def generous(settings: Settings) -> Role:
     """Return the largest of every limit: never refuse on ignorance."""
     roles = settings.roles.values()
     mailboxes = [role.mailbox for role in roles]
-    return Role(
+    return Role.model_construct(  # of values that are settings already, not of a file's
         mailbox=0 if 0 in mailboxes else max(mailboxes),
         attachments=max(role.attachments for role in roles),
         send=max((role.send for role in roles), key=_generosity),
