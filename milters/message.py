@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from config import wire
 from config.logs import fields
 from config.settings import Settings
 from milters import attachments, notice, spam
@@ -32,7 +33,10 @@ MAX_UNSCANNED = 64 << 10
 # each that we remove Postfix walks the whole header, so 40,000 took it 97 s.
 MAX_VERDICTS = 100
 # Of these fields only the first of a name means anything, so no other is kept.
-FIRST = frozenset({"subject", *(name.decode() for name in WANTED)})
+FIRST = frozenset({"subject"})
+# These say what the body is. A field that comes twice is doubtful; more say no more.
+CONTENT = frozenset(name.decode() for name in WANTED)
+MAX_CONTENT = 4 * len(CONTENT)
 _QUOTED_PAIR = re.compile(r"\\(.)")
 
 # Gives the verdict on the message that a function reads, once there is room for it.
@@ -88,6 +92,8 @@ class Message:
         self._scanner: Scanner | None = None
         self._unscanned: list[bytes] = []
         self._settled = False  # nothing that comes can change the verdict
+        self._content: list[bytes] = []  # header lines that say what the body is
+        self._head = len(b"\r\n")  # bytes of the header on the wire
         self._size = 0  # of the body on the wire
         self._scan = tools.scan if self._is_judged() else None
         self._header = bytearray()  # for spamd
@@ -105,14 +111,17 @@ class Message:
     def header(self, name: str, value: bytes) -> None:
         """Take one more header field; folds in *value* are LF and a blank."""
         key = name.lower()
+        line = b"%b: %b" % (name.encode(), value)
+        line = line.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") + b"\r\n"
+        self._head += len(line)
         if key in FIRST:
             self._first.setdefault(key, Field(name, value))
+        elif key in CONTENT and len(self._content) < MAX_CONTENT:
+            self._content.append(line)
         elif key == "message-id" and self._tools.is_notice(value):
             self._scan = None
         elif key.startswith("x-spam-") and len(self._verdicts) <= MAX_VERDICTS:
             self._verdicts.append(Field(name, value))
-        line = b"%b: %b" % (name.encode(), value)
-        line = line.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") + b"\r\n"
         if self._scan is not None and len(self._header) < MAX_HEADER:
             self._header += line
         if key in notice.SHOWN and len(self._shown) < notice.MAX_HEADER and self.envelope.user:
@@ -160,8 +169,15 @@ class Message:
 
     @property
     def measured(self) -> Measured:
-        """Return the size that counts against the limits."""
-        size = self._size if self._scanner is None else self._scanner.total
+        """Return the size that counts against the limits.
+
+        The declared size counts as if it had come, as it does for policyd at RCPT.
+        """
+        if self._scanner is None:  # all of the body may be files, and a header has its allowance
+            size = self._size + max(0, self._head - wire.ALLOWANCE)
+        else:
+            size = self._scanner.total
+        size = max(size, wire.least(self.envelope.declared or 0))
         return Measured(size, exact=not self._settled)
 
     # --- attachments ---
@@ -176,11 +192,9 @@ class Message:
             self._unscanned.append(piece)
             if self._size <= min(MAX_UNSCANNED, *(limit.size for limit in self._limits)):
                 return
-            self._scanner = Scanner()
-            for key, each in self._first.items():
-                if key.encode() in WANTED:
-                    self._scanner.feed(b"%b: %b\r\n" % (each.name.encode(), each.value))
-            piece = b"\r\n" + b"".join(self._unscanned)
+            content = b"".join(self._content) + b"\r\n"
+            self._scanner = Scanner(unseen=self._head - len(content))
+            piece = content + b"".join(self._unscanned)
             self._unscanned.clear()
         self._scanner.feed(piece)
         self._settled = attachments.settled(self._limits, self._scanner.total)
