@@ -125,10 +125,3 @@ def test_nobody_listening_is_not_for_good() -> None:
 
 def test_a_notice_that_is_scanned_has_the_time_for_it() -> None:
     assert postman.SECONDS > spamd.DEADLINE
-
-
-@pytest.mark.parametrize("to", ["jörg@mail.example.edu", "x\udce9@mail.example.edu"])
-def test_a_name_that_no_command_carries_can_never_be_told(to: str) -> None:
-    with server() as (there, _), pytest.raises(NotSent) as caught:
-        Postman().send(NOTICE, to=to, through=there.address)
-    assert caught.value.is_permanent

@@ -119,14 +119,14 @@ def test_a_declared_size_is_judged_by_the_role_of_the_recipient(
     assert refused or said == DUNNO
 
 
-def test_where_no_attachment_is_allowed_a_size_alone_refuses_nothing(
+def test_where_no_attachment_is_allowed_a_letter_is_not_refused_for_its_size(
     make_facts: MakeFacts, store: Store
 ) -> None:
     facts = make_facts()
     accounts.set_fields(store, facts.settings, "bob", fields={"attachments": "0"}, change=CHANGE)
     facts.directory.refresh()
     recipient = "bob@mail.example.edu"
-    assert text(facts, protocol_state="RCPT", recipient=recipient, size=9 * MIB) == DUNNO
+    assert text(facts, protocol_state="RCPT", recipient=recipient, size=MIB) == DUNNO
 
 
 def test_a_refused_size_says_the_limit_and_the_advice(make_facts: MakeFacts) -> None:
