@@ -27,6 +27,7 @@ COMMANDS = {
     "limit": "limit",
     "maintain": "maintain",
     "serve": "serve",
+    "setup": "setup",
     "whitelist": "whitelist",
 }
 MAX_TOLD = 200  # characters of an exception; its whole text is in the traceback

@@ -22,7 +22,6 @@ from dovecot_auth import checkpassword
 from store import accounts, libcrypt, passwords, schema
 from store.audit import Change
 from store.engine import Store
-from tests.stack.ports import HOST, free_port
 from tests.stack.probes import answers
 from tests.stack.process import Process
 
@@ -112,11 +111,11 @@ def _table(title: str, ways: tuple[Way, ...], found: dict[str, list[tuple[float,
 def _authd(folder: Path, cache: int) -> Iterator[None]:
     """Run authd in *folder* with every account; hashes stay as they are."""
     folder.mkdir()
-    config, port = folder / "gatepost.toml", free_port()
+    config = folder / "gatepost.toml"
     config.write_text(
         '[site]\ndomains = ["mail.example.edu"]\n'
         f'[store]\nurl = "sqlite:///{folder}/gatepost.db"\n'
-        f'[auth]\nlisten = ["unix:{folder}/auth.sock", "inet:{HOST}:{port}"]\n'
+        f'[auth]\nlisten = ["unix:{folder}/auth.sock"]\n'
         f"upgrade_hashes = false\ncache_seconds = {cache}\n"
     )
     settings = load(config)
@@ -126,7 +125,7 @@ def _authd(folder: Path, cache: int) -> Iterator[None]:
         new = accounts.New(name=name, role="student", password=stored)
         accounts.add(store, settings, new, change=Change("bench", "a benchmark"))
     store.close()
-    lua = LUA.read_text().replace("127.0.0.1:10042", f"{HOST}:{port}")
+    lua = LUA.read_text().replace("/run/gatepost/auth.sock", f"{folder}/auth.sock")
     (folder / "passdb.lua").write_text(lua)
     process = Process(
         name="authd",

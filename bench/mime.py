@@ -44,7 +44,8 @@ def _cases() -> dict[str, tuple[bytes, bytes]]:
         "base64": case(b"base64", base64_lines),
         "quoted-printable": case(b"quoted-printable", printable),
         "lines of dashes": case(b"7bit", dashes),
-        "lines of dashes, boundary of dashes": case(b"7bit", dashes, b"-" * 20),
+        # Begins as every line does; as a whole it fits none.
+        "lines of dashes, boundary of dashes": case(b"7bit", dashes, b"-" * 60 + b"x"),
     }
 
 

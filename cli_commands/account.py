@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from cli_commands.account_files import export, import_
+from cli_commands.account_export import export
 from cli_commands.account_graduation import graduate
+from cli_commands.account_import import import_
 from cli_commands.account_passwords import (
     check_options,
     document_of,
@@ -19,6 +20,7 @@ from cli_commands.account_passwords import (
 )
 from cli_commands.account_view import closed_rows, initial_note, marks, open_or_closed, rows_of
 from cli_commands.app import Answer, App, Span, Until, command
+from cli_commands.words import LowerCase
 from store import accounts, graduation, guesses, passwords, suspension
 from store.errors import Refused
 from store.registrar_extras import OVERRIDES, override
@@ -35,12 +37,13 @@ for _each in (import_, export, graduate, passwd):
 
 @command(account)
 @click.argument("name")
-@click.option("--role", required=True, help="A role of the settings.")
+@click.option("--role", type=LowerCase(), required=True, help="A role of the settings.")
 @click.option(
     "--condition",
+    type=LowerCase(),
     default=accounts.DEFAULT_CONDITION,
     show_default=True,
-    help="The registrar's word.",
+    help="Status from the registrar, such as normal or resumption.",
 )
 @click.option(
     "--identity-stdin",
@@ -48,11 +51,13 @@ for _each in (import_, export, graduate, passwd):
     help="Read the identity number: it makes the initial password.",
 )
 @click.option("--password-stdin", is_flag=True, help="Read the password.")
-@click.option("--second-mailbox", metavar="ADDRESS", help="Where a forgotten password's link goes.")
+@click.option(
+    "--second-mailbox", metavar="ADDRESS", help="Outside address for password-reset links."
+)
 @click.option(
     "--alias", "aliases", multiple=True, metavar="ADDRESS", help="Another name; may be repeated."
 )
-@click.option("--why", default="", help="Kept in the audit.")
+@click.option("--why", default="", help="Reason, recorded in the audit log.")
 def add(
     app: App,
     answer: Answer,
@@ -109,8 +114,8 @@ def show(app: App, answer: Answer, name: str) -> None:
 
 
 @command(account, "list")
-@click.option("--role", help="Only of this role.")
-@click.option("--condition", help="Only of this condition.")
+@click.option("--role", type=LowerCase(), help="Only of this role.")
+@click.option("--condition", type=LowerCase(), help="Only of this condition.")
 @click.option("--search", metavar="TEXT", help="Only names containing TEXT.")
 def list_(
     app: App, answer: Answer, role: str | None, condition: str | None, search: str | None
@@ -129,8 +134,12 @@ def list_(
 
 @command(account, "set")
 @click.argument("name")
-@click.option("--role", help="A role of the settings.")
-@click.option("--condition", help="The registrar's word.")
+@click.option("--role", type=LowerCase(), help="A role of the settings.")
+@click.option(
+    "--condition",
+    type=LowerCase(),
+    help="Status from the registrar, such as normal or resumption.",
+)
 @click.option(
     "--name", "new_name", metavar="NEW", help="Rename; the mailbox on disk has to be moved by hand."
 )
@@ -145,9 +154,13 @@ def list_(
 @click.option(
     "--mailbox",
     metavar="SIZE",
-    help='Quota instead of the role\'s, or "unlimited"; "role" ends it.',
+    help='Quota instead of the role\'s, such as 500M or 2G, or "unlimited"; "role" ends it.',
 )
-@click.option("--attachments", metavar="SIZE", help='Limit instead of the role\'s; "role" ends it.')
+@click.option(
+    "--attachments",
+    metavar="SIZE",
+    help='Limit instead of the role\'s, such as 50M; "role" ends it.',
+)
 @click.option(
     "--send",
     metavar="RATES",
@@ -159,7 +172,7 @@ def list_(
     metavar="DATE",
     help="When what is given here instead of the role's ends.",
 )
-@click.option("--why", default="", help="Kept in the audit.")
+@click.option("--why", default="", help="Reason, recorded in the audit log.")
 def set_(app: App, answer: Answer, name: str, **options: Any) -> None:
     """Change an account.
 
@@ -226,7 +239,7 @@ def suspend(
 
 @command(account)
 @click.argument("name")
-@click.option("--reason", default="", help="Kept in the audit.")
+@click.option("--reason", default="", help="Reason, recorded in the audit log.")
 def resume(app: App, answer: Answer, name: str, reason: str) -> None:
     """End every suspension of an account.
 
@@ -239,7 +252,7 @@ def resume(app: App, answer: Answer, name: str, reason: str) -> None:
 @command(account)
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do it; without it, only say what would be done.")
-@click.option("--why", default="", help="Kept in the audit.")
+@click.option("--why", default="", help="Reason, recorded in the audit log.")
 def remove(app: App, answer: Answer, name: str, yes: bool, why: str) -> None:
     """Remove an account and its aliases. The mailbox on disk is not touched.
 

@@ -2,23 +2,25 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import IO
 
 import click
 
-from cli_commands.app import Answer, App, Span, TextFile, command, when
+from cli_commands.app import Answer, App, Span, command, when
 from cli_commands.progress import bar
+from cli_commands.text_file import Text, TextFile
+from cli_commands.words import LowerCase
 from config.units import format_size
 from store import graduation, mailboxes
 from store.errors import Refused
 from store.graduation import GRACE_SECONDS, ROLE, Graduate, Plan
+from store.redaction import is_name_like
 
 
 @command(name="graduate")
 @click.argument("names", nargs=-1, metavar="[NAME]…")
-@click.option("--file", type=TextFile, help="One name a line; # begins a comment.")
+@click.option("--file", type=TextFile(), help="One name a line; # begins a comment.")
 @click.option("--cohort", metavar="PREFIX", help="Every student whose name starts with PREFIX.")
-@click.option("--role", default=ROLE, show_default=True, help="What they become.")
+@click.option("--role", type=LowerCase(), default=ROLE, show_default=True, help="What they become.")
 @click.option(
     "--grace",
     type=Span(),
@@ -28,13 +30,13 @@ from store.graduation import GRACE_SECONDS, ROLE, Graduate, Plan
 )
 @click.option("--undo", is_flag=True, help="Give back role and quota from before.")
 @click.option("--yes", is_flag=True, help="Graduate a cohort without asking.")
-@click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
-@click.option("--why", default="", help="Kept in the audit.")
+@click.option("--dry-run", is_flag=True, help="Show what would change; write nothing.")
+@click.option("--why", default="", help="Reason, recorded in the audit log.")
 def graduate(
     app: App,
     answer: Answer,
     names: tuple[str, ...],
-    file: IO[str] | None,
+    file: Text | None,
     cohort: str | None,
     role: str,
     grace: int,
@@ -70,19 +72,24 @@ def graduate(
         raise Refused(f"nothing was changed, as there is no account: {missing}")
 
 
-def _chosen(
-    app: App, names: tuple[str, ...], file: IO[str] | None, cohort: str | None
-) -> list[str]:
+def _chosen(app: App, names: tuple[str, ...], file: Text | None, cohort: str | None) -> list[str]:
     if sum((bool(names), file is not None, cohort is not None)) != 1:
         raise click.UsageError("name accounts, or give --file, or --cohort")
     if file is not None:
-        lines = (line.partition("#")[0].strip() for line in file)
-        return [line for line in lines if line]
+        return _names(file)
     if cohort is not None:
         if not cohort.strip():  # of a shell's variable that is not set
             raise click.UsageError("--cohort '' would be every student")
         return graduation.cohort(app.store, cohort)
     return list(names)
+
+
+def _names(file: Text) -> list[str]:
+    names = [line.partition("#")[0].strip() for line in file.checked()]
+    for number, name in enumerate(names, 1):
+        if not is_name_like(name):
+            raise Refused(f"{file.name}: line {number} is not one name, and not shown")
+    return [name for name in names if name]
 
 
 def show_over(answer: Answer, graduates: Sequence[Graduate]) -> None:

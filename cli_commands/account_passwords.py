@@ -1,10 +1,12 @@
 """``gatepost account passwd``, and the secrets that other commands read."""
 
+import codecs
 import sys
 
 import click
 
 from cli_commands.app import Answer, App, command
+from config import text
 from config.loader import ConfigError, Problem
 from store import accounts, guesses, identity, password_rules, passwords
 from store.errors import Refused
@@ -26,7 +28,7 @@ replace_identity_option = click.option(
 )
 @replace_identity_option
 @click.option("--password-stdin", is_flag=True, help="Read the new password, not asked for.")
-@click.option("--why", default="", help="Kept in the audit.")
+@click.option("--why", default="", help="Reason, recorded in the audit log.")
 def passwd(
     app: App,
     answer: Answer,
@@ -82,7 +84,14 @@ def read_number() -> str:
 
 def read_line() -> str:
     """Return the secret on standard input."""
-    line = sys.stdin.readline(MAX_SECRET)
+    raw = sys.stdin.buffer.readline(MAX_SECRET)
+    if raw.startswith(codecs.BOM_UTF16_LE) and raw.endswith(b"\n"):
+        raw += sys.stdin.buffer.read(1)  # the other half of the line's end
+    try:
+        line = text.decode(raw)
+        text.check(line)
+    except text.NotText as error:
+        raise click.UsageError(f"standard input: {error}") from None
     if not line.strip():
         raise click.UsageError("nothing on standard input")
     return line.rstrip("\r\n")

@@ -26,7 +26,8 @@ def rows_of(app: App, view: View) -> list[tuple[str, str]]:
         ("attachments", view.attachments, view.attachments_until, role and role.attachments),
     ):
         size = effective(own, until, of_role=size_of_role or 0, now=now)
-        rows.append((label, format_size(size) + _source(own is not None, until, now)))
+        shown = format_size(size) if size or label != "mailbox" else "unlimited"
+        rows.append((label, shown + _source(own is not None, until, now)))
     of_role = " ".join(map(str, role.send if role else ()))
     send = effective(view.send, view.send_until, of_role=of_role, now=now)
     source = _source(view.send is not None, view.send_until, now)

@@ -19,7 +19,7 @@ from rich.table import Table
 from cli_commands.terminal import escaped, escaped_json, escaped_lines
 from config.loader import find, load
 from config.settings import Settings
-from config.units import parse_span
+from config.units import parse_moment, parse_span
 from store import readiness
 from store.audit import Change
 from store.engine import Store
@@ -179,10 +179,6 @@ def when(seconds: int | None, *, never: str = "-") -> str:
     return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-# What people wrote: a byte that is not UTF-8 spoils its line, not the file.
-TextFile = click.File("r", encoding="utf-8", errors="surrogateescape")
-
-
 class Span(click.ParamType[int]):
     """A time span such as 60m, in seconds; no time at all and more than ten years are slips."""
 
@@ -213,8 +209,8 @@ class Until(click.ParamType[int]):
             parse_span(value)  # a span, then, and nothing else
             return int(now.timestamp()) + Span().convert(value, param, ctx)
         try:
-            at = datetime.fromisoformat(value).astimezone()
-        except ValueError:
+            at = parse_moment(value).astimezone()
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is no date (2027-01-31) and no span (30d)", param, ctx)
         if at <= now:
             self.fail(f"{value} is over already", param, ctx)

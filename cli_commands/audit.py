@@ -9,7 +9,7 @@ from cli_commands.app import Answer, App, command, when
 from store import accounts
 from store import audit as trail
 from store.errors import NotFound
-from store.names import canonical
+from store.names import named
 from store.whitelist import parse_network
 
 
@@ -21,7 +21,10 @@ def audit(app: App, answer: Answer, subject: str | None, limit: int) -> None:
 
     Example: gatepost audit alice
     """
-    found = trail.entries(app.store, subject=subject and _subject(app, subject), limit=limit)
+    wanted = subject and _subject(app, subject)
+    found = trail.entries(app.store, subject=wanted, limit=limit)
+    if subject and not found and not _is_known(app, subject):
+        raise NotFound(f"{subject!r} is neither a network nor an account, now or before")
     rows = (
         (when(e.at), e.who, e.action, e.subject, e.why, json.dumps(e.detail) if e.detail else "")
         for e in found
@@ -38,4 +41,16 @@ def _subject(app: App, text: str) -> str:
     try:
         return accounts.get(app.store, app.settings, text).name
     except NotFound:  # removed, or renamed since
-        return canonical(text, app.settings.site.domains)
+        return named(text, app.settings.site)
+
+
+def _is_known(app: App, text: str) -> bool:
+    """Return whether *text* is a network or an account, changed or not."""
+    try:
+        parse_network(text)
+    except ValueError:
+        try:
+            accounts.get(app.store, app.settings, text)
+        except NotFound:
+            return False
+    return True

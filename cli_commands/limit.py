@@ -1,5 +1,6 @@
 """``gatepost limit``: what counts against the sending limits now, and forgetting it."""
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +12,13 @@ from config.units import Rate, format_span
 from store import accounts, guesses, subjects, whitelist
 from store.directory import effective, generous, parse_rates
 from store.errors import NotFound
-from store.names import canonical
+from store.names import named
 from store.usage_report import Used, report
 from store.usage_reset import forget_usage
 from store.whitelist import Entry
+
+_LIKE_A_NETWORK = re.compile(r"[0-9a-fA-F.:]+/[0-9]{1,3}")
+_LIKE_AN_ADDRESS = re.compile(r"[0-9]+(\.[0-9]*){2,}|[0-9a-fA-F.]*:[0-9a-fA-F:.]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +113,23 @@ def _of(app: App, text: str) -> list[Standing]:
 
 
 def _of_account(app: App, text: str) -> list[Standing]:
-    name = canonical(text, app.settings.site.domains)
+    name = named(text, app.settings.site)
     try:
         name = accounts.get(app.store, app.settings, text).name
     except NotFound:
         # A removed account, or a login that is no account, may still have used something.
         if not report(app.store, subject=subjects.account(name)):
-            raise NotFound(
-                f"{text!r} is neither an address nor an account, and has used nothing"
-            ) from None
+            raise NotFound(_neither(text)) from None
     return _windows(app, subjects.account(name), _rates_of(app, name), None)
+
+
+def _neither(text: str) -> str:
+    """Return why *text* has no limit, in the words of what it was meant to be."""
+    if _LIKE_A_NETWORK.fullmatch(text):
+        return f"{text!r} is a network: limits count single addresses, and accounts"
+    if _LIKE_AN_ADDRESS.fullmatch(text):
+        return f"{text!r} is neither an address nor an account: is the address mistyped?"
+    return f"{text!r} is neither an address nor an account, and has used nothing"
 
 
 def _windows(app: App, subject: str, rates: tuple[Rate, ...], exempt: int | None) -> list[Standing]:

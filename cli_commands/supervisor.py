@@ -2,7 +2,8 @@
 
 A child that ends is started again, later each time it ends young. SIGTERM and
 SIGINT go to every child, and we leave when the last has drained; SIGHUP goes to
-every child (reload). systemd does all this better: larger sites use the units.
+every child (reload). Sockets that systemd opened for us go to the one service that
+takes them. systemd does all this better: larger sites use the units.
 """
 
 import logging
@@ -20,11 +21,16 @@ from types import FrameType
 
 from config.logs import fields, setup
 from config.parent import end_with
-from config.systemd import notify
+from config.systemd import inherited_fds, notify
 
 log = logging.getLogger(__name__)
 
 MODULES = {"policyd": "policyd", "milter": "milters", "authd": "dovecot_auth"}
+# Who serves sockets that were opened before it started. libmilter opens its own.
+TAKES_SOCKETS = ("policyd", "authd")
+# LISTEN_PID names the process that shall take the sockets (sd_listen_fds(3)), and only
+# the child knows its number.
+_TAKE = ("/bin/sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh")
 # policyd and authd drain within 5 s, the milter within 35 (a scan by spamd takes up to
 # 20); who has not gone by then is stuck.
 DRAIN_SECONDS = 45
@@ -52,15 +58,22 @@ class _Child:
     pause: float = FIRST_PAUSE
     not_before: float = 0.0
     ready: bool = False
+    sockets: range = range(0)  # descriptors that it shall listen on
     channel: socket.socket = field(default_factory=_channel)
 
     def start(self, now: float) -> None:
         command = [sys.executable, "-I", "-m", MODULES[self.service], "--config", str(self.path)]
+        # What a child says to systemd (config.systemd) is for us to hear.
+        heard = "@" + self.channel.getsockname()[1:].decode()
+        environment = {**os.environ, "NOTIFY_SOCKET": heard}
+        if self.sockets:
+            command = [*_TAKE, *command]
+            environment["LISTEN_FDS"] = str(len(self.sockets))
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            # What a child says to systemd (config.systemd) is for us to hear.
-            env={**os.environ, "NOTIFY_SOCKET": "@" + self.channel.getsockname()[1:].decode()},
+            env=environment,
+            pass_fds=self.sockets,
             preexec_fn=partial(end_with, os.getpid()),  # noqa: PLW1509 - one thread
         )
         self.started = now
@@ -117,6 +130,7 @@ def run(services: tuple[str, ...], path: Path) -> int:
     signal.signal(signal.SIGINT, asked.on_stop)
     signal.signal(signal.SIGHUP, asked.on_reload)
     children = [_Child(service, path) for service in services]
+    _hand_over(inherited_fds(), children)
     told = False
     code = 0
     while not asked.stop:
@@ -141,6 +155,19 @@ def run(services: tuple[str, ...], path: Path) -> int:
     notify("STOPPING=1")
     drained = _drain(children)
     return code or drained
+
+
+def _hand_over(sockets: range, children: list[_Child]) -> None:
+    """Give *sockets* to the first child that takes some, or say why nobody serves them."""
+    if not sockets:
+        return
+    taking = [child for child in children if child.service in TAKES_SOCKETS]
+    if taking:
+        taking[0].sockets = sockets
+        log.info(fields(event="sockets", service=taking[0].service, sockets=len(sockets)))
+    else:
+        reason = f"only {' and '.join(TAKES_SOCKETS)} take them"
+        log.warning(fields(event="sockets-ignored", sockets=len(sockets), reason=reason))
 
 
 def _drain(children: list[_Child]) -> int:

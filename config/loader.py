@@ -15,6 +15,7 @@ from typing import get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from config import text
 from config.settings import SHIPPED_ROLES, Role, Settings
 
 DEFAULT_PATH = Path("/etc/gatepost/gatepost.toml")
@@ -96,9 +97,12 @@ def _read(path: Path) -> str:
             path, [Problem("", f"larger than {MAX_FILE} bytes; is this the right file?")]
         )
     try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise ConfigError(path, [Problem("", f"not UTF-8 at byte {error.start}")]) from None
+        decoded = text.decode(raw)
+        for number, line in enumerate(text.lines(decoded), 1):
+            text.check(line, number=number)
+    except text.NotText as error:
+        raise ConfigError(path, [Problem("", str(error))]) from None
+    return decoded
 
 
 def _problem(detail: ErrorDetails) -> Problem:

@@ -6,14 +6,11 @@ frozen objects: sizes in bytes, rates as `Rate`, listen addresses as `Address`.
 """
 
 import re
-from ipaddress import ip_network
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationInfo,
@@ -22,70 +19,21 @@ from pydantic import (
 )
 
 from config.replies import SiteText, SiteWord
-from config.units import MAX_SIZE, Address, Rate, one_of_each_window, parse_size
+from config.units import Address, Rate
+from config.values import Domain, Listen, Network, Rates, Size, Spamd
 
-# Labels of 1 to 63 letters, digits and hyphens (RFC 1035 2.3.1), lower-cased.
-_DOMAIN = re.compile(
-    r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
-)
 # Enough to tell an address from a slip; which mailboxes exist is not ours to judge.
 _MAILBOX = re.compile(r"[^@<>,;]+@[^@<>,;]+")
 # What other programs call the databases that we name as SQLAlchemy does.
 _SCHEMES = {"postgres": "postgresql", "mysql": "mariadb"}
+# In Postfix's queue folder, so that a service of Postfix in a chroot finds the sockets, too.
+QUEUE_SOCKETS = "/var/spool/postfix/gatepost"
 MAX_ID = 2**32 - 2  # of a user or group; the one above means "none" (chown(2))
+# As useradd(8) of Debian takes them, at most; or a uid.
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
+# Postfix takes any; a letter, a digit or @ would cut names and addresses themselves.
+_DELIMITERS = re.compile(r"[!-/:-?\[-`{-~]*")
 _ROLE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-
-
-def _domain(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    name = value.strip().rstrip(".").lower()
-    if not _DOMAIN.fullmatch(name):
-        raise ValueError('a domain name is written like "mail.example.edu"')
-    return name
-
-
-def _size(value: object) -> object:
-    if isinstance(value, str):
-        return parse_size(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError('a size is a number with K, M, G or T, such as "500M"')
-    return value
-
-
-def _rate(value: object) -> object:
-    if isinstance(value, Rate):
-        return value
-    return Rate.parse(value if isinstance(value, str) else "")
-
-
-def _address(value: object) -> object:
-    if isinstance(value, Address):
-        return value
-    return Address.parse(value if isinstance(value, str) else "")
-
-
-def _spamd(value: object) -> object:
-    """Spamd is named as spamc(1) does it: ``host:port``, ``unix:/path``, or nothing."""
-    if value is None or isinstance(value, Address):
-        return value
-    if not isinstance(value, str):
-        raise ValueError('spamd is "HOST:PORT", "unix:/absolute/path", or "" for none')
-    if value == "":
-        return None
-    try:
-        return Address.parse(value if value.startswith(("unix:", "inet:")) else f"inet:{value}")
-    except ValueError as error:
-        raise ValueError(str(error).replace('"inet:HOST:PORT"', '"HOST:PORT"')) from None
-
-
-def _network(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return str(ip_network(value))
-    except ValueError as error:
-        raise ValueError(f'a network is written like "192.0.2.0/24": {error}') from None
 
 
 def _is_split_as_meant(url: str) -> bool:
@@ -95,15 +43,6 @@ def _is_split_as_meant(url: str) -> bool:
     except ValueError:  # its text would repeat a part of the password
         return False
     return parts.netloc.count("@") <= 1
-
-
-Domain = Annotated[str, BeforeValidator(_domain)]
-Size = Annotated[int, BeforeValidator(_size), Field(ge=0, le=MAX_SIZE)]
-RateT = Annotated[Rate, BeforeValidator(_rate)]
-Rates = Annotated[tuple[RateT, ...], AfterValidator(one_of_each_window), Field(strict=False)]
-Listen = Annotated[Address, BeforeValidator(_address)]
-Spamd = Annotated[Address | None, BeforeValidator(_spamd)]
-Network = Annotated[str, BeforeValidator(_network)]
 
 
 class _Section(BaseModel):
@@ -116,6 +55,8 @@ class Site(_Section):
     """Who we are."""
 
     domains: tuple[Domain, ...] = Field(min_length=1, strict=False)
+    # The characters at which an address's extension begins, as Postfix has them.
+    recipient_delimiter: str = "+"
     campus_domains: tuple[Domain, ...] = Field(default=(), strict=False)
     campus_networks: tuple[Network, ...] = Field(default=(), strict=False)
     postmaster: SiteWord = ""
@@ -147,6 +88,13 @@ class Site(_Section):
             raise ValueError("a mail home is an absolute path with {name} in it")
         if {"{", "}"} & set(rest) or not value.isprintable():
             raise ValueError("a mail home has no braces but those of {name}")
+        return value
+
+    @field_validator("recipient_delimiter")
+    @classmethod
+    def _delimiters_are_marks(cls, value: str) -> str:
+        if not _DELIMITERS.fullmatch(value):
+            raise ValueError('delimiters are punctuation marks other than @, such as "+" or "-+"')
         return value
 
     @field_validator("postmaster")
@@ -253,7 +201,9 @@ class Policyd(_Section):
     """The Postfix policy daemon."""
 
     listen: tuple[Listen, ...] = Field(
-        default=(Address("inet", host="127.0.0.1", port=10040),), min_length=1, strict=False
+        default=(Address("unix", path=f"{QUEUE_SOCKETS}/policyd.sock"),),
+        min_length=1,
+        strict=False,
     )
     # Processes that share the work; the store makes them exact together.
     workers: int = Field(default=1, ge=1, le=64)
@@ -262,20 +212,18 @@ class Policyd(_Section):
 class Milter(_Section):
     """The milter. Over TCP, steps without a reply stall 40 ms a message: prefer unix."""
 
-    listen: Listen = Address("unix", path="/run/gatepost/milter.sock")
+    listen: Listen = Address("unix", path=f"{QUEUE_SOCKETS}/milter.sock")
 
 
 class Auth(_Section):
-    """authd, asked by checkpassword (unix) and Lua (loopback)."""
+    """authd, asked by Dovecot's checkpassword (2.3) or Lua (2.4) on a unix socket."""
 
     listen: tuple[Listen, ...] = Field(
-        default=(
-            Address("unix", path="/run/gatepost/auth.sock"),
-            Address("inet", host="127.0.0.1", port=10042),
-        ),
-        min_length=1,
-        strict=False,
+        default=(Address("unix", path="/run/gatepost/auth.sock"),), min_length=1, strict=False
     )
+    # Users whose processes may ask, beside root (as whom Dovecot's auth-worker runs): Dovecot's
+    # default_internal_user.
+    callers: tuple[str, ...] = Field(default=("dovecot",), strict=False)
     # Old hashes become ARGON2ID at the next login. Off where another program that
     # cannot read ARGON2ID shares the table.
     upgrade_hashes: bool = True
@@ -284,6 +232,25 @@ class Auth(_Section):
     cache_seconds: int = Field(default=300, ge=0, le=3600)
     # Whether an account still on its initial password (R3), which others may know, may send.
     initial_may_send: bool = True
+
+    @field_validator("listen")
+    @classmethod
+    def _listen_is_unix(cls, value: tuple[Address, ...]) -> tuple[Address, ...]:
+        ports = [str(each) for each in value if each.kind != "unix"]
+        if ports:
+            raise ValueError(
+                f"take out {', '.join(ports)}: authd listens on unix sockets only, as any process "
+                "could ask a port (passdb.lua needs none any more)"
+            )
+        return value
+
+    @field_validator("callers")
+    @classmethod
+    def _callers_are_users(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for user in value:
+            if not _USER.fullmatch(user):
+                raise ValueError(f"{user!r} is neither a user's name nor a number")
+        return value
 
 
 class Portal(_Section):

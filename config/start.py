@@ -11,6 +11,7 @@ from pathlib import Path
 from config import logs
 from config.loader import DEFAULT_PATH, ConfigError, find, load
 from config.settings import Settings
+from config.start_fault import is_news
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,8 @@ def begin(service: str, doc: str | None) -> tuple[Path, Settings]:
     try:
         settings = load(path)
     except ConfigError as error:
-        sys.stderr.write(f"{error}\n")  # there is no log yet
+        if is_news(str(error)):
+            sys.stderr.write(f"{error}\n")  # there is no log yet
         sys.exit(os.EX_CONFIG)
     logs.setup(service, verbose=options.verbose)
     return path, settings
@@ -41,5 +43,6 @@ def listening_on(address: object) -> Iterator[None]:
         yield
     except OSError as error:
         line = logs.fields(event="cannot-listen", address=address, cause=error.strerror)
-        log.error(line)  # noqa: TRY400 - a traceback tells nothing
+        if is_news(line):
+            log.error(line)  # noqa: TRY400 - a traceback tells nothing
         sys.exit(os.EX_UNAVAILABLE)

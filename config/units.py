@@ -1,20 +1,23 @@
-"""The values people write in gatepost.toml: sizes, rates, listen addresses.
+"""The values people write: sizes, rates, dates, listen addresses.
 
 Pure. Every parser raises ``ValueError`` with a text that says what is accepted.
 """
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
-_SIZE = re.compile(r"([0-9]{1,12})([KMGT]?)")
-_FACTOR = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE = re.compile(r"([0-9]{1,19})([BKMGT])")
+_BARE = re.compile(r"[0-9]{1,19}")
+_FACTOR = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SPAN = re.compile(r"([0-9]{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # A host by name. The last label begins with a letter: 127.0.0.300 is a slip, not a name.
 _HOST = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z][A-Za-z0-9_-]{0,62}")
+_DAY_FIRST = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})((?: |T)[0-9:+-]+)?")
 _RATE = re.compile(r"([0-9]{1,9})/([0-9]{1,6}[smhd])")
 
 MAX_SIZE = 1 << 60  # the store's columns hold a little more; no mailbox will
@@ -28,14 +31,30 @@ MAX_UNIX_PATH = 107
 
 
 def parse_size(text: str) -> int:
-    """Return bytes for ``"500M"``; K, M, G, T are powers of 1024 as in Dovecot's quota."""
-    found = _SIZE.fullmatch(text.strip())
+    """Return bytes for ``"500M"``; K, M, G, T are powers of 1024 as in Dovecot's quota.
+
+    A number needs its unit: who writes 500 for a mailbox means no 500 bytes. 0 is 0 of any.
+    """
+    bare = text.strip()
+    if bare == "0":
+        return 0
+    found = _SIZE.fullmatch(bare)
     if not found:
+        if _BARE.fullmatch(bare):
+            raise ValueError(f'a size needs a unit: K, M, G or T, such as "{bare}M"; B is bytes')
         raise ValueError('a size is a number with K, M, G or T, such as "500M"')
     size = int(found[1]) * _FACTOR[found[2]]
     if size > MAX_SIZE:
         raise ValueError(f"the largest size is {MAX_SIZE // _FACTOR['T']}T")
     return size
+
+
+def write_size(size: int) -> str:
+    """Return the shortest form of *size* bytes that `parse_size` reads back."""
+    for unit in "TGMK":
+        if size and size % _FACTOR[unit] == 0:
+            return f"{size // _FACTOR[unit]}{unit}"
+    return f"{size}B" if size else "0"
 
 
 def format_size(size: int) -> str:
@@ -63,6 +82,23 @@ def format_span(seconds: int) -> str:
             count = seconds // factor
             return unit if count == 1 else f"{count} {unit}s"
     return f"{seconds} seconds"
+
+
+def parse_moment(text: str) -> datetime:
+    """Return the moment of a date (2027-01-31, 31.01.2027) with or without a time of day.
+
+    Of the day-first forms only the one with dots means the same everywhere. Without a
+    zone in *text* the moment has none.
+    """
+    bare = text.strip()
+    if found := _DAY_FIRST.fullmatch(bare):
+        bare = f"{found[3]}-{found[2]:0>2}-{found[1]:0>2}{found[4] or ''}"
+    try:
+        return datetime.fromisoformat(bare)
+    except ValueError:
+        raise ValueError(
+            "a date is written 2027-01-31 or 31.01.2027, a time of it 2027-01-31T08:00"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True, order=True)

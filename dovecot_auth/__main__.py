@@ -4,13 +4,15 @@ import asyncio
 import ctypes
 import logging
 import os
+from pathlib import Path
 from typing import NoReturn
 
 import uvloop
 
 from config.loader import load
+from config.settings import Settings
 from config.start import begin
-from dovecot_auth.server import run
+from dovecot_auth.server import Server
 from store.readiness import log_trouble
 
 _PR_SET_DUMPABLE = 4  # <linux/prctl.h>
@@ -23,11 +25,15 @@ def main() -> NoReturn:
     path, settings = begin("authd", __doc__)
     log_trouble(settings.store.url)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(settings, lambda: load(path)))
+        runner.run(_serve(settings, path))
         # Here: with the loop goes what takes a second SIGTERM, and a thread that the store
         # holds up would be waited for. All that had to be finished is.
         logging.shutdown()
         os._exit(0)
+
+
+async def _serve(settings: Settings, path: Path) -> None:
+    await Server(settings, lambda: load(path)).run()
 
 
 if __name__ == "__main__":

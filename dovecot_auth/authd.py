@@ -1,17 +1,17 @@
-"""authd, the resident checker: HTTP on unix and loopback sockets, hashing in a few threads.
+"""authd, the resident checker: HTTP on unix sockets, hashing in a few threads.
 
-Asked by `dovecot_auth.checkpassword` (unix) and ``passdb.lua`` (loopback):
+Asked by `dovecot_auth.checkpassword` and ``passdb.lua``:
 
     POST /verify  user, password, service, remote   200 fields · 401 refused · 429 guessed
     POST /user    user, service                     200 fields · 404 nobody of ours
     GET  /health                                    200
+    anything from a user who may not ask            403, see `dovecot_auth.connections`
 
 503 means "try later": store away, too many waiting, a hash nobody can check, or our
 bug (with its traceback in the log). A refusal leaves after a time of its own
 (`dovecot_auth.floor`) whatever its reason, so that its time tells nothing. A right
 login waits for no writing: what is to be written is done by another thread, later.
-Trusts every local process: sockets are loopback or a directory's permissions; who
-may ask may guess.
+Trusts whom it answers: they may claim any remote address, and so may guess.
 """
 
 import asyncio
@@ -60,10 +60,6 @@ class Service:
         self._writing = Threads("writing", WRITING_THREADS)
         self._floor = Floor()
         self._chores: set[asyncio.Task[None]] = set()
-
-    def replace(self, checker: Checker) -> None:
-        """Decide by *checker* from the next question on."""
-        self._checker = checker
 
     async def answer(self, request: Request) -> Answer:
         """Return status and fields for one request. Raises only `ProtocolError`."""

@@ -28,8 +28,10 @@ MAX_PASSWORD = 509
 # A "no" takes this long at least, whatever its reason, so that its time tells nothing. Above
 # the slowest imported hash that is common (bcrypt 12: 245 ms here); `authd` learns of slower ones.
 REFUSAL_SECONDS = 0.3
-# Postfix asks Dovecot for service smtp, Dovecot's own submission server for submission.
-SENDING_SERVICES = frozenset({"smtp", "submission"})
+# Who may not send signs in to Postfix all the same, where policyd gives the reason; mail programs
+# would show a refused login as a wrong password. Dovecot's own submission server hands mail to
+# Postfix, which need not tell policyd whose it is: there the login is the only place to stop it.
+SUBMISSION = "submission"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,15 @@ class Checker:
         self._counted = Counted()
         self._pending: Counter[str] = Counter()
         self._lock = threading.Lock()
+
+    def use(self, store: Store, settings: Settings) -> Store:
+        """Decide on these from now on and return the old store; what is known stays known.
+
+        A login in progress may begin on the old ones and end on the new.
+        """
+        old, self._store, self._settings = self._store, store, settings
+        self._memory.remember_right(settings.auth.cache_seconds)
+        return old
 
     def verify(self, login: Login, *, now: int | None = None) -> Verdict:
         """Decide the one login of a process; raise `StoreUnavailable` or `UnknownScheme`."""
@@ -267,7 +278,7 @@ class Checker:
     def _stopped(self, found: Credentials, service: str) -> str | None:
         if found.stopped("everything"):
             return "suspended"
-        if service not in SENDING_SERVICES:
+        if service != SUBMISSION:
             return None
         if found.stopped("sending"):
             return "suspended from sending"

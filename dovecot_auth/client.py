@@ -60,7 +60,8 @@ def main() -> int:
         lookup = is_lookup()
         if not lookup and not password:
             return REJECTED  # an empty password is nobody's, whatever the store says
-        return _answered(options, program, raw, _form(name, password, lookup=lookup))
+        asked = _form(name, None if lookup or is_vouched_for() else password)
+        return _answered(options, program, raw, asked)
     except fd3.ProtocolError as error:
         complain(error)
         return MISUSED
@@ -103,6 +104,15 @@ def is_lookup() -> bool:
     return True
 
 
+def is_vouched_for() -> bool:
+    """Return whether Dovecot only wants to know that the person exists, although it logs in.
+
+    It has checked a master user's own password in another passdb and goes on to ours
+    (``result_success = continue``) with it: not the person's, and no guess at it.
+    """
+    return b"MASTER_USER" in posix.environ
+
+
 def origin() -> tuple[bytes, bytes]:
     """Return service and remote address, as Dovecot names them."""
     return posix.environ.get(b"SERVICE", b""), posix.environ.get(b"TCPREMOTEIP", b"")
@@ -112,7 +122,7 @@ def conclude(status: int, fields: dict[bytes, bytes], program: list[str], *, loo
     """Become *program* on a yes, else return Dovecot's exit code."""
     if status == OK:
         posix.execve(program[0], program, reply_environment(fields, lookup=lookup))
-    if status == REFUSED and not lookup:
+    if status in {REFUSED, NOBODY} and not lookup:
         return REJECTED
     if status == NOBODY and lookup:
         return UNKNOWN
@@ -160,13 +170,16 @@ def _answered(options: dict[str, str], program: list[str], raw: bytes, request: 
     raise TryLater("authd is away, and others wait already to check without it")
 
 
-def _form(name: bytes, password: bytes, *, lookup: bool) -> bytes:
-    """Return the HTTP request; every byte of a value is escaped, so none can end it."""
+def _form(name: bytes, password: bytes | None) -> bytes:
+    """Return the HTTP request: a look-up, or with a *password* a login.
+
+    Every byte of a value is escaped, so none can end it.
+    """
     service, remote = origin()
     body = f"user={_escaped(name)}&service={_escaped(service)}"
-    if not lookup:
+    if password is not None:
         body += f"&password={_escaped(password)}&remote={_escaped(remote)}"
-    path = "/user" if lookup else "/verify"
+    path = "/user" if password is None else "/verify"
     return (
         f"POST {path} HTTP/1.0\r\nContent-Type: application/x-www-form-urlencoded\r\n"
         f"Content-Length: {len(body)}\r\n\r\n{body}"

@@ -2,7 +2,8 @@
 
 A peer that breaks a limit loses its connection, and nobody else's is touched. Who is
 too slow is found by looking at all connections once a second: a timer for each
-request would cost every login.
+request would cost every login. Who may not ask (`config.callers`) hears 403 at its first
+byte, and nothing of what it sends is read.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import time
 from collections import deque
 from typing import cast
 
+from config.callers import Callers, uid_of
 from config.logs import fields
 from dovecot_auth.authd import Service
 from dovecot_auth.http import Decoder, ProtocolError, Request, encode
@@ -21,6 +23,8 @@ IDLE_SECONDS = 600.0  # Dovecot's client keeps its connections
 REQUEST_SECONDS = 5.0  # to send one request; a local peer needs a millisecond
 LOOK_SECONDS = 1.0
 MAX_CONNECTIONS = 1000  # of each listener; the unit allows for more descriptors
+# Of those who may not ask, so that they leave all room to those who may.
+MAX_STRANGERS = 16
 MAX_AHEAD = 16  # requests sent before the answer to the first; none of our peers does that
 DRAIN_SECONDS = 5.0
 
@@ -28,10 +32,12 @@ DRAIN_SECONDS = 5.0
 class Connections:
     """All connections of one listener. Its methods belong to one event loop."""
 
-    def __init__(self, service: Service) -> None:
-        """Serve *service*."""
+    def __init__(self, service: Service, callers: Callers) -> None:
+        """Serve *service* to *callers*."""
         self.service = service
+        self.callers = callers
         self.draining = False
+        self._strangers = 0
         self._open: set[_Connection] = set()
         self._looking = False
 
@@ -41,8 +47,12 @@ class Connections:
 
     def admit(self, connection: "_Connection") -> bool:
         """Count *connection* as open, unless there are too many."""
-        if len(self._open) >= MAX_CONNECTIONS or self.draining:
+        if len(self._open) - self._strangers >= MAX_CONNECTIONS or self.draining:
             return False
+        if connection.is_stranger:
+            if self._strangers >= MAX_STRANGERS:
+                return False
+            self._strangers += 1
         self._open.add(connection)
         if not self._looking:
             self._look()
@@ -50,7 +60,9 @@ class Connections:
 
     def forget(self, connection: "_Connection") -> None:
         """Count *connection* as open no longer."""
-        self._open.discard(connection)
+        if connection in self._open:
+            self._open.remove(connection)
+            self._strangers -= connection.is_stranger
 
     async def drain(self) -> None:
         """Let the requests in progress finish, then end all connections."""
@@ -83,10 +95,15 @@ class _Connection(asyncio.Protocol):
         self._todo: deque[Request] = deque()
         self._until = time.monotonic() + IDLE_SECONDS
         self._has_ended = False
+        self.is_stranger = False
         self.answering: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        uid = uid_of(transport.get_extra_info("socket"))
+        if not self._edge.callers.admits(uid):
+            self.is_stranger = True
+            self._until = time.monotonic() + REQUEST_SECONDS
         if not self._edge.admit(self):
             transport.close()
 
@@ -102,6 +119,10 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, chunk: bytes) -> None:
         if self._transport.is_closing():
+            return
+        if self.is_stranger:
+            self._say(encode(403, {"reason": "you may not ask (auth.callers)"}, keep=False))
+            self._transport.close()
             return
         was_idle = self._decoder.is_idle
         try:

@@ -15,6 +15,7 @@ _REASONS = {
     200: "OK",
     400: "Bad Request",
     401: "Unauthorized",
+    403: "Forbidden",
     404: "Not Found",
     429: "Too Many Requests",
     503: "Service Unavailable",
@@ -139,6 +140,8 @@ def _parsed(raw: bytes) -> _Head:
     if not length.isdigit() or len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY:
         raise ProtocolError(f"a body of more than {MAX_BODY} bytes")
     connection = headers.get("connection", "")
+    # Dovecot's client thinks that it asks a proxy, and names the whole URL (RFC 9112 3.2.2).
+    path = path.removeprefix("http://authd")
     return _Head(
         method=method,
         path=path,

@@ -20,10 +20,14 @@ class Memory:
     """What was checked lately. Any thread may ask."""
 
     def __init__(self, *, right_seconds: int) -> None:
-        """Remember right passwords for *right_seconds*, 0 for never."""
+        """Remember right passwords for *right_seconds*."""
         self._key = os.urandom(hashlib.blake2b.MAX_KEY_SIZE)
         self._right = _Seen(right_seconds, MAX_RIGHT)
         self._wrong = _Seen(REPEAT_SECONDS, MAX_WRONG)
+
+    def remember_right(self, seconds: int) -> None:
+        """Remember right passwords for *seconds*, 0 for never; those known already as well."""
+        self._right.seconds = seconds
 
     def digest(self, name: str, stored: str, password: str) -> bytes:
         """Return the mark of one attempt on one stored hash."""
@@ -44,22 +48,22 @@ class Memory:
 
 
 class _Seen:
-    """Digests with an end. The oldest goes when there are too many."""
+    """Digests, each for some seconds. The oldest goes when there are too many."""
 
     def __init__(self, seconds: int, most: int) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._most = most
-        self._until: dict[bytes, float] = {}
+        self._at: dict[bytes, float] = {}
         self._lock = threading.Lock()
 
     def holds(self, digest: bytes, now: float) -> bool:
-        return self._until.get(digest, 0) > now
+        return now < self._at.get(digest, -self.seconds) + self.seconds
 
     def add(self, digest: bytes, now: float) -> None:
-        if not self._seconds:
+        if not self.seconds:
             return
         with self._lock:
-            self._until.pop(digest, None)  # to the end: the oldest stays first
-            self._until[digest] = now + self._seconds
-            if len(self._until) > self._most:
-                del self._until[next(iter(self._until))]
+            self._at.pop(digest, None)  # to the end: the oldest stays first
+            self._at[digest] = now
+            if len(self._at) > self._most:
+                del self._at[next(iter(self._at))]

@@ -1,42 +1,91 @@
--- gatepost's passdb and userdb for Dovecot 2.3 and 2.4: asks authd over loopback.
+-- gatepost's passdb and userdb for Dovecot 2.4, and for 2.3 where the script that
+-- checkpassword runs is too slow: asks authd on its unix socket.
 --
--- 2.3: passdb { driver = lua; args = file=/opt/gatepost/passdb.lua blocking=yes }
 -- 2.4: passdb lua { lua_file = /opt/gatepost/passdb.lua }
+-- 2.3: passdb { driver = lua; args = file=/opt/gatepost/passdb.lua blocking=yes }
+--      and the package lua-socket, as 2.3 has no client for unix sockets
 -- (and userdb alike; the snippets in config/ have it all).
 --
--- This file is replaced by every upgrade. Where authd listens on another address,
--- 2.4: lua_settings { authd = http://127.0.0.1:10099 } inside "passdb lua" and "userdb lua"
+-- This file is replaced by every upgrade. Where authd listens on another socket,
+-- 2.4: lua_settings { authd = /run/other.sock } inside "passdb lua" and "userdb lua"
 -- 2.3: a file of yours for this one, as Dovecot 2.3 hands nothing to a script:
---      GATEPOST_AUTHD = "http://127.0.0.1:10099"
+--      GATEPOST_AUTHD = "/run/other.sock"
 --      dofile("/opt/gatepost/passdb.lua")
 --
 -- Whatever goes wrong is an internal failure, which mail programs are told as
 -- "temporary"; "wrong password" is only what authd said.
 
-local AUTHD = "http://127.0.0.1:10042"  -- auth.listen in gatepost.toml
+local AUTHD = "/run/gatepost/auth.sock"  -- auth.listen in gatepost.toml
 
 -- Above authd's own deadline of 8 s, so that its answer is heard.
 local TIMEOUT_SECONDS = 10
--- A restarted authd is back within these.
+-- A restarted authd is back within these, a second apart at most.
 local ATTEMPTS = 3
 
-local client
+-- POSTs a form to a path of authd; returns status and body.
+local post
 local is_2_4
+
+-- Dovecot's own client, which can reach a unix socket as if a proxy listened there.
+local function poster_of_2_4()
+  local client = dovecot.http.client({
+    request_timeout = TIMEOUT_SECONDS .. "s",
+    request_max_attempts = tostring(ATTEMPTS),
+    proxy_socket_path = AUTHD,
+  })
+  return function(path, form)
+    local request = client:request({ url = "http://authd" .. path, method = "POST" })
+    request:add_header("Content-Type", "application/x-www-form-urlencoded")
+    request:set_payload(form)
+    local response = request:submit()
+    return response:status(), response:payload() or ""
+  end
+end
+
+local function asked(unix, text)
+  local channel = unix.stream()
+  channel:settimeout(TIMEOUT_SECONDS)
+  local done, why = channel:connect(AUTHD)
+  if not done then
+    channel:close()
+    return nil, why
+  end
+  local answer
+  done, why = channel:send(text)
+  if done then
+    answer, why = channel:receive("*a")
+  end
+  channel:close()
+  return answer, why
+end
+
+local function poster_of_2_3()
+  local unix = require("socket.unix")
+  local sleep = require("socket").sleep
+  return function(path, form)
+    local text = "POST " .. path .. " HTTP/1.0\r\nContent-Length: " .. #form .. "\r\n\r\n" .. form
+    local answer, why
+    for attempt = 1, ATTEMPTS do
+      answer, why = asked(unix, text)
+      -- Who was slow is not asked again: that question may be counted as a guess already.
+      if answer and answer ~= "" or why == "timeout" or attempt == ATTEMPTS then
+        break
+      end
+      sleep(attempt / ATTEMPTS)
+    end
+    local status, body = string.match(answer or "", "^HTTP/1%.%d (%d%d%d).-\r\n\r\n(.*\n)\n$")
+    return tonumber(status) or error(why or "no whole answer"), body
+  end
+end
 
 function script_init(settings)
   AUTHD = settings and settings.authd or rawget(_G, "GATEPOST_AUTHD") or AUTHD
-  local is_2_3
-  is_2_3, client = pcall(dovecot.http.client, {
-    request_timeout_msecs = TIMEOUT_SECONDS * 1000,
-    max_attempts = ATTEMPTS,
-  })
-  is_2_4 = not is_2_3
-  if is_2_4 then  -- it knows other names and refuses these; 2.3 takes any and ignores them
-    client = dovecot.http.client({
-      request_timeout = TIMEOUT_SECONDS .. "s",
-      request_max_attempts = tostring(ATTEMPTS),
-    })
+  if string.sub(AUTHD, 1, 1) ~= "/" then
+    error("gatepost: authd is the path of its unix socket, not " .. AUTHD)
   end
+  -- 2.4 refuses this name, which 2.3 knows.
+  is_2_4 = not pcall(dovecot.http.client, { request_timeout_msecs = TIMEOUT_SECONDS * 1000 })
+  post = is_2_4 and poster_of_2_4() or poster_of_2_3()
   return 0
 end
 
@@ -55,15 +104,12 @@ local function ask(path, values)
   for name, value in pairs(values) do
     form[#form + 1] = name .. "=" .. escaped(tostring(value or ""))
   end
-  local request = client:request({ url = AUTHD .. path, method = "POST" })
-  request:add_header("Content-Type", "application/x-www-form-urlencoded")
-  request:set_payload(table.concat(form, "&"))
-  local response = request:submit()
+  local status, body = post(path, table.concat(form, "&"))
   local fields = {}
-  for name, value in string.gmatch(response:payload() or "", "([^=\n]+)=([^\n]*)") do
+  for name, value in string.gmatch(body, "([^=\n]+)=([^\n]*)") do
     fields[name] = value
   end
-  return response:status(), fields
+  return status, fields
 end
 
 -- The quota is bytes, 0 for unlimited; each version has its own name for it.
@@ -80,18 +126,29 @@ local function told(fields, prefix)
   return out
 end
 
--- smtp, imap, …: 2.4 calls it protocol and knows no service. authd tells sending by it.
+-- smtp, imap, …: 2.4 calls it protocol and knows no service.
 local function service_of(request)
   return request.protocol or request.service
 end
 
+-- A master user whose own password another passdb has checked ("result_success = continue"):
+-- Dovecot asks whether the person exists, and the password is not the person's.
+local function lookup_instead(request)
+  return ask("/user", { user = request.user, service = service_of(request) })
+end
+
 function auth_password_verify(request, password)
-  local done, status, fields = pcall(ask, "/verify", {
-    user = request.user,
-    password = password,
-    service = service_of(request),
-    remote = request.remote_ip or request.rip,
-  })
+  local done, status, fields
+  if request.skip_password_check then
+    done, status, fields = pcall(lookup_instead, request)
+  else
+    done, status, fields = pcall(ask, "/verify", {
+      user = request.user,
+      password = password,
+      service = service_of(request),
+      remote = request.remote_ip or request.rip,
+    })
+  end
   -- After a failure, 2.4 takes nothing but a text.
   if not done then
     return dovecot.auth.PASSDB_RESULT_INTERNAL_FAILURE, "gatepost: authd cannot be asked"
@@ -99,6 +156,8 @@ function auth_password_verify(request, password)
     return dovecot.auth.PASSDB_RESULT_OK, told(fields, "userdb_")
   elseif status == 401 then
     return dovecot.auth.PASSDB_RESULT_PASSWORD_MISMATCH, "refused"
+  elseif status == 404 then
+    return dovecot.auth.PASSDB_RESULT_USER_UNKNOWN, "nobody of ours"
   end
   return dovecot.auth.PASSDB_RESULT_INTERNAL_FAILURE, "gatepost: authd says " .. tostring(status)
 end

@@ -16,7 +16,7 @@ from config.logs import fields
 from config.settings import Settings
 from store.directory import Directory
 from store.errors import StoreUnavailable
-from store.names import canonical, is_local
+from store.names import canonical, is_local, whole
 
 log = logging.getLogger("milter")
 REFRESH_SECONDS = 1.0  # changes hold within two seconds everywhere (R18)
@@ -27,7 +27,7 @@ class RoleLimits:
 
     def __init__(self, directory: Directory, settings: Settings) -> None:
         self._directory = directory
-        self._domains = frozenset(settings.site.domains)
+        self._site = settings.site
         self._largest = max(role.attachments for role in settings.roles.values())
         self._stopping = threading.Event()
         self._away = False
@@ -52,14 +52,14 @@ class RoleLimits:
     def of(self, address: str) -> int | None:
         """Return the limit of *address*; ``None`` when it is none of ours."""
         if not self._directory.loaded:
-            return self._largest if is_local(canonical(address, self._domains)) else None
+            return self._largest if is_local(whole(address, self._site)) else None
         person = self._directory.person(address)
         return None if person is None else person.attachments(time.time())
 
     def owner(self, address: str) -> str:
         """Return the account of *address*, or what its spellings have in common."""
         person = self._directory.person(address) if self._directory.loaded else None
-        return canonical(address, self._domains) if person is None else person.name
+        return canonical(address, self._site) if person is None else person.name
 
     def _run(self) -> None:
         while not self._stopping.wait(REFRESH_SECONDS):

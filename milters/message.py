@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from config import wire
 from config.logs import fields
 from config.settings import Settings
 from milters import attachments, notice, spam, subject
@@ -42,8 +43,9 @@ MAX_UNSCANNED = 64 << 10
 MAX_VERDICTS = 100
 # RFC 5322 3.6 has one; each is tagged, since mail programs differ in which they show.
 MAX_SUBJECTS = 100
-# Of these fields only the first of a name means anything, so no other is kept.
-FIRST = frozenset(name.decode() for name in WANTED)
+# These say what the body is. A field that comes twice is doubtful; more say no more.
+CONTENT = frozenset(name.decode() for name in WANTED)
+MAX_CONTENT = 4 * len(CONTENT)
 
 # Gives the verdict on the message that a function reads, once there is room for it.
 Scan = Callable[[Callable[[], bytes]], Report]
@@ -80,7 +82,6 @@ class Message:
         self.envelope = envelope
         self.recipients: dict[str, str] = {}  # as the client wrote it: the address it means
         self._tools = tools
-        self._first: dict[str, Field] = {}
         self._subjects: list[Field] = []
         self._is_signed = False
         self._verdicts: list[Field] = []  # X-Spam-*, as somebody before us says
@@ -90,7 +91,8 @@ class Message:
         self._unscanned: list[bytes] = []
         self._settled = False  # nothing that comes can change the verdict
         self._is_cut = False  # no more of the body was asked for
-        self._header_size = 0
+        self._content: list[bytes] = []  # header lines that say what the body is
+        self._head = len(b"\r\n")  # bytes of the header on the wire
         self._size = 0  # of the body on the wire
         self._scan = tools.scan if self._is_judged() else None
         self._header = bytearray()  # for spamd
@@ -108,19 +110,19 @@ class Message:
     def header(self, name: str, value: bytes) -> None:
         """Take one more header field; folds in *value* are LF and a blank."""
         key = name.lower()
-        if key in FIRST:
-            self._first.setdefault(key, Field(name, value))
-        elif key == "subject" and len(self._subjects) <= MAX_SUBJECTS:
+        line = b"%b: %b" % (name.encode(), value)
+        line = line.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") + b"\r\n"
+        self._head += len(line)
+        if key == "subject" and len(self._subjects) <= MAX_SUBJECTS:
             self._subjects.append(Field(name, value))
         elif key in spam.SIGNATURES:
             self._is_signed = True
+        elif key in CONTENT and len(self._content) < MAX_CONTENT:
+            self._content.append(line)
         elif key == "message-id" and self._tools.is_notice(value):
             self._scan = None
         elif key.startswith("x-spam-") and len(self._verdicts) <= MAX_VERDICTS:
             self._verdicts.append(Field(name, value))
-        line = b"%b: %b" % (name.encode(), value)
-        line = line.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") + b"\r\n"
-        self._header_size += len(line)
         if self._scan is not None and len(self._header) < MAX_HEADER:
             self._header += line
         if key in notice.SHOWN and len(self._shown) < notice.MAX_HEADER and self.envelope.user:
@@ -169,14 +171,21 @@ class Message:
 
     @property
     def measured(self) -> Measured:
-        """Return the size that counts against the limits."""
-        size = self._size if self._scanner is None else self._scanner.total
+        """Return the size that counts against the limits.
+
+        The declared size counts as if it had come, as it does for policyd at RCPT.
+        """
+        if self._scanner is None:  # all of the body may be files, and a header has its allowance
+            size = self._size + max(0, self._head - wire.ALLOWANCE)
+        else:
+            size = self._scanner.total
+        size = max(size, wire.least(self.envelope.declared or 0))
         return Measured(size, exact=not self._settled)
 
     @property
     def wire_size(self) -> str:
         """Return the size of the whole mail; ``+`` where nobody asked for the rest of it."""
-        seen = self._header_size + 2 + self._size
+        seen = self._head + self._size
         if not self._is_cut:
             return str(seen)
         declared = self.envelope.declared or 0
@@ -201,11 +210,9 @@ class Message:
             self._unscanned.append(piece)
             if self._size <= min(MAX_UNSCANNED, *(limit.size for limit in self._limits)):
                 return
-            self._scanner = Scanner()
-            for key, each in self._first.items():
-                if key.encode() in WANTED:
-                    self._scanner.feed(b"%b: %b\r\n" % (each.name.encode(), each.value))
-            piece = b"\r\n" + b"".join(self._unscanned)
+            content = b"".join(self._content) + b"\r\n"
+            self._scanner = Scanner(unseen=self._head - len(content))
+            piece = content + b"".join(self._unscanned)
             self._unscanned.clear()
         self._scanner.feed(piece)
         self._settled = attachments.settled(self._limits, self._scanner.total)
@@ -312,8 +319,9 @@ class Message:
         return self._is_signed and bool(self.envelope.user)
 
     def _tags(self) -> list[Edit]:
-        kind = self._first.get("content-type")
-        charset = subject.charset_of(kind.value if kind else b"")
+        fields_of = (line.partition(b":") for line in self._content)
+        kind = next((value for name, _, value in fields_of if name.lower() == b"content-type"), b"")
+        charset = subject.charset_of(kind)
         values = [field.value for field in self._subjects]
         return subject.tagged(values, self._tools.settings.spam.subject_tag, charset)
 

@@ -13,6 +13,7 @@ Differences from `email`, each on purpose and each a test:
   down would take a step a block;
 * one base64 character too many is dropped, as mail programs do; `email` gives up
   on the whole body and returns it undecoded.
+* x-uuencode that goes on after its ``end`` is counted on, as mail programs do;
 * a quoted-printable line longer than `MAX_LINE` is decoded in pieces (RFC 5321
   allows 998 bytes); this can only show in ``=`` followed by a bare CR.
 """
@@ -22,6 +23,7 @@ import re
 from typing import Protocol
 
 MAX_LINE = 64 * 1024  # a line is at most 998 bytes (RFC 5321 4.5.3.1.6); bounds memory
+MAX_UU_SURPLUS = 3  # what encoders append: padding of the last group, and a checksum
 MAX_UU_LINE = 1024  # an encoded line has 62 bytes; what follows them is never looked at
 _NOT_BASE64 = bytes(
     set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
@@ -32,6 +34,10 @@ _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r(?!\Z)|\n)")
 
 class Counter(Protocol):
     """What every encoding offers."""
+
+    # How many bytes of the body at most count as spent on a decoded one. What a body has
+    # beyond that is in no file, as with base64 of nothing but blanks.
+    GROWTH: int
 
     def take(self, piece: bytes) -> None:
         """Count the next *piece* of the body."""
@@ -46,6 +52,7 @@ class Counter(Protocol):
 class Raw:
     """7bit, 8bit, binary, and whatever encoding nobody knows."""
 
+    GROWTH = 1
     __slots__ = ("_size", "_tail")
 
     def __init__(self) -> None:
@@ -69,6 +76,7 @@ class Raw:
 class Base64:
     """RFC 2045 6.8: whatever is not of the alphabet is ignored."""
 
+    GROWTH = 2
     __slots__ = ("_characters",)
 
     def __init__(self) -> None:
@@ -94,6 +102,7 @@ class QuotedPrintable:
     decoded by themselves. The last line is kept back: its end may be stripped.
     """
 
+    GROWTH = 4
     __slots__ = ("_kept", "_size")
 
     def __init__(self) -> None:
@@ -126,22 +135,26 @@ class QuotedPrintable:
 class UuEncoded:
     """``x-uuencode``: lines between ``begin MODE NAME`` and ``end``; anything odd counts raw."""
 
-    __slots__ = ("_blank", "_decoded", "_kept", "_raw", "_state")
+    GROWTH = 2
+    __slots__ = ("_blank", "_decoded", "_found", "_kept", "_raw", "_state")
 
     def __init__(self) -> None:
         self._raw = Raw()
         self._decoded = 0
         self._kept = b""
         self._blank = False  # the last line was empty; an error unless its end is stripped
+        self._found = False
         self._state = "before"
 
     def take(self, piece: bytes) -> None:
         """Read the lines that are complete."""
         self._raw.take(piece)
-        if self._state in ("after", "broken"):
+        if self._state == "broken":
             return
         data = self._kept + piece
         at = 0
+        if self._state == "before" and b"begin " not in data:  # most text: at memory speed
+            at = max(data.rfind(b"\n"), data.rfind(b"\r", 0, -1)) + 1
         while line := _LINE.match(data, at):
             self._line(data[at : line.end()].rstrip(b"\r\n"))
             at = line.end()
@@ -160,7 +173,7 @@ class UuEncoded:
             self._blank = False
         if last:
             self._line(last.rstrip(b"\r"))
-        if self._blank or self._state in ("before", "broken"):
+        if self._blank or not self._found or self._state == "broken":
             return self._raw.finish(strip=strip)
         return self._decoded
 
@@ -171,6 +184,7 @@ class UuEncoded:
             begin = _UU_BEGIN.match(line)
             if begin and re.fullmatch(rb"[0-7_]+", begin[1]):
                 self._state = "in"
+                self._found = True
         elif self._state == "in":
             self._encoded(line)
 
@@ -178,14 +192,47 @@ class UuEncoded:
         if not line:
             self._blank = True
         elif line.strip(b" \t\r\n\f") == b"end":
-            self._state = "after"
+            self._state = "before"  # another block may follow
+        elif (size := _uu_size(line)) is None:
+            self._state = "broken"
         else:
-            # The first character says how much follows; encoders append all sorts of things.
-            used = (((line[0] - 32) & 63) * 4 + 5) // 3
-            try:
-                self._decoded += len(binascii.a2b_uu(line[:used]))
-            except binascii.Error:
-                self._state = "broken"
+            self._decoded += size
+
+
+class UuText(UuEncoded):
+    """Text in which mail programs find uuencoded files: only those count here.
+
+    What is not sure to be an encoded line ends a block: people write "begin", too.
+    """
+
+    __slots__ = ()
+
+    def finish(self, *, strip: bool) -> int:  # noqa: ARG002 - text around files is not theirs
+        """Return the decoded size of all files."""
+        if self._kept:
+            self._line(self._kept.rstrip(b"\r"))
+        return self._decoded
+
+    def _encoded(self, line: bytes) -> None:
+        surplus = len(line) - _uu_length(line) if line else -1
+        size = _uu_size(line) if 0 <= surplus <= MAX_UU_SURPLUS else None
+        if size is None:
+            self._state = "before"  # also at "end"
+        else:
+            self._decoded += size
+
+
+def _uu_length(line: bytes) -> int:
+    """Return how long *line* is by its first character, which says how much it holds."""
+    return (((line[0] - 32) & 63) * 4 + 5) // 3
+
+
+def _uu_size(line: bytes) -> int | None:
+    # Encoders append all sorts of things.
+    try:
+        return len(binascii.a2b_uu(line[: _uu_length(line)]))
+    except binascii.Error:
+        return None
 
 
 def counter(encoding: str) -> Counter:

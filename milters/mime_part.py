@@ -1,24 +1,28 @@
 """What the header of a MIME part says about its body. Pure.
 
-Only three fields matter, and only the first of each. Their parameters (quoting,
-RFC 2231, folding, 8-bit bytes) are read by the `email` package itself, so there
-is no second opinion about a boundary or a file name; but each field is cut to
-`MAX_FIELD` bytes and `MAX_PARAMETERS` first, because that reading takes quadratic time.
-What is cut off may be a file name, so such a part counts as an attachment.
+What mail programs read differently counts as a file. Each field is cut to `MAX_FIELD`
+bytes; what is cut off may be a file name, so such a part is a file, too. The name
+that is shown is read by the `email` package.
 """
 
-import re
 from dataclasses import dataclass
 from email.message import Message
 
-# Reading parameters is quadratic in their number; RFC 2231 splits a long name in some twenty.
+from milters import mime_field
+
+# Reading a name is quadratic in their number; RFC 2231 splits a long name in some twenty.
 MAX_PARAMETERS = 64
 MAX_FIELD = 4096  # a file name of 255 four-byte characters in RFC 2231 needs 3,100
-WANTED = frozenset({b"content-type", b"content-disposition", b"content-transfer-encoding"})
-# RFC 2045 6.1: a token; blanks, comments and a stray semicolon around it are common.
-_TOKEN = re.compile(r"\s*([!-'*+\-.0-9A-Z^-~]*)", re.IGNORECASE)
+MAX_REPEATED = 4  # the second of a kind already makes the first doubtful
+_TYPE = b"content-type"
+_DISPOSITION = b"content-disposition"
+_ENCODING = b"content-transfer-encoding"
+_NAME = b"content-name"
+WANTED = frozenset({_TYPE, _DISPOSITION, _ENCODING, _NAME})
 # RFC 2045 6.4: what may be opened without decoding it first.
 _IDENTITY = frozenset({"", "7bit", "8bit", "binary"})
+_MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
+_LETTER = frozenset({"text/plain", "text/html"})
 _UNKNOWN = "?"  # a name that nobody can read, or that may have been cut off
 # What `email` raises on RFC 2231: for a charset like "idna" or with a NUL, and for
 # numbered sections beside one without a number.
@@ -31,36 +35,34 @@ class Part:
 
     type: str
     encoding: str
-    boundary: str | None
+    is_sure: bool  # of its encoding
+    boundaries: tuple[bytes, ...]
     name: str
     disposition: str
 
     @property
-    def main(self) -> str:
-        """Return the first half of the type."""
-        return self.type.partition("/")[0]
+    def is_multipart(self) -> bool:
+        """Whether it is to be taken apart at its boundaries."""
+        return bool(self.boundaries)
 
     @property
     def is_message(self) -> bool:
         """Whether another message follows that can be read as it stands.
 
-        Not an encoded one (RFC 2046 5.2.1 forbids it, so it is a file like any
-        other), and not a delivery status, which holds fields and no files.
+        Not one with a file name, which people save as it is, and not an encoded one
+        (RFC 2046 5.2.1 forbids it).
         """
-        return (
-            self.main == "message"
-            and self.encoding in _IDENTITY
-            and self.type != "message/delivery-status"
-        )
+        return self.type in _MESSAGES and self.encoding in _IDENTITY and not self.name
 
     @property
     def is_attachment(self) -> bool:
-        """Whether this leaf is an attachment: said to be, or has a name, or is not text."""
-        if self.disposition == "attachment" or self.name:
-            return True
-        if self.type == "message/delivery-status":
-            return self.encoding not in _IDENTITY
-        return self.main != "text"
+        """Whether this leaf is a file: said to be, or has a name, or is no letter."""
+        return self.disposition == "attachment" or bool(self.name) or self.type not in _LETTER
+
+    @property
+    def may_hold_uuencode(self) -> bool:
+        """Whether a program that shows this text may find uuencoded files in it."""
+        return self.type == "text/plain" and self.encoding in _IDENTITY
 
 
 class Fields:
@@ -69,60 +71,64 @@ class Fields:
     __slots__ = ("_current", "_found")
 
     def __init__(self) -> None:
-        self._found: dict[bytes, bytes] = {}
-        self._current = b""
+        self._found: dict[bytes, list[bytes]] = {}
+        self._current: list[bytes] = []
 
     def add(self, line: bytes) -> None:
         """Take one header *line*, its line end included."""
         if line[:1] in (b" ", b"\t"):
             if self._current:
-                room = MAX_FIELD - len(self._found[self._current])
-                self._found[self._current] += line[: max(0, room)]
+                room = MAX_FIELD - len(self._current[-1])
+                self._current[-1] += line[: max(0, room)]
             return
-        self._current = b""
+        self._current = []
         name, colon, value = line.partition(b":")
-        key = name.lower()
-        if colon and key in WANTED and key not in self._found:
-            self._current = key
-            self._found[key] = value.lstrip(b" \t")[:MAX_FIELD]
+        key = name.rstrip(b" \t").lower()
+        if colon and key in WANTED:
+            values = self._found.setdefault(key, [])
+            if len(values) < MAX_REPEATED:
+                values.append(value.lstrip(b" \t")[:MAX_FIELD])
+                self._current = values
 
     def part(self, default_type: str) -> Part:
         """Return what the lines mean."""
-        message = Message()
-        message.set_default_type(default_type)
-        is_cut = False
-        for key, value in self._found.items():
-            few = value
-            if len(value) >= MAX_FIELD or value.count(b";") >= MAX_PARAMETERS:
-                few = b";".join(value.split(b";", MAX_PARAMETERS)[:MAX_PARAMETERS])
-                is_cut = True
-            text = few.rstrip(b"\r\n").decode("ascii", "surrogateescape")
-            message.set_raw(key.decode("ascii"), text)
-        encoding = _TOKEN.match(str(message.get("content-transfer-encoding", "")))
-        kind = message.get_content_type()
-        # Parameters are the dear part of it: read only those that matter, where they are.
-        is_multipart = kind.startswith("multipart/")
-        named = not is_multipart and any(b"name" in v.lower() for v in self._found.values())
+        kind, boundaries = default_type, list[bytes]()
+        if types := self._found.get(_TYPE):
+            kind = mime_field.media_type(types[0])
+            if kind.startswith("multipart/"):
+                boundaries = mime_field.boundaries(types[0])
+            elif len(types) > 1:
+                kind = ""
+        encodings = {mime_field.encoding(value) for value in self._found.get(_ENCODING, ())}
+        encoding = mime_field.encoding(self._found.get(_ENCODING, [b""])[0])[0]
+        is_alike = len(encodings) <= 1 and all(sure for _, sure in encodings)
+        if kind in _MESSAGES and encoding not in _IDENTITY:
+            is_alike = False  # some decode it, others read the message as it stands
+        said = self._found.get(_DISPOSITION, [])
         return Part(
             type=kind,
-            encoding=encoding[1].lower() if encoding else "",
-            boundary=_boundary(message) if is_multipart else None,
-            name=(_name(message) if named else "") or (_UNKNOWN if is_cut else ""),
-            disposition=message.get_content_disposition() or "",
+            encoding=encoding,
+            is_sure=is_alike,
+            boundaries=tuple(boundaries),
+            name="" if boundaries else self._name(),
+            disposition="attachment" if len(said) > 1 else mime_field.disposition(*said),
         )
 
+    def _name(self) -> str:
+        values = [value for each in self._found.values() for value in each]
+        if any(len(value) >= MAX_FIELD or value.count(b";") >= MAX_PARAMETERS for value in values):
+            return _UNKNOWN
+        if self._found.get(_NAME) or any(mime_field.has_name(value) for value in values):
+            return _shown(self._found) or _UNKNOWN
+        return ""
 
-def _boundary(message: Message) -> str | None:
-    try:
-        boundary = message.get_boundary()
-    except _UNREADABLE:
-        return None
-    # A folded one fits no line, so there is none.
-    return None if boundary is None or "\n" in boundary or "\r" in boundary else boundary
 
-
-def _name(message: Message) -> str:
+def _shown(found: dict[bytes, list[bytes]]) -> str:
+    message = Message()
+    for key, values in found.items():
+        text = values[0].rstrip(b"\r\n").decode("ascii", "surrogateescape")
+        message.set_raw(key.decode("ascii"), text)
     try:
         return message.get_filename() or ""
     except _UNREADABLE:
-        return _UNKNOWN
+        return ""

@@ -20,6 +20,7 @@ from types import FrameType
 from config.loader import ConfigError, load
 from config.logs import fields
 from config.settings import Settings
+from config.start_fault import is_news
 from config.systemd import notify
 from config.units import Address
 from milters import adapter
@@ -54,7 +55,9 @@ def run(path: Path, settings: Settings) -> int:
     listening = _wait_until_listening(address, libmilter)
     os.umask(mask)
     if not listening:
-        log.error(fields(event="cannot-listen", address=address))
+        line = fields(event="cannot-listen", address=address)
+        if is_news(line):
+            log.error(line)
         return os.EX_UNAVAILABLE
     log.info(fields(event="listening", address=address))
     notify("READY=1")

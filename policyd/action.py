@@ -31,6 +31,15 @@ def suspended(name: str, reason: str, until: str, settings: Settings) -> str:
     )
 
 
+def initial_password(name: str, settings: Settings) -> str:
+    """Tell that *name* may send once the password is the person's own."""
+    where = settings.portal.base_url or settings.site.help_url
+    return clean(
+        f"550 5.7.1 {name} may send after the initial password is changed"
+        f"{f': {where}' if where else ''}. Questions: {settings.site.postmaster}"
+    )
+
+
 def too_large(recipient: str, size: int, limit: int, settings: Settings) -> str:
     """Tell that a declared *size* cannot fit the attachment *limit* of *recipient*."""
     return clean(

@@ -2,7 +2,7 @@
 
 from policyd import action
 from policyd.facts import Answer, Facts, Scene, Standing, is_submission
-from policyd.limiter import charge_of, is_report, limits_of
+from policyd.limiter import charge_of, is_own_report, limits_of
 from policyd.request import Request
 from policyd.rules import recipients, size, suspended
 from store.window import Charge
@@ -34,7 +34,7 @@ def _uncharged(scene: Scene) -> Answer:
         return _PASS_OURS if scene.submission else _PASS
     if not scene.submission:
         return _INBOUND
-    if is_report(scene.request):
+    if is_own_report(scene.request):
         return _NULL_SENDER
     return _EXEMPT if scene.exempt else _NO_LIMIT
 

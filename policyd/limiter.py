@@ -5,9 +5,10 @@ registered computer is freed of the first only (`whitelist.lifts`), so a hacked
 account stays limited wherever it sends from. What the windows hold is the
 business of `store.usage`; how they are judged, of `store.window`.
 
-A null sender that did not sign in is a server's report (a bounce, a notice of
-absence) and charged to nobody: people sign in to send (R4). Who signed in is a
-person, or ``MAIL FROM:<>`` would free a stolen account.
+A null sender is charged like any other, or ``MAIL FROM:<>`` would free an infected
+computer and a stolen account. Only the reports of this machine to itself (a bounce,
+a vacation reply) are charged to nobody, also where the campus networks include its
+addresses: they answer mail that was accepted, and nothing may stop them.
 """
 
 from hashlib import blake2b
@@ -30,7 +31,7 @@ def charge_of(scene: Scene) -> Charge | None:
     request = scene.request
     if not scene.limits or request.state != scene.facts.settings.limits.charge_at:
         return None
-    if is_report(request):
+    if is_own_report(request):
         return None
     amount = 1 if request.state == "RCPT" else request.recipient_count
     if not amount:
@@ -38,9 +39,17 @@ def charge_of(scene: Scene) -> Charge | None:
     return Charge(message_id(request), amount, scene.limits)
 
 
-def is_report(request: Request) -> bool:
-    """Return whether a server, not a person, tells what became of a mail."""
-    return not request.sender and not request.sasl_username
+def is_own_report(request: Request) -> bool:
+    """Return whether this machine tells what became of a mail.
+
+    A connection to oneself has the same address at both ends, loopback or not, and
+    nobody else can have it (the kernel drops such packets from outside).
+    """
+    return (
+        not request.sender
+        and not request.sasl_username
+        and request.client_address == request.server_address
+    )
 
 
 def limits_of(
@@ -72,7 +81,7 @@ def _account_limits(
         name, rates = sender.name, sender.send(now)
     else:
         # Signed in, but not (yet) in our copy: never refuse on ignorance, still count.
-        name, rates = canonical(user, settings.site.domains), generous(settings).send
+        name, rates = canonical(user, settings.site), generous(settings).send
     if not name.isascii():
         name = name.encode("utf-8", "backslashreplace").decode()
     return _limits(subjects.account(name)[:MAX_SUBJECT], rates)

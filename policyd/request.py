@@ -1,7 +1,7 @@
 """What Postfix asks: the attributes that some rule reads. Pure.
 
 Of about 30 attributes (29 in Postfix 3.7, more in each later version) the rules
-read ten. Postfix sends them in the same order in each request, so their order is
+read eleven. Postfix sends them in the same order in each request, so their order is
 learned once, as a pattern that the whole of a later request must match: a quarter of
 the time that reading all lines takes. Names we do not know are ignored, as
 SMTPD_POLICY_README asks; one that we read and that comes twice is nonsense.
@@ -18,6 +18,7 @@ _START = "request=smtpd_access_policy"
 _NAMES = (
     "protocol_state",
     "client_address",
+    "server_address",
     "sender",
     "recipient",
     "recipient_count",
@@ -42,6 +43,7 @@ class Request(NamedTuple):  # a tuple: made 30,000 times a second
 
     state: str
     client_address: str = ""
+    server_address: str = ""  # of ours, that the client connected to
     sender: str = ""
     recipient: str = ""
     recipient_count: int = 0
@@ -66,12 +68,16 @@ def parse(raw: bytes) -> Request:
     if b"\0" in raw:
         raise ProtocolError("request with a NUL byte")
     text = raw.decode("utf-8", "surrogateescape")
-    state, client, sender, recipient, count, queue_id, instance, size, user, context = _values(text)
+    values = _values(text)
+    state, client, server, sender, recipient, count, queue_id, instance, size, user, context = (
+        values
+    )
     if not state:
         raise ProtocolError("request without a protocol_state")
     return Request(
         state,
         client,
+        server,
         sender,
         recipient,
         _number(count),

@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 import uvloop
 
+from config.listen import BACKLOG
 from config.loader import ConfigError, load
 from config.logs import fields
 from config.settings import Settings
 from policyd.facts import Facts
-from policyd.listen import BACKLOG
 from policyd.refresher import Refresher
 from policyd.service import MAX_CONNECTIONS, Service
 from store.directory import Directory

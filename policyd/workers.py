@@ -17,11 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Never
 
+from config.listen import listening, name_of
 from config.logs import fields
 from config.parent import end_with
 from config.settings import Settings
 from config.systemd import notify
-from policyd.listen import listening, name_of
 from policyd.server import SIGNALS, Tell, serve
 
 log = logging.getLogger("policyd")

@@ -18,7 +18,7 @@ from store.audit import Change, record
 from store.engine import Store
 from store.errors import NotFound, Refused
 from store.models import Account, Address, PasswordEvent, Suspension
-from store.names import MAX_ADDRESS, account_name, canonical, is_local
+from store.names import MAX_ADDRESS, account_name, check_name, is_local, named, whole
 from store.revision import advance
 
 Owned = TypeVar("Owned", Address, Suspension)
@@ -236,7 +236,7 @@ def remove(
 
 def row_of(session: Session, settings: Settings, name: str) -> Account:
     """Return the row of *name* or of the alias *name*; raise `NotFound`."""
-    wanted = canonical(name, settings.site.domains)
+    wanted = named(name, settings.site)
     if not wanted.isprintable():  # bytes that are no text, which no database takes
         raise NotFound(f"no account {name!r}")
     # Two questions, each answered by an index: joined by OR, PostgreSQL and MariaDB read
@@ -263,10 +263,10 @@ def check_condition(condition: str) -> None:
 
 
 def check_alias(alias: str) -> None:
-    """Raise `Refused` for a canonical name that cannot be an alias."""
+    """Raise `Refused` for a name, as `store.names` gives it, that cannot be an alias."""
     if is_local(alias):
         try:
-            account_name(alias, ())
+            check_name(alias)
         except ValueError as error:
             raise Refused(str(error)) from None
     elif len(alias) > MAX_ADDRESS or not alias.isprintable():
@@ -275,7 +275,7 @@ def check_alias(alias: str) -> None:
 
 def _new_name(settings: Settings, text: str) -> str:
     try:
-        return account_name(text, settings.site.domains)
+        return account_name(text, settings.site)
     except ValueError as error:
         raise Refused(str(error)) from None
 
@@ -294,7 +294,7 @@ def second_mailbox(settings: Settings, address: str | None) -> str | None:
     local, _, domain = text.rpartition("@")
     if not local or "." not in domain or len(text) > MAX_ADDRESS or not text.isprintable():
         raise Refused(f"{address!r} is not a mail address")
-    if is_local(canonical(text, settings.site.domains)):
+    if is_local(whole(text, settings.site)):
         raise Refused(f"{address!r} is one of our own mailboxes; a second mailbox is elsewhere")
     return text
 
@@ -302,7 +302,7 @@ def second_mailbox(settings: Settings, address: str | None) -> str | None:
 def _set_aliases(
     session: Session, settings: Settings, row: Account, aliases: Iterable[str]
 ) -> list[str]:
-    wanted = {canonical(alias, settings.site.domains) for alias in aliases} - {row.name}
+    wanted = {named(alias, settings.site) for alias in aliases} - {row.name}
     if len(wanted) > MAX_ALIASES:
         raise Refused(f"an account has at most {MAX_ALIASES} aliases")
     held = {a.name: a for a in session.scalars(select(Address).where(Address.account_id == row.id))}

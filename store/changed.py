@@ -23,6 +23,7 @@ class Account(NamedTuple):
     name: str
     role: str
     condition: str
+    initial: bool
     mailbox: int | None
     mailbox_until: int | None
     attachments: int | None

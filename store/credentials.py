@@ -1,14 +1,16 @@
 """What a login is checked against: one fresh read, no cache, no password written here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, select, update
 
 from config.settings import Settings
 from store.directory import Suspended, effective, generous
 from store.engine import Store
 from store.models import Account, Address, PasswordEvent, Suspension
-from store.names import canonical
+from store.names import stems, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +71,10 @@ def credentials(
 
 def read(connection: Connection, settings: Settings, name: str, *, now: int) -> Credentials | None:
     """Return the credentials of *name* as `credentials` does, on an open connection."""
-    wanted = {"wanted": canonical(name, settings.site.domains)}
-    # Two questions, each answered by an index; a name is asked first, as nearly all are names.
-    rows = connection.execute(_BY_NAME, wanted).all() or connection.execute(_BY_ALIAS, wanted).all()
+    wanted = whole(name, settings.site)
+    rows = _rows(connection, wanted)
+    if not rows:  # at most 32 stems, and those only where "-" or "." is a delimiter
+        rows = next(filter(None, (_rows(connection, s) for s in stems(wanted, settings.site))), [])
     if not rows:
         return None
     row = rows[0]
@@ -92,6 +95,12 @@ def read(connection: Connection, settings: Settings, name: str, *, now: int) -> 
             if each.scope is not None and (each.until is None or each.until > now)
         ),
     )
+
+
+def _rows(connection: Connection, name: str) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Two questions, each answered by an index; a name is asked first, as nearly all are names."""
+    wanted = {"wanted": name}
+    return connection.execute(_BY_NAME, wanted).all() or connection.execute(_BY_ALIAS, wanted).all()
 
 
 def upgrade_hash(store: Store, account: int, *, old: str, new: str, now: int | None = None) -> bool:

@@ -20,7 +20,7 @@ from config.units import Rate
 from store import changed
 from store.changed import Account, Suspension
 from store.engine import Store
-from store.names import canonical
+from store.names import stems, whole
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ class Person:
     role: str
     condition: str
     limits: Role
+    initial: bool = False  # whether the password was made from the identity document
     mailbox_override: Override[int] = (None, None)
     attachments_override: Override[int] = (None, None)
     send_override: Override[tuple[Rate, ...]] = (None, None)
@@ -100,7 +101,6 @@ class Directory:
         """Start empty; `refresh` fills."""
         self._store = store
         self._settings = settings
-        self._domains = frozenset(settings.site.domains)
         self._seen = -1
         self._people: dict[str, Person] = {}
         self._names_of: dict[int, tuple[str, ...]] = {}  # account id → its name and aliases
@@ -137,7 +137,12 @@ class Directory:
 
     def person(self, address: str) -> Person | None:
         """Return whose mailbox *address* is; ``None`` when it is none of ours."""
-        return self._people.get(canonical(address, self._domains))
+        site = self._settings.site
+        name = whole(address, site)
+        found = self._people.get(name)
+        if found is not None:
+            return found
+        return next(filter(None, map(self._people.get, stems(name, site))), None)
 
     def whitelisted(self, client_address: str, now: float) -> Entry | None:
         """Return an exemption of *client_address* in force at *now*.
@@ -192,6 +197,7 @@ class Directory:
             role=intern(row.role),  # one string for all who have it
             condition=intern(row.condition),
             limits=self._limits(row.role),
+            initial=bool(row.initial),
             mailbox_override=_override(row.mailbox, row.mailbox_until),
             attachments_override=_override(row.attachments, row.attachments_until),
             send_override=_override(parse_rates(row.send), row.send_until),
@@ -228,7 +234,7 @@ def generous(settings: Settings) -> Role:
     """Return the largest of every limit: never refuse on ignorance."""
     roles = settings.roles.values()
     mailboxes = [role.mailbox for role in roles]
-    return Role(
+    return Role.model_construct(  # of values that are settings already, not of a file's
         mailbox=0 if 0 in mailboxes else max(mailboxes),
         attachments=max(role.attachments for role in roles),
         send=max((role.send for role in roles), key=_generosity),

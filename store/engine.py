@@ -156,6 +156,7 @@ def _engine(url: str, dialect: str) -> Engine:
     if dialect == "sqlite":
         engine = create_engine(
             url,
+            hide_parameters=True,  # an error's text would show the hash that was written
             connect_args={"timeout": LOCK_WAIT_MS / 1000, "check_same_thread": False},
             pool_size=POOL_SIZE,
             pool_timeout=POOL_WAIT_SECONDS,
@@ -179,6 +180,7 @@ def _engine(url: str, dialect: str) -> Engine:
         }
     return create_engine(
         url,
+        hide_parameters=True,
         connect_args=arguments,
         # PostgreSQL's default, and needed on MariaDB: under its own, a writer that waited
         # for the revision would find it changed since its snapshot, and fail.

@@ -25,7 +25,7 @@ from store.directory import effective, generous
 from store.engine import Store
 from store.errors import NotFound, Refused
 from store.models import Account, Audit, Graduation, Notice
-from store.names import canonical
+from store.names import named
 from store.revision import advance
 
 STUDENT = "student"
@@ -272,7 +272,7 @@ def graduate_of(
 
 def _by_name(session: Session, settings: Settings, names: Sequence[str]) -> dict[str, Account]:
     """Return the accounts of those *names* that are no aliases, by name as given."""
-    plain = {name: canonical(name, settings.site.domains) for name in names}
+    plain = {name: named(name, settings.site) for name in names}
     rows = _held(session, Account.name, [each for each in plain.values() if each.isprintable()])
     found = {row.name: row for row in rows}
     return {name: found[each] for name, each in plain.items() if each in found}

@@ -22,7 +22,7 @@ def attempt(store: Store, settings: Settings, user: str, *, remote: str, now: in
     """Return what a login of *user* from *remote* is decided by. Raises `StoreUnavailable`."""
     with store.connection() as connection:
         found = read(connection, settings, user, now=now) if is_text(user) else None
-        name = found.name if found else canonical(user, settings.site.domains)
+        name = found.name if found else canonical(user, settings.site)
         account = found.account if found else None
         at = standing(connection, name=name, account=account, remote=remote, now=now)
     return Attempt(name, found, at)

@@ -1,47 +1,79 @@
-"""The one canonical form of a name, used by every service.
+"""What a written name means, the same for every service. Pure.
 
-``alice``, ``Alice@mail.example.edu`` and ``alice+x@mail.example.edu`` are one
-account, one counter, one mailbox. Pure; aliases are resolved by the callers
-that know them (`store.accounts`, `store.directory`).
+``alice``, `` Alice@mail.example.edu `` and ``alice+x@mail.example.edu`` are one
+account, one counter, one mailbox. The extension begins at any character of
+`site.recipient_delimiter`, as in Postfix; a name that exists wins over its own
+stem, so ``mary-ann`` is herself although ``-`` is a delimiter. Whoever knows which
+names exist (`store.credentials`, `store.directory`, `store.accounts`, which know the
+aliases as well) asks for `whole` and then for each of `stems`.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Iterator
 
-# Dovecot's auth_username_chars, less what a path, a shell or a log could trip over.
-# 64 octets is the limit of a local part (RFC 5321 4.5.3.1.1).
-_ACCOUNT = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
+from config.settings import Site
+
+# 64 octets is the limit of a local part (RFC 5321 4.5.3.1.1). Nothing that a path or a log could
+# trip over. The apostrophe is for O'Brien and D'Angelo: whatever hands a name to a shell quotes it.
+MAX_NAME = 64
+_ACCOUNT = re.compile(r"[a-z0-9]([a-z0-9._'-]{0,62}[a-z0-9])?")
 MAX_ADDRESS = 320  # 64 + "@" + 255
 
 
-def canonical(address: str, domains: Collection[str]) -> str:
-    """Return the account name that *address* means, or the whole foreign address.
-
-    Case is folded; a domain of ours (*domains*, lower-case) is stripped, and with
-    it the ``+extension``. A foreign address keeps its domain and extension: what
-    they mean is the other site's business.
-    """
+def whole(address: str, site: Site) -> str:
+    """Return *address* in lower case and without a domain of ours; a foreign one stays."""
     folded = address.strip().casefold()
     local, at, domain = folded.rpartition("@")
-    if not at:
-        local = folded
-    elif domain.rstrip(".") not in domains:
+    if not at or domain.rstrip(".") not in site.domains:
         return folded
-    stem = local.partition("+")[0].strip()
-    return stem or local  # "+x@ours" has no stem; leave it to be unknown
+    return local.strip()
+
+
+def stems(name: str, site: Site) -> Iterator[str]:
+    """Give what a `whole` *name* may mean without an extension, the longest first.
+
+    A foreign address has none: what its extension means is the other site's business.
+    """
+    delimiters = site.recipient_delimiter
+    if not is_local(name) or not any(each in name for each in delimiters):
+        return
+    for end in range(min(len(name) - 1, MAX_NAME), 0, -1):
+        if name[end] in delimiters and _ACCOUNT.fullmatch(name, 0, end):
+            yield name[:end]
+
+
+def named(address: str, site: Site) -> str:
+    """Return the account that a person or a file means by *address*, existing or not.
+
+    What can be a name is one, and never somebody else's with an extension: a slip in
+    ``mary-ann`` must not change ``mary``.
+    """
+    name = whole(address, site)
+    return name if _ACCOUNT.fullmatch(name) else next(stems(name, site), name)
+
+
+def canonical(address: str, site: Site) -> str:
+    """Return one name for all ways to write an account that does not exist, for counting."""
+    name = whole(address, site)
+    return (name, *stems(name, site))[-1]
 
 
 def is_local(name: str) -> bool:
-    """Return whether a canonical *name* has no foreign domain."""
+    """Return whether a `whole` *name* has no foreign domain."""
     return "@" not in name
 
 
-def account_name(text: str, domains: Collection[str]) -> str:
+def account_name(text: str, site: Site) -> str:
     """Return *text* as the name of an account to be made; raise ``ValueError``."""
-    name = canonical(text, domains)
+    name = named(text, site)
+    check_name(name)
+    return name
+
+
+def check_name(name: str) -> None:
+    """Raise ``ValueError`` if no account can have *name*."""
     if not _ACCOUNT.fullmatch(name):
         raise ValueError(
-            f"{text!r} cannot be an account name: 1 to 64 of a-z 0-9 . _ -, "
+            f"{name!r} cannot be an account name: 1 to {MAX_NAME} of a-z 0-9 . _ - ', "
             "starting and ending with a letter or digit"
         )
-    return name

@@ -28,6 +28,10 @@ COMMON = (
     "qwerty",
     "12345",
 )
+# Formatting, surrogates (bytes that were not UTF-8), private use, line and paragraph marks.
+KEYLESS = frozenset({"Cf", "Cs", "Co", "Zl", "Zp"})
+JOINERS = "\u200c\u200d"  # Persian keyboards and emoji have them
+REPLACEMENT = "\ufffd"  # stands for what could not be read
 MIN_DIFFERENT = 5  # fewer characters than this, repeated, are no password
 
 
@@ -56,5 +60,16 @@ def check_carried(password: str, *, name: str) -> None:
         raise ValueError("a password is not empty")
     if any(unicodedata.category(c) == "Cc" for c in password):
         raise ValueError("a password has no control characters (NUL, tab, line end)")
+    if not all(_has_a_key(c) for c in password):
+        raise ValueError(
+            "a password has no characters without a key, such as a byte order mark, or what a"
+            " program left where it could not read one"
+        )
     if len(name.encode()) + len(password.encode("utf-8", "surrogatepass")) > MAX_CARRIED:
         raise ValueError(f"name and password together have at most {MAX_CARRIED} bytes")
+
+
+def _has_a_key(character: str) -> bool:
+    return character in JOINERS or (
+        character != REPLACEMENT and unicodedata.category(character) not in KEYLESS
+    )

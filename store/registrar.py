@@ -1,32 +1,28 @@
 """The registrar's files into the store: thousands of accounts at once.
 
-First everything is read and judged without writing (`plan`); then hashed, on all
+First everything is read and judged without writing (`store.registrar_plan`); then hashed, on all
 processors; then written in large batches (`carry_out`): in one transaction, or with
 ``keep_going`` in one for each `BATCH`. Every account has its audit row, as if it had
 been made alone.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from config.settings import Settings
-from store import graduation, identity, mailboxes, passwords, registrar_rows
-from store.accounts import MAX_ALIASES, check_alias, check_condition, check_role, second_mailbox
+from store import graduation, identity, passwords, registrar_rows
 from store.audit import Change
 from store.bulk import cut
 from store.engine import Store
 from store.errors import Refused
-from store.graduation import GRACE_SECONDS, Graduate, Usage
-from store.models import Account, Address
-from store.names import account_name, canonical
-from store.registrar_lines import Line, Refusal, Skipped
-from store.registrar_rows import Renewal, Stamp, said
+from store.graduation import Graduate
+from store.registrar_lines import Line, Refusal, refusal
+from store.registrar_plan import Plan
+from store.registrar_rows import Renewal, Stamp
 from store.revision import advance
 
 # One batch of hashing: progress is shown, and a stop is noticed, this often.
@@ -37,32 +33,6 @@ Progress = Callable[[int], None]
 
 
 @dataclass(slots=True)
-class Plan:
-    """What carrying out a file would do, under *settings*."""
-
-    settings: Settings = field(repr=False)
-    new: list[Line] = field(default_factory=list)
-    changed: list[Renewal] = field(default_factory=list)
-    graduates: list[Graduate] = field(default_factory=list)  # their new role has less room
-    unchanged: int = 0
-    skipped: list[Skipped] = field(default_factory=list)
-    refused: list[Refusal] = field(default_factory=list)
-
-    @property
-    def needs_key(self) -> bool:
-        """Whether identity numbers have to be hashed (`identity.load_key`)."""
-        return any(line.identity for line in self.new) or any(
-            "identity" in each.columns for each in self.changed
-        )
-
-    @property
-    def steps(self) -> int:
-        """Return how many of `carry_out`'s steps there are."""
-        hashed = sum(line.identity is not None for line in self.new)
-        return hashed + len(self.new) + len(self.changed) + len(self.graduates)
-
-
-@dataclass(slots=True)
 class Done:
     """What was written, and what was refused meanwhile (with *keep_going*)."""
 
@@ -70,41 +40,6 @@ class Done:
     changed: int = 0
     graduated: int = 0
     refused: list[Refusal] = field(default_factory=list)
-
-
-def plan(
-    store: Store,
-    settings: Settings,
-    lines: Iterable[Line | Refusal | Skipped],
-    *,
-    role: str | None = None,
-    refresh: bool = False,
-    used: Usage | None = None,
-    now: int | None = None,
-) -> Plan:
-    """Judge *lines*; *role* is for those that name none. Nothing is written.
-
-    With *refresh*, lines of accounts that exist bring role, condition and second mailbox
-    up to date and fill in a missing identity number; without it they are refused. Who
-    gets a role with a smaller mailbox graduates, with the default grace. Passwords,
-    known identity numbers and aliases of existing accounts are never touched.
-    """
-    with store.reading() as session:
-        at = store.now(session) if now is None else now
-        rows = session.scalars(select(Account).where(Account.removed_at.is_(None))).all()
-        names = _Names({row.name: row for row in rows}, set(session.scalars(select(Address.name))))
-    measure = used or partial(mailboxes.used, settings)
-    found = Plan(settings)
-    judge = _Judge(found, names, role=role, refresh=refresh, used=measure, at=at)
-    for line in lines:
-        match line:
-            case Refusal():
-                found.refused.append(line)
-            case Skipped():
-                found.skipped.append(line)
-            case _:
-                judge(line)
-    return found
 
 
 def carry_out(
@@ -135,98 +70,6 @@ def carry_out(
             if done.refused and not keep_going:
                 raise Refused(_taken_since(done.refused))
     return done
-
-
-@dataclass(slots=True)
-class _Names:
-    """Every name that is taken: accounts by name, and all aliases."""
-
-    accounts: dict[str, Account]
-    aliases: set[str]
-
-    def take(self, name: str) -> None:
-        if name in self.accounts or name in self.aliases:
-            raise Refused(f"{name} is taken already, by an account, an alias or a line above")
-        self.aliases.add(name)
-
-
-@dataclass(slots=True)
-class _Judge:
-    """Sorts lines into a plan."""
-
-    found: Plan
-    names: _Names
-    role: str | None
-    refresh: bool
-    used: Usage
-    at: int
-
-    def __call__(self, line: Line) -> None:
-        try:
-            self._sort(line)
-        except (Refused, ValueError) as error:
-            self.found.refused.append(Refusal(line.number, line.name, str(error)))
-
-    def _sort(self, line: Line) -> None:
-        settings = self.found.settings
-        name = account_name(line.name, settings.site.domains)
-        if line.role:
-            check_role(settings, line.role)
-        if line.condition:
-            check_condition(line.condition)
-        if line.identity:
-            identity.normalised(line.identity)
-        outside = second_mailbox(settings, line.second_mailbox)
-        line = replace(line, name=name, second_mailbox=outside)
-        existing = self.names.accounts.get(name)
-        if existing is not None and self.refresh:
-            self._known(existing, line)
-        else:
-            self._new(line)
-
-    def _known(self, account: Account, line: Line) -> None:
-        settings = self.found.settings
-        fresh = {name: value for name, value in said(line) if getattr(account, name) != value}
-        if account.identity is not None:
-            fresh.pop("identity", None)
-        if not fresh:
-            self.found.unchanged += 1
-            return
-        role = fresh.get("role")
-        if role is not None and graduation.shrinks(settings, account, role):
-            self.found.graduates.append(self._graduate(account, fresh.pop("role")))
-        if fresh:
-            self.found.changed.append(Renewal(account.id, line.name, fresh))
-
-    def _graduate(self, account: Account, role: str) -> Graduate:
-        return graduation.graduate_of(
-            self.found.settings,
-            account,
-            role,
-            used=self.used(account.name),
-            grace=GRACE_SECONDS,
-            now=self.at,
-        )
-
-    def _new(self, line: Line) -> None:
-        settings = self.found.settings
-        role = line.role or self.role
-        if role is None:
-            raise Refused("no role: neither in the line nor for the whole file")
-        check_role(settings, role)
-        aliases = tuple(_aliases(settings, line))
-        for each in (line.name, *aliases):
-            self.names.take(each)
-        self.found.new.append(replace(line, role=role, aliases=aliases))
-
-
-def _aliases(settings: Settings, line: Line) -> Iterator[str]:
-    if len(line.aliases) > MAX_ALIASES:
-        raise Refused(f"an account has at most {MAX_ALIASES} aliases")
-    for alias in dict.fromkeys(canonical(a, settings.site.domains) for a in line.aliases):
-        if alias != line.name:
-            check_alias(alias)
-            yield alias
 
 
 def _hashed(lines: Sequence[Line], key: bytes | None, progress: Progress) -> Iterator[Line]:
@@ -311,7 +154,7 @@ def _still_free(session: Session, lines: Sequence[Line]) -> tuple[list[Line], li
         if hit is None:
             free.append(line)
         else:
-            refused.append(Refusal(line.number, line.name, f"{hit} was taken meanwhile"))
+            refused.append(refusal(line.number, line.name, f"{hit} was taken meanwhile"))
     return free, refused
 
 

@@ -13,8 +13,8 @@ from store.accounts import View, listed
 from store.directory import effective, generous
 from store.engine import Store
 from store.models import Account
+from store.registrar_csv import COLUMNS
 from store.registrar_extras import written
-from store.registrar_lines import COLUMNS
 
 # Everything but the identity number: only its keyed hash exists.
 _EXPORTED = tuple(column for column in COLUMNS if column != "identity")

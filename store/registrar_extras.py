@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from config.units import parse_size
+from config.units import parse_moment, parse_size, write_size
 from store.accounts import Stop, View, check_size, send_limits
 from store.suspension import MAX_REASON
 
@@ -39,18 +39,18 @@ def written(view: View) -> dict[str, str]:
     return {
         "initial": "yes" if view.initial else "",
         **{f"suspended_{scope}": _stop_text(stops.get(scope)) for scope in SCOPES},
-        "mailbox": _limit_text("mailbox", view.mailbox),
+        "mailbox": limit_text("mailbox", view.mailbox),
         "mailbox_until": _time_text(view.mailbox_until),
-        "attachments": _limit_text("attachments", view.attachments),
+        "attachments": limit_text("attachments", view.attachments),
         "attachments_until": _time_text(view.attachments_until),
-        "send": _limit_text("send", view.send),
+        "send": limit_text("send", view.send),
         "send_until": _time_text(view.send_until),
     }
 
 
 def read(said: Mapping[str, str | None]) -> Extras:
     """Return what the columns of a line say; raise ``ValueError`` or `Refused`."""
-    initial = said.get("initial") or "no"
+    initial = (said.get("initial") or "no").casefold()
     if initial not in {"yes", "no"}:
         raise ValueError(f"initial is yes or no, not {initial!r}")
     stops = ((scope, said.get(f"suspended_{scope}")) for scope in SCOPES)
@@ -67,9 +67,14 @@ def read(said: Mapping[str, str | None]) -> Extras:
 
 def override(name: str, text: str) -> int | str:
     """Return the override *name* as the store has it; raise ``ValueError`` or `Refused`."""
-    if text == UNLIMITED and name in UNLIMITED_IS:
+    if text.strip().casefold() == UNLIMITED and name in UNLIMITED_IS:
         return UNLIMITED_IS[name]
-    return send_limits(text) if name == "send" else check_size(parse_size(text))
+    if name == "send":
+        return send_limits(text)
+    size = check_size(parse_size(text))
+    if UNLIMITED_IS.get(name) == size:
+        raise ValueError(f"a {name} of {text.strip()} would have no limit; say {UNLIMITED}")
+    return size
 
 
 def _stops(texts: Iterable[tuple[str, str | None]]) -> Iterable[Stop]:
@@ -78,7 +83,10 @@ def _stops(texts: Iterable[tuple[str, str | None]]) -> Iterable[Stop]:
             continue
         until, _, reason = text.partition(" ")
         if not reason or len(reason) > MAX_REASON or not reason.isprintable():
-            raise ValueError(f"suspended_{scope} is a time or {_FOR_GOOD}, a space and the reason")
+            raise ValueError(
+                f"suspended_{scope} is a date ({_FOR_GOOD} for none), a space, and a reason of up"
+                f" to {MAX_REASON} characters"
+            )
         yield Stop(scope, reason, 0, None if until == _FOR_GOOD else _time(until))
 
 
@@ -88,10 +96,13 @@ def _stop_text(stop: Stop | None) -> str:
     return f"{_time_text(stop.until) or _FOR_GOOD} {' '.join(stop.reason.split())}"
 
 
-def _limit_text(name: str, value: int | str | None) -> str:
+def limit_text(name: str, value: int | str | None) -> str:
+    """Return the override *name* as `override` reads it."""
     if value is None:
         return ""
-    return UNLIMITED if UNLIMITED_IS.get(name) == value else str(value)
+    if UNLIMITED_IS.get(name) == value:
+        return UNLIMITED
+    return write_size(value) if isinstance(value, int) else value
 
 
 def _time_text(at: int | None) -> str:
@@ -99,5 +110,5 @@ def _time_text(at: int | None) -> str:
 
 
 def _time(text: str) -> int:
-    at = datetime.fromisoformat(text)
+    at = parse_moment(text)
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())

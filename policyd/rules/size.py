@@ -1,32 +1,30 @@
-"""Rule 2: at RCPT, a declared SIZE that cannot fit the role is refused before a byte is sent.
+"""Rule 2: a declared SIZE that cannot fit the role is refused before a byte is sent.
 
-Attachment limits are decoded bytes; the wire is larger by base64: 78 bytes (76 and
-CRLF) for 57, that is 1.37, and by text and headers. What passes here is measured by
-the milter. An attached text in quoted-printable may grow by three: who sends one
-that large and mostly not ASCII is refused although it would fit.
+The milter counts at least as much for a message of this size (`config.wire`), so nothing
+is refused here that it would accept. What passes here is measured there.
 """
 
 from collections.abc import Iterator
 
+from config import wire
 from policyd import action
 from policyd.facts import Answer, Scene
 from store.directory import Person
 
-BASE64_GROWTH = 1.37
-# Text and headers, which the limit does not count: a book has a megabyte.
-TEXT_BYTES = 1 << 20
+# Before a byte is sent: at RCPT, and at DATA where we are not asked at RCPT. Postfix then
+# names the recipient of a message that has only one.
+_BEFORE_THE_MESSAGE = frozenset({"RCPT", "DATA"})
 
 
 def check(scene: Scene) -> Answer | None:
-    """Refuse a recipient for whom the message is too large whatever it contains."""
+    """Refuse a recipient who may not have a message of this size, whatever it contains."""
     request = scene.request
-    if not request.size or request.state != "RCPT":
+    if not request.size or request.state not in _BEFORE_THE_MESSAGE:
         return None
     settings = scene.facts.settings
     for person in _judged_by(scene):
         limit = person.attachments(scene.now)
-        # Where no attachment is allowed, a large message may still be text.
-        if limit and request.size > limit * BASE64_GROWTH + TEXT_BYTES:
+        if wire.least(request.size) > limit:
             text = action.too_large(person.name, request.size, limit, settings)
             return Answer(text, "size")
     return None

@@ -182,7 +182,7 @@ def test_a_lost_answer_is_charged_once_and_the_mail_goes_out(tmp_path: Path) -> 
         assert send(session) == 450
 
 
-def test_a_server_of_ours_that_reports_is_not_charged_and_a_client_is(tmp_path: Path) -> None:
+def test_the_machines_own_reports_are_not_charged_and_a_client_is(tmp_path: Path) -> None:
     url = prepared(f"sqlite:///{tmp_path}/gatepost.db")
     with (
         socket.create_server(("127.0.0.1", 0), backlog=100) as held,
@@ -194,6 +194,10 @@ def test_a_server_of_ours_that_reports_is_not_charged_and_a_client_is(tmp_path: 
         assert counted(url) == 0
         assert [send(session, 3) for _ in range(2)] == [354, 450]
         assert daemon.log.count("cause=null-sender") == 2
+        # Not even a null sender frees a computer of the campus.
+        session.docmd("XCLIENT ADDR=192.0.2.7")
+        session.docmd("EHLO lab7.example.edu")
+        assert [send(session, 3, sender="") for _ in range(2)] == [354, 450]
 
 
 def _race(where: Path, number: int) -> int:

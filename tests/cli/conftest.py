@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 def empty(folder: Path) -> Run:
     """Return the command line of a site whose store has no tables yet."""
 
-    def run(*words: str, stdin: str = "") -> Done:
+    def run(*words: str, stdin: str | bytes = "") -> Done:
         words = ("--config", str(folder / "gatepost.toml"), *words)
         result = CliRunner().invoke(gatepost, words, input=stdin)
         return Done(result.exit_code, result.stdout, result.stderr)

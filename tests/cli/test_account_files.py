@@ -101,9 +101,10 @@ def test_passwd_and_shadow_and_a_bad_header(run: Run, tmp_path: Path) -> None:
     words = ("account", "import", str(passwd), "--role", "staff")
     assert run(*words, "--shadow", str(shadow)).code == 2
     assert "line 1 must name the columns" in run(*words).err
-    done = run(*words, "--format", "passwd", "--shadow", str(shadow))
+    form = ("--accept-loss", "--format", "passwd")
+    done = run(*words, *form, "--shadow", str(shadow))
     said = "1 made, 0 changed, 0 unchanged, 1 system accounts skipped, 0 refused\n"
-    assert (done.code, done.out) == (0, said)
+    assert (done.code, done.out.endswith(said)) == (0, True)
     assert run("account", "show", "alice", "--json").document["has_password"]
 
 
@@ -146,11 +147,11 @@ def test_who_graduates_is_named_in_one_way_and_must_exist(run: Run, tmp_path: Pa
     assert run("account", "graduate").code == 2
     assert run("account", "graduate", "alice", "--cohort", "s").code == 2
     names = tmp_path / "names"
-    names.write_bytes(b"# the class of 2023, gar\xe7ons\nnobody\ngar\xe7on\n\n")
+    names.write_text("# the class of 2023, garçons\nnobody\ngarçon\n\n")
     for words in (("--file", str(names)), ("--file", str(names), "--dry-run")):
         done = run("account", "graduate", *words)
         assert done.code == 1
-        assert r"nobody, gar\udce7on" in done.err
+        assert "nobody, garçon" in done.err
 
 
 def test_who_graduated_is_told_by_the_next_maintenance(run: Run, tmp_path: Path) -> None:

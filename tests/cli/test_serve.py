@@ -33,15 +33,33 @@ def port(folder: Path) -> int:
     return made
 
 
+# What systemd does for a service with a socket unit (sd_listen_fds(3)).
+AS_SYSTEMD = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=sys.argv[2] or str(os.getpid()), LISTEN_FDS="1")
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
 @contextmanager
-def serving(folder: Path, *services: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run ``gatepost serve``, its log in *folder*; kill what is left at the end."""
+def serving(
+    folder: Path, *services: str, held: socket.socket | None = None, owner: str = ""
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run ``gatepost serve``, its log in *folder*; kill what is left at the end.
+
+    It gets the listening socket *held*, meant for the process *owner* (its own, if empty).
+    """
+    command = [GATEPOST, "--config", str(folder / "gatepost.toml"), "serve", *services]
+    if held is not None:
+        command = [sys.executable, "-c", AS_SYSTEMD, str(held.fileno()), owner, *command]
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(
-            [GATEPOST, "--config", str(folder / "gatepost.toml"), "serve", *services],
+            command,
             stdin=subprocess.DEVNULL,
             stderr=log,
             start_new_session=True,
+            pass_fds=[] if held is None else [held.fileno()],
         )
     try:
         yield process
@@ -129,6 +147,38 @@ def test_a_service_that_dies_is_started_again(run: Run, folder: Path, port: int)
         subprocess.run(["kill", "-KILL", first], check=True)
         until(lambda: child(process, "policyd") not in {"", first} and says_dunno(port))
         assert "event=ended service=policyd code=-9" in (folder / "log").read_text()
+
+
+@pytest.mark.parametrize("services", [("policyd",), ()], ids=["alone", "all"])
+def test_sockets_from_systemd_are_served_also_by_the_next_child(
+    run: Run, folder: Path, port: int, services: tuple[str, ...]
+) -> None:
+    assert run("db", "upgrade").code == 0
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        handed = held.getsockname()[1]
+        with serving(folder, *services, held=held) as process:
+            until(lambda: says_dunno(handed))
+            first = child(process, "policyd")
+            subprocess.run(["kill", "-KILL", first], check=True)
+            until(lambda: child(process, "policyd") not in {"", first} and says_dunno(handed))
+            assert not says_dunno(port)  # which stands in the settings, as policyd says
+
+
+@pytest.mark.parametrize(
+    ("service", "owner", "reason"),
+    [("milter", "", "only policyd and authd take them"), ("policyd", "1", "LISTEN_PID=1 is not")],
+)
+def test_sockets_that_nobody_will_serve_are_told(
+    run: Run, folder: Path, port: int, *, service: str, owner: str, reason: str
+) -> None:
+    assert run("db", "upgrade").code == 0
+    with (
+        socket.create_server(("127.0.0.1", 0)) as held,
+        serving(folder, service, held=held, owner=owner),
+    ):
+        until(lambda: "event=sockets-ignored" in (folder / "log").read_text())
+        assert reason in (folder / "log").read_text()
+        until(lambda: (folder / "milter.sock").exists() or says_dunno(port))
 
 
 def test_a_broken_configuration_serves_nothing(folder: Path) -> None:

@@ -61,7 +61,7 @@ def test_the_file_is_the_option_then_the_environment_then_the_default(
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"\xff\xfe", "not UTF-8 at byte 0"),
+        (b"a = 1\nb = '\xe4'\n", r"not UTF-8: line 2, byte 6 is 0xE4; convert .* iconv"),
         (b"#" * (MAX_FILE + 1), "larger than"),
         (b"a=" + b"[" * 100_000, "not valid TOML"),
     ],
@@ -80,3 +80,16 @@ def test_a_missing_file_says_how_to_name_one(tmp_path: Path) -> None:
         load(tmp_path / "none.toml")
     with pytest.raises(ConfigError, match="cannot be read"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_part_of_the_configuration(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "gatepost.toml"
+    path.write_text(SMALLEST, encoding=encoding)
+    assert load(path) == load_plain(tmp_path)
+
+
+def load_plain(folder: Path) -> Settings:
+    path = folder / "plain.toml"
+    path.write_text(SMALLEST)
+    return load(path)

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from config.loader import load
 from config.settings import Role, Settings
+from config.setup.postfix import DATA, END_OF_DATA, RECIPIENT, SIZES
 from tests.stack import programs, shipped
 from tests.stack.dovecot_release import release
 
@@ -30,7 +31,8 @@ MAX_EXPOSURE = 2.0
 
 def main_cf() -> dict[str, str]:
     """Return the shipped parameters, as Postfix joins continued lines."""
-    lines = shipped.text("postfix/main.cf", {}).splitlines()
+    names = ("postfix/main.cf", "postfix/quota.cf")
+    lines = "\n".join(shipped.text(name, {}) for name in names).splitlines()
     text = "\n".join(line for line in lines if not line.startswith("#"))
     joined = re.sub(r"\n[ \t]+", " ", text)
     pairs = (line.split("=", 1) for line in joined.splitlines() if line)
@@ -87,83 +89,20 @@ def _fields(section: str) -> Iterator[str]:
 # Postfix
 
 
-# A mail server with a life of its own.
-SITE = {
-    "virtual_mailbox_domains": "uni.example",
-    "virtual_transport": "lmtp:unix:private/ours",
-    "smtpd_milters": "inet:127.0.0.1:8891",
-    "milter_default_action": "accept",
-    "smtpd_restriction_classes": "greylist",
-    "smtpd_recipient_restrictions": "reject_unauth_pipelining, reject_unknown_recipient_domain",
-    "smtpd_data_restrictions": "",
-    "message_size_limit": "10240000",
-    "mailbox_size_limit": "0",
-    "virtual_mailbox_limit": "900000000",
-}
-
-
-@pytest.fixture
-def postfix(tmp_path: Path) -> Path:
-    """Return the configuration of `SITE` with the shipped files added as the docs say."""
-    site = "".join(f"{name} = {value}\n" for name, value in SITE.items()) + "greylist =\n"
-    (tmp_path / "main.cf").write_text(site + shipped.text("postfix/main.cf", {}))
-    (tmp_path / "master.cf").write_text(shipped.text("postfix/master.cf", {}))
-    add_to_lists(tmp_path)
-    return tmp_path
-
-
-def add_to_lists(folder: Path) -> None:
-    script = shipped.CONFIG / "postfix/add-to-lists"
-    subprocess.run(["sh", str(script), "-c", str(folder)], check=True, capture_output=True)
-
-
-def parameter(folder: Path, name: str) -> str:
-    return subprocess.run(
-        [programs.path("postconf"), "-c", str(folder), "-h", name],
-        check=True, capture_output=True, text=True,
-    ).stdout.strip()  # fmt: skip
-
-
 def test_the_shipped_lines_take_the_place_of_no_line_of_a_site() -> None:
     assert [name for name in main_cf() if not name.startswith("gatepost_")] == []
 
 
-def test_what_a_site_had_is_still_there_and_gatepost_comes_after_it(postfix: Path) -> None:
-    add_to_lists(postfix)  # a second time changes nothing
-    after = {name: parameter(postfix, name) for name in SITE}
-    added = {
-        "smtpd_milters": " $gatepost_milter",
-        "smtpd_restriction_classes": " gatepost_quota_status",
-        "smtpd_recipient_restrictions": " $gatepost_inbound $gatepost_quota",
-        "smtpd_data_restrictions": "$gatepost_inbound",
-    }
-    wanted = {name: value + added.get(name, "") for name, value in SITE.items()}
-    assert after == {**wanted, "message_size_limit": "734003200"}
-
-
 def test_the_documentation_names_every_parameter_that_is_changed() -> None:
-    script = (shipped.CONFIG / "postfix/add-to-lists").read_text(encoding="utf-8")
-    changed = set(re.findall(r"^(?:add|raise) (\w+)", script, re.MULTILINE)) | {
-        "disable_vrfy_command"
-    }
+    changed = {RECIPIENT, DATA, END_OF_DATA, *SIZES, "smtpd_milters", "disable_vrfy_command"}
     operations = (shipped.CONFIG.parent / "docs/operations.md").read_text(encoding="utf-8")
     table = "".join(re.findall(r"^\| `\w+`.*$", operations, re.MULTILINE))
     assert changed <= set(re.findall(r"`(\w+)`", table))
 
 
-@pytest.mark.parametrize("words", [["-n"], ["-M"], ["-P"]], ids=["main", "services", "options"])
-def test_postfix_reads_its_files_without_a_warning(postfix: Path, words: list[str]) -> None:
-    done = subprocess.run(
-        [programs.path("postconf"), "-c", str(postfix), *words],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.stdout
-    assert done.stderr == ""
-
-
 def test_every_policy_service_has_a_short_time_limit_and_an_answer_for_its_absence() -> None:
     services = [value for value in main_cf().values() if value.startswith("check_policy_service")]
-    assert len(services) == 3
+    assert len(services) == 2
     for service in services:
         assert "timeout=10s" in service
         # Text with spaces needs its own braces, or smtpd dies at start.
@@ -174,26 +113,13 @@ def test_mail_waits_when_the_milter_is_away_and_is_never_let_through_unseen() ->
     assert "default_action=tempfail" in main_cf()["gatepost_milter"]
 
 
-def test_postfix_takes_what_the_largest_role_may_receive(postfix: Path) -> None:
-    largest = max(role.attachments for role in load(SAMPLE).roles.values())
-    # base64 with line ends: 78 bytes on the wire for 57.
-    assert int(parameter(postfix, "message_size_limit")) > largest * 78 // 57
-
-
 def test_the_services_are_where_postfix_looks_for_them() -> None:
     settings, found = load(SAMPLE), main_cf()
-    assert f" {settings.policyd.listen[0]}," in found["gatepost_inbound"]
-    assert f" {settings.policyd.listen[0]}," in found["gatepost_submission"]
-    assert found["gatepost_milter"].startswith(f"{{ {settings.milter.listen},")
-
-
-def test_both_submission_services_count_for_the_account() -> None:
-    text = shipped.text("postfix/master.cf", {})
-    for name in ("submission ", "submissions "):
-        options = re.search(rf"^{name}.*\n((?:  .*\n)+)", text, re.MULTILINE)
-        assert options
-        assert "smtpd_recipient_restrictions = $gatepost_submission" in options[1]
-        assert "smtpd_data_restrictions = $gatepost_submission" in options[1]
+    for address, name in (
+        (settings.policyd.listen[0], "gatepost_policy"),
+        (settings.milter.listen, "gatepost_milter"),
+    ):
+        assert f"{{ unix:{address.path.removeprefix(SPOOL)}," in found[name]
 
 
 # Dovecot
@@ -216,8 +142,9 @@ def test_dovecot_makes_the_sockets_that_postfix_asks(version: str) -> None:
     snippets = (shipped.CONFIG / f"dovecot-{version}").glob("*.conf")
     text = "".join(path.read_text(encoding="utf-8") for path in snippets)
     made = set(re.findall(rf"unix_listener {SPOOL}(\S+)", text))
-    asked = set(re.findall(r"private/[\w-]+", shipped.text("postfix/main.cf", {})))
-    assert made == asked
+    # The first two by the site's own main.cf: SASL and LMTP.
+    asked = {"private/auth", "private/dovecot-lmtp"}
+    assert made == asked | set(re.findall(r"private/[\w-]+", shipped.text("postfix/quota.cf", {})))
 
 
 @pytest.mark.parametrize("version", ["2.3", "2.4"])
@@ -297,9 +224,18 @@ def test_a_unit_starts_a_package_of_ours_apart_from_the_users_python(path: Path)
 
 
 def test_the_socket_unit_listens_where_policyd_would() -> None:
-    address = load(SAMPLE).policyd.listen[0]
-    listen = unit(SYSTEMD / "gatepost-policyd.socket")["Socket"]["ListenStream"]
-    assert listen == f"{address.host}:{address.port}"
+    socket = unit(SYSTEMD / "gatepost-policyd.socket")["Socket"]
+    assert socket["ListenStream"] == load(SAMPLE).policyd.listen[0].path
+    assert (socket["SocketGroup"], socket["SocketMode"]) == ("postfix", "0660")
+    assert socket["TriggerLimitIntervalSec"] == "0"
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
+def test_a_service_is_started_again_for_as_long_as_it_takes(path: Path) -> None:
+    found = unit(path)
+    assert found["Unit"]["StartLimitIntervalSec"] == "0"
+    assert (found["Service"]["Restart"], found["Service"]["RestartSec"]) == ("always", "5")
+    assert "RestartPreventExitStatus" not in found["Service"]
 
 
 def test_cron_runs_the_installed_command_as_a_user_systemd_makes() -> None:

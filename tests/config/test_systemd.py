@@ -22,7 +22,11 @@ def test_without_a_manager_nothing_happens(tmp_path: Path, monkeypatch: pytest.M
     notify("READY=1")
 
 
-def test_sockets_meant_for_another_process_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sockets_meant_for_another_process_are_left_alone_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setenv("LISTEN_PID", "1")
     monkeypatch.setenv("LISTEN_FDS", "1")
     assert inherited_sockets() == []
+    assert "event=sockets-ignored" in caplog.text
+    assert "LISTEN_PID=1 is not this process" in caplog.text

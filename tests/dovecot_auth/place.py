@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import http.client
 import os
 import shutil
 import socket
@@ -14,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlencode
 
 from config.loader import load
 from config.settings import Settings
@@ -22,7 +20,7 @@ from dovecot_auth import checkpassword
 from store import accounts, schema
 from store.audit import Change
 from store.engine import Store
-from tests.stack.ports import HOST, free_port
+from tests.stack import unix_http
 from tests.stack.probes import answers
 from tests.stack.process import Process
 
@@ -43,7 +41,6 @@ class Place:
     """A folder that every user can enter, and what lies in it."""
 
     root: Path
-    port: int
     settings: Settings
     store: Store
 
@@ -90,12 +87,7 @@ class Place:
 
     def ask(self, path: str, **values: str) -> tuple[int, dict[str, str]]:
         """Ask authd as passdb.lua does."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=20)
-        connection.request("POST", path, urlencode(values), {"Content-Type": "text/plain"})
-        response = connection.getresponse()
-        lines = response.read().decode().splitlines()
-        connection.close()
-        return response.status, dict(line.split("=", 1) for line in lines if line)
+        return unix_http.post(self.socket, path, **values)
 
     def script(
         self,
@@ -178,11 +170,10 @@ def place(extra: str = "") -> Iterator[Place]:
     root = Path(tempfile.mkdtemp(prefix="gatepost-auth-", dir="/var/tmp"))
     root.chmod(0o755)
     try:
-        port = free_port()
         text = (
             f'[site]\ndomains = ["mail.example.edu"]\nmail_home = "{root}/mail/{{name}}"\n'
             f'[store]\nurl = "sqlite:///{root}/gatepost.db"\n'
-            f'[auth]\nlisten = ["unix:{root}/auth.sock", "inet:{HOST}:{port}"]\n{extra}'
+            f'[auth]\nlisten = ["unix:{root}/auth.sock"]\n{extra}'
         )
         tomllib.loads(text)
         (root / "gatepost.toml").write_text(text)
@@ -194,7 +185,7 @@ def place(extra: str = "") -> Iterator[Place]:
         settings = load(root / "gatepost.toml")
         store = Store(settings.store.url)
         schema.upgrade(store)
-        yield Place(root, port, settings, store)
+        yield Place(root, settings, store)
         store.close()
     finally:
         shutil.rmtree(root, ignore_errors=True)

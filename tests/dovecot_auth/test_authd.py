@@ -19,6 +19,7 @@ from store import accounts, guesses, passwords
 from store.credentials import credentials
 from store.guesses import ACCOUNT_BUDGET
 from tests.dovecot_auth.place import CHANGE, Place, connected, place
+from tests.stack import unix_http
 
 pytestmark = pytest.mark.integration  # processes, one each test: seconds
 
@@ -54,7 +55,7 @@ def test_the_right_password_brings_the_fields(house: Place) -> None:
         ("nobody", "wrong", "imap"),
         ("erin", "wrong", "imap"),
         ("carol", "carol's password", "imap"),
-        ("dave", "dave's password", "smtp"),
+        ("dave", "dave's password", "submission"),
     ],
 )
 def test_every_refusal_is_the_same_answer(
@@ -300,12 +301,16 @@ def test_a_request_that_does_not_end_is_cut_and_harms_nobody(empty_house: Place)
 
 
 def test_connections_beyond_the_cap_are_closed_at_once(empty_house: Place) -> None:
+    first = f"unix:{empty_house.socket}"
+    other = empty_house.root / "other.sock"
+    text = empty_house.config.read_text()
+    empty_house.config.write_text(text.replace(f'"{first}"', f'"{first}", "unix:{other}"'))
     with empty_house.running():
         with ExitStack() as held:
             for _ in range(MAX_CONNECTIONS):
                 held.enter_context(connected(empty_house.socket))
             assert held.enter_context(connected(empty_house.socket)).recv(1) == b""
-            assert empty_house.ask("/verify", **ALICE)[0] == 200  # the other listener
+            assert unix_http.post(other, "/verify", **ALICE)[0] == 200
         assert until(lambda: _answers(empty_house))
 
 

@@ -1,13 +1,12 @@
 """Every byte in a name, a password and what stands beside them: a "no", never a fault."""
 
-import http.client
 from urllib.parse import quote_from_bytes
 
 import pytest
 
 from dovecot_auth import fd3
 from tests.dovecot_auth.place import Place
-from tests.stack.ports import HOST
+from tests.stack import unix_http
 
 pytestmark = pytest.mark.integration
 # Few questions, each with many bytes: a password's check takes its time.
@@ -17,7 +16,7 @@ FIELDS = ("user", "password", "service", "remote")
 
 def ask(house: Place, path: str, **values: bytes) -> int:
     """Ask authd as passdb.lua does, with any bytes; return the status."""
-    connection = http.client.HTTPConnection(HOST, house.port, timeout=20)
+    connection = unix_http.Connection(house.socket)
     body = "&".join(f"{name}={quote_from_bytes(value)}" for name, value in values.items())
     connection.request("POST", path, body)
     status = connection.getresponse().status

@@ -108,32 +108,6 @@ def test_who_is_refused_and_why(checker: Checker, user: str, password: str, reas
     assert refused(checker, user, password) == reason
 
 
-@pytest.mark.parametrize("service", ["smtp", "submission"])
-def test_who_may_not_send_may_still_read(checker: Checker, service: str) -> None:
-    assert refused(checker, "dave", "dave's password", service) == "suspended from sending"
-    assert refused(checker, "dave", "dave's password", "imap") == "allowed"
-    assert refused(checker, "dave", "dave's password", "pop3") == "allowed"
-
-
-def test_an_initial_password_may_be_kept_from_sending(empty_house: Place) -> None:
-    where = empty_house
-    accounts.set_password(
-        where.store,
-        where.settings,
-        "alice",
-        cheap(ALICE),
-        how="initial",
-        initial=True,
-        change=CHANGE,
-    )
-    assert refused(Checker(where.store, where.settings), "alice", ALICE, "smtp") == "allowed"
-    auth = where.settings.auth.model_copy(update={"initial_may_send": False})
-    strict = Checker(where.store, where.settings.model_copy(update={"auth": auth}))
-    assert refused(strict, "alice", ALICE, "smtp") == "still on the initial password"
-    assert refused(strict, "alice", ALICE, "imap") == "allowed"
-    assert refused(strict, "bob", "bob's password", "smtp") == "allowed"
-
-
 def test_a_site_may_keep_its_old_hashes(empty_house: Place) -> None:
     auth = empty_house.settings.auth.model_copy(update={"upgrade_hashes": False})
     settings = empty_house.settings.model_copy(update={"auth": auth})

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import uvloop
 
+from config.callers import Callers
 from dovecot_auth import connections
 from dovecot_auth.authd import Answer, Service
 from dovecot_auth.connections import MAX_AHEAD, Connections
 from dovecot_auth.http import Request
 
+OURS = Callers(())  # the user of the tests is the service's own
 KEPT = b"GET /health HTTP/1.1\r\n\r\n"
 LAST = b"GET /health HTTP/1.0\r\n\r\n"
 
@@ -66,7 +68,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_requests_sent_at_once_are_answered_in_order(path: Path) -> None:
     async def story() -> None:
-        async with listening(Connections(Scripted(0.01)), path):
+        async with listening(Connections(Scripted(0.01), OURS), path):
             got = await heard(path, KEPT * 3 + LAST)
         assert [line for line in got.split() if line.startswith(b"number=")] == [
             b"number=%d" % n for n in (1, 2, 3, 4)
@@ -77,7 +79,7 @@ def test_requests_sent_at_once_are_answered_in_order(path: Path) -> None:
 
 def test_who_ends_his_side_after_asking_still_hears_the_answer(path: Path) -> None:
     async def story() -> None:
-        async with listening(Connections(Scripted(0.05)), path):
+        async with listening(Connections(Scripted(0.05), OURS), path):
             assert b"number=1" in await heard(path, KEPT, ends=True)
             assert await heard(path, b"", ends=True) == b""
 
@@ -88,7 +90,7 @@ def test_who_asks_too_much_before_the_first_answer_is_cut(path: Path) -> None:
     service = Scripted(0.2)
 
     async def story() -> None:
-        async with listening(Connections(service), path):
+        async with listening(Connections(service, OURS), path):
             got = await heard(path, KEPT * (MAX_AHEAD + 1))
             assert got.startswith(b"HTTP/1.1 400")
             assert b"number=" in await heard(path, LAST)  # nobody else's concern
@@ -110,7 +112,7 @@ async def ask_and_never_listen(path: Path, service: Scripted) -> None:
 def test_who_reads_no_answers_is_cut(path: Path) -> None:
     async def story() -> None:
         service = Scripted(text="x" * 100_000)
-        async with listening(Connections(service), path):
+        async with listening(Connections(service, OURS), path):
             with pytest.raises(ConnectionError):
                 await ask_and_never_listen(path, service)
 
@@ -124,7 +126,7 @@ def test_a_connection_may_rest_but_a_request_may_not(
     monkeypatch.setattr(connections, "LOOK_SECONDS", 0.05)
 
     async def story() -> None:
-        async with listening(Connections(Scripted(0.4)), path):
+        async with listening(Connections(Scripted(0.4), OURS), path):
             began = time.monotonic()
             assert await heard(path, KEPT[:5]) == b""
             assert 0.2 <= time.monotonic() - began < 2
@@ -144,7 +146,8 @@ def test_a_bug_in_an_answer_ends_that_connection_with_no_answer(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def story() -> None:
-        async with listening(Connections(Scripted(text="\n")), path):  # no value has two lines
+        async with listening(Connections(Scripted(text="\n"), OURS), path):
+            # No value has two lines.
             assert await heard(path, KEPT) == b""
         assert "bug in a connection" in caplog.text
 
@@ -153,7 +156,7 @@ def test_a_bug_in_an_answer_ends_that_connection_with_no_answer(
 
 def test_the_end_waits_for_answers_and_for_nobody_else(path: Path) -> None:
     async def story() -> None:
-        edge = Connections(Scripted(0.2))
+        edge = Connections(Scripted(0.2), OURS)
         async with listening(edge, path):
             asked = asyncio.create_task(heard(path, KEPT))
             rests = asyncio.create_task(heard(path, b""))

@@ -45,3 +45,14 @@ def test_the_oldest_goes_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch
     for digest in (b"1", b"2", b"1", b"3"):
         kept.note(digest, right=True, now=1)
     assert [kept.was_right(each, now=2) for each in (b"1", b"2", b"3")] == [True, False, True]
+
+
+def test_a_shorter_time_holds_for_what_is_remembered_already() -> None:
+    memory = Memory(right_seconds=300)
+    digest = memory.digest("alice", "{PLAIN}x", "x")
+    memory.note(digest, right=True, now=1000)
+    memory.remember_right(60)
+    assert memory.was_right(digest, now=1059)
+    assert not memory.was_right(digest, now=1060)
+    memory.remember_right(0)
+    assert not memory.was_right(digest, now=1000)

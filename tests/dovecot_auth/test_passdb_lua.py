@@ -12,7 +12,6 @@ from tests.dovecot_auth.conftest import people
 from tests.dovecot_auth.place import Place, place
 from tests.stack import programs
 from tests.stack.dovecot_release import release
-from tests.stack.ports import HOST
 
 pytestmark = pytest.mark.integration
 
@@ -44,7 +43,7 @@ def asking(where: Place, fault: str = "") -> Iterator[Path]:
     """Run Dovecot with the script, which has *fault* once it runs; give its auth socket."""
     shipped = where.root / "lib/dovecot_auth/passdb.lua"
     script = where.root / "passdb.lua"  # how a site keeps another address over upgrades of 2.3
-    address = f"http://{HOST}:{where.port}"
+    address = str(where.socket)
     told = f'GATEPOST_AUTHD = "{address}"\n' if release() == "2.3" else ""
     script.write_text(f'{told}dofile("{shipped}")\n{LATER.format(fault=fault)}')
     (where.root / "dovecot").mkdir(exist_ok=True)

@@ -21,7 +21,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from store import accounts, passwords, registrar
+from store import accounts, passwords, registrar, registrar_plan
 from store.registrar_lines import Line
 from store.suspension import suspend
 from tests.dovecot_auth.place import CHANGE, REPLIED, Place, cheap, place
@@ -48,7 +48,7 @@ def crowd() -> Iterator[Place]:
             *(Line(n, f"slow{n}", "student", password=bcrypt12) for n in range(CROWD)),
             *(Line(n, f"stopped{n}", "student", password=argon2) for n in range(CROWD)),
         ]
-        todo = registrar.plan(where.store, where.settings, lines)
+        todo = registrar_plan.plan(where.store, where.settings, lines)
         registrar.carry_out(where.store, todo, change=CHANGE)
         for n in range(CROWD):
             suspend(

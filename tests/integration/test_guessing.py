@@ -1,16 +1,15 @@
 """Guessing over IMAP is slowed; the owner gets in (CHECKS 35a). authd killed in a storm."""
 
-import http.client
 import imaplib
 import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlencode
 
 import pytest
 
 from store.guesses import ACCOUNT_BUDGET
 from tests.integration.conftest import People
+from tests.stack import unix_http
 from tests.stack.clients import Login, LoginRefused
 from tests.stack.ports import HOST
 from tests.stack.stack import Stack
@@ -59,12 +58,8 @@ def test_guessing_is_slowed_and_the_owner_gets_in(stack: Stack, people: People) 
 
 def asked(stack: Stack, login: Login, computer: str) -> int:
     """Return what authd itself answers to *login*, as it will to the portal."""
-    connection = http.client.HTTPConnection(HOST, stack.layout.ports.auth, timeout=60)
     form = {"user": login.name, "password": login.password, "remote": computer, "service": "web"}
-    connection.request("POST", "/verify", urlencode(form))
-    status = connection.getresponse().status
-    connection.close()
-    return status
+    return unix_http.post(stack.layout.run / "auth.sock", "/verify", **form)[0]
 
 
 def test_guessing_through_two_doors_is_slowed_as_through_one(stack: Stack) -> None:

@@ -144,7 +144,9 @@ def test_a_suspended_account_sends_nothing_and_still_receives(stack: Stack, subj
     words = ("account", "suspend", person.name, "--reason", "password phished, ticket 4711")
     stack.gatepost(*words).check_returncode()
     answer = stack.until_refused(lambda: burst(stack, person, 1, computer=stack.computer()))
-    assert 500 <= answer.code < 600
+    assert (answer.stage, answer.code) == ("RCPT", 550)
+    assert "Sending is stopped" in answer.text
+    assert "password phished, ticket 4711" in answer.text
     assert stack.clients.deliver(messages.plain(subject), to=[person.address]).accepted
     with stack.clients.imap(person.login) as mailbox:
         mailbox.wait_for(subject)

@@ -7,6 +7,7 @@ import pytest
 
 from tests.dovecot_auth.test_secrecy import LONG, forms
 from tests.integration.conftest import People
+from tests.stack import messages
 from tests.stack.clients import Clients, Login, LoginRefused
 from tests.stack.stack import DOMAIN, Stack
 
@@ -30,7 +31,28 @@ def test_submission_accepts_the_password(stack: Stack, people: People) -> None:
     assert stack.clients.sign_in(people.staff.login).code == 235
 
 
-@pytest.mark.parametrize("written", ["{name}", "{name}@" + DOMAIN, "{NAME}@" + DOMAIN.upper()])
+def test_who_is_stopped_from_everything_cannot_sign_in(stack: Stack) -> None:
+    person = stack.add_account("student")
+    words = ("account", "suspend", person.name, "--scope", "everything", "--reason", "stolen")
+    stack.gatepost(*words).check_returncode()
+    assert stack.clients.sign_in(person.login).code == 535
+    for door in DOORS.values():
+        with pytest.raises(LoginRefused, match="AUTH"):
+            door(stack.clients, person.login)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{name}",
+        " {name}",
+        "{name} ",
+        "{name}+x",
+        "{name}@" + DOMAIN,
+        "{NAME}@" + DOMAIN.upper(),
+        " {name}+x+y@" + DOMAIN,
+    ],
+)
 def test_one_person_may_write_the_name_in_many_ways(
     stack: Stack, people: People, written: str
 ) -> None:
@@ -39,6 +61,24 @@ def test_one_person_may_write_the_name_in_many_ways(
     assert stack.clients.sign_in(Login(name, person.login.password)).code == 235
     with stack.clients.imap(Login(name, person.login.password)) as mailbox:
         assert mailbox.quota()[1] == 500 * 1024
+    assert stack.clients.pop3(Login(name, person.login.password)).startswith("+OK")
+
+
+def test_a_name_with_an_apostrophe_signs_in_sends_and_receives(stack: Stack, subject: str) -> None:
+    person = stack.add_account("student", "o'brien")
+    assert stack.clients.pop3(person.login).startswith("+OK")
+    mail = messages.plain(subject)
+    answer = stack.until_accepted(
+        lambda: stack.clients.submit(
+            person.login, mail, to=[person.address], computer=stack.computer()
+        )
+    )
+    assert answer.accepted
+    with stack.clients.imap(person.login) as mailbox:
+        mailbox.wait_for(subject)
+    shown = stack.gatepost("limit", "show", "o'brien").stdout
+    assert "account o'brien" in shown
+    assert (stack.layout.mail / "o'brien").is_dir()
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -59,11 +99,17 @@ def test_submission_refuses_a_wrong_password(stack: Stack, people: People) -> No
     assert (answer.stage, answer.code) == ("AUTH", 535)
 
 
-def test_who_may_not_send_reads_mail_and_cannot_sign_in_for_sending(stack: Stack) -> None:
+def test_who_may_not_send_signs_in_everywhere_and_is_told_why_when_sending(stack: Stack) -> None:
     person = stack.add_account("student")
     words = ("account", "suspend", person.name, "--reason", "password phished, ticket 4711")
     stack.gatepost(*words).check_returncode()
-    assert stack.clients.sign_in(person.login).code == 535
+    assert stack.clients.sign_in(person.login).code == 235
+    mail = messages.plain("never sent")
+    refusal = stack.until_refused(
+        lambda: stack.clients.submit(person.login, mail, to=[person.address])
+    )
+    assert (refusal.stage, refusal.code) == ("RCPT", 550)
+    assert "password phished, ticket 4711" in refusal.text
     assert stack.clients.pop3(person.login).startswith("+OK")
     with stack.clients.imap(person.login) as mailbox:
         assert mailbox.said.startswith("OK")

@@ -34,7 +34,7 @@ def warning() -> Iterator[Stack]:
 
 
 def test_the_owner_is_told_at_80_and_95_percent(warning: Stack) -> None:
-    person = warning.add_account("alumni")  # 50 MiB
+    person = warning.add_account("alumni", "o'hara")  # 50 MiB
     # In the mailbox 1.37 times that: 74 %, then 82 %, then 96 %.
     for number, size in enumerate((9 * MIB, 9 * MIB, 9 * MIB, 3 * MIB, 5 * MIB)):
         message = messages.attached(f"big{number}.", size)

@@ -35,5 +35,5 @@ def test_the_wheel_is_built_installed_and_runs(tmp_path: Path) -> None:
     assert "good" in run(gatepost, "--config", str(sample), "config", "check", cwd=tmp_path)
     where = run(str(python), "-I", "-c", "import cli, policyd; print(cli.__file__)", cwd=tmp_path)
     assert where.strip() == str(site / "cli.py")
-    for shipped in ("config/postfix/add-to-lists", "store/migrations/env.py", "policyd/server.py"):
+    for shipped in ("config/postfix/main.cf", "store/migrations/env.py", "policyd/server.py"):
         assert (site / shipped).exists()

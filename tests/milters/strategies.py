@@ -63,6 +63,7 @@ def _leaf(draw: st.DrawFn) -> bytes:
                 ]
             ),
             max_size=3,
+            unique_by=lambda field: field.partition(b":")[0],
         )
     )
     if encoding:

@@ -79,6 +79,10 @@ BOMBS = {
                                + b"\\r\\n\\r\\n") * 1000)),
     "quotes": (MIXED, cut((b'--b\\r\\nContent-Type: image/png; name="' + b";" * 4000
                            + b"\\r\\n\\r\\n") * 1000)),
+    "comments": (MIXED, cut((b"--b\\r\\nContent-Type: " + b"(" * 4000
+                             + b"\\r\\nno field\\r\\n" * 20) * 1000)),
+    "sections": (MIXED, cut((b"--b\\r\\nContent-Type: multipart/mixed" + b"".join(
+        b"; boundary*%d=x" % n for n in range(250)) + b"\\r\\n\\r\\n") * 1000)),
     "parentheses": ([("To", b"(" * 8_000)], [b"x"]),
     "recipients": ([("To", b"a@b, " * 100_000)], [b"x"]),
     "delimiters that are none": (MIXED, cut(b"--bb\\r\\n" * 4_000_000)),
@@ -116,6 +120,8 @@ BOMBS = {
     "parameters": "Accept",
     "semicolons": "Accept",
     "quotes": "Accept",
+    "comments": "Accept",
+    "sections": "Accept",
     "parentheses": "Accept",
     "recipients": "Accept",
     "delimiters that are none": "Refuse",

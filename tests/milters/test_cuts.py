@@ -15,7 +15,7 @@ from tests.conftest import settings_for
 from tests.milters import oracle
 from tests.milters.test_mime_scan import CORPUS
 
-SETTINGS = settings_for("sqlite:////nowhere", spam={"scan": 1024})
+SETTINGS = settings_for("sqlite:////nowhere", spam={"scan": "1K"})
 HAM = Report(is_spam=False, score=0, threshold=5)
 
 

@@ -169,7 +169,7 @@ def test_spamd_gets_the_header_and_the_first_part_of_the_body() -> None:
         seen.append(read())
         return SPAM
 
-    made = message("foreign", scan=scan, spam={"scan": 2048})
+    made = message("foreign", scan=scan, spam={"scan": "2K"})
     made.header("Subject", b"hello\n folded")
     assert made.body(b"1" * 2000)
     assert not made.body(b"2" * 2000)

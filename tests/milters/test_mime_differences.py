@@ -5,8 +5,10 @@ from email import message_from_bytes
 
 import pytest
 
+from config import wire
 from milters.mime_count import MAX_LINE, QuotedPrintable
 from milters.mime_part import MAX_FIELD
+from milters.mime_scan import Scanner
 from tests.milters import oracle
 
 
@@ -67,13 +69,15 @@ def test_an_encoded_message_is_one_attachment() -> None:
     assert oracle.scanned(raw) == [300]
 
 
-def test_a_delivery_status_is_not_opened() -> None:
-    raw = (
-        b"Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx\r\n\r\n"
+def test_a_delivery_status_is_a_leaf() -> None:
+    # It holds fields; mail programs show it as it is, or as a file.
+    status = (
+        b"Reporting-MTA: dns; mx\r\n\r\n"
         b"Content-Type: application/pdf\r\nFinal-Recipient: rfc822; a@b\r\n"
     )
+    raw = b"Content-Type: message/delivery-status\r\n\r\n" + status
     assert email_says(raw) == [0]
-    assert oracle.scanned(raw) == []
+    assert oracle.scanned(raw) == [len(status)]
 
 
 def test_a_field_of_more_than_four_kilobytes_may_have_a_name() -> None:
@@ -87,21 +91,6 @@ def test_a_field_of_more_than_four_kilobytes_may_have_a_name() -> None:
 def test_a_field_of_more_than_64_parameters_may_have_a_name(end: bytes) -> None:
     field = b"Content-Disposition: inline" + b"; x=y" * 100 + end
     assert oracle.scanned(field + b"\r\nhello") == [5]
-
-
-def test_a_header_name_has_at_most_a_kilobyte() -> None:
-    field = b"x" * 9000 + b": y\r\nContent-Type: application/pdf\r\n\r\n1234"
-    assert email_says(field) == [4]
-    assert oracle.scanned(field) == []
-
-
-def test_a_delimiter_is_followed_by_at_most_a_kilobyte_of_blanks() -> None:
-    raw = (
-        b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n"
-        b"Content-Type: image/png\r\n\r\n12\r\n--x--" + b" " * 2000
-    )
-    assert email_says(raw) == [2]
-    assert oracle.scanned(raw) == [9 + 2000]
 
 
 def test_a_quoted_printable_line_of_64_kib_is_decoded_in_pieces() -> None:
@@ -118,19 +107,29 @@ def test_a_boundary_nobody_can_read_is_none() -> None:
     assert oracle.scanned(raw) == [5]
 
 
-@pytest.mark.parametrize(
-    "field",
-    [
-        b"Content-Type: multipart/mixed; boundary*0=a; boundary*=b\r\n",
-        b"Content-Type: text/plain; name*0=a; name*=b\r\n",
-    ],
-)
-def test_sections_with_and_without_a_number_count(field: bytes) -> None:
+def test_a_name_in_sections_with_and_without_a_number_counts() -> None:
     # The email package raises TypeError.
+    field = b"Content-Type: text/plain; name*0=a; name*=b\r\n"
     assert oracle.scanned(field + b"\r\n--a\r\n") == [5]
 
 
-def test_uuencoded_text_within_text_is_text() -> None:
-    # As for email; named because old mail programs show it as a file.
-    raw = b"Content-Type: text/plain\r\n\r\nbegin 644 x\r\n#86)C\r\n`\r\nend\r\n"
-    assert email_says(raw) == oracle.scanned(raw) == []
+def test_uuencode_in_an_encoded_text_is_text() -> None:
+    # Roundcube looks for it there, too. To decode twice would cost what nobody sends;
+    # such a text has the allowance, and counts as it stands beyond it.
+    text = b"begin 644 x\r\n#86)C\r\n`\r\nend\r\n"
+    head = b"Content-Type: text/plain\r\nContent-Transfer-Encoding: "
+    assert oracle.scanned(head + b"8bit\r\n\r\n" + text) == [3]
+    assert oracle.scanned(head + b"base64\r\n\r\n" + base64.encodebytes(text)) == []
+
+
+def test_an_encoding_with_a_semicolon_is_base64_but_no_more_than_the_allowance_depends_on_it() -> (
+    None
+):
+    # Dovecot knows no "base64;", so a mail program may save the encoded text.
+    body = b"QUJD" * (1 << 20)
+    raw = pdf(b"base64;", body)
+    scanner = Scanner()
+    scanner.feed(raw)
+    scanner.close()
+    assert [each.size for each in scanner.attachments] == [3 << 20]
+    assert scanner.total >= len(body) - wire.ALLOWANCE

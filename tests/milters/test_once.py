@@ -61,7 +61,7 @@ def test_the_store_knows_whose_an_address_is(database: Path) -> None:
 def test_the_log_says_how_large_a_mail_is_that_was_not_read_to_its_end(
     declared: int | None, size: str
 ) -> None:
-    made = message("foreign", declared=declared, scan=lambda _: SPAM, spam={"scan": 2048})
+    made = message("foreign", declared=declared, scan=lambda _: SPAM, spam={"scan": "2K"})
     made.header("Subject", b"hello")
     assert not made.body(b"x" * 2055)
     assert f" size={size} verdict=accept" in journal.line(made, Accept(), "4ABC")

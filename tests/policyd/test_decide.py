@@ -43,6 +43,55 @@ def test_a_suspended_account_sends_nothing_until_its_date(make_facts: MakeFacts)
     assert subjects(facts, now=NOW + HOUR, sasl_username="carol")
 
 
+@pytest.mark.parametrize("state", ["RCPT", "DATA", "END-OF-MESSAGE"])
+def test_an_initial_password_that_may_not_send_is_told_so_wherever_we_are_asked(
+    make_facts: MakeFacts, store: Store, state: str
+) -> None:
+    facts = make_facts(auth={"initial_may_send": False})
+    new = accounts.New("dora", "staff", password="{PLAIN}x", initial=True)
+    accounts.add(store, facts.settings, new, change=CHANGE, now=NOW)
+    facts.directory.refresh()
+    assert text(facts, protocol_state=state, sasl_username="dora") == (
+        "550 5.7.1 dora may send after the initial password is changed. "
+        "Questions: postmaster@mail.example.edu"
+    )
+    assert subjects(facts, sasl_username="bob")
+    accounts.set_password(
+        store, facts.settings, "dora", "{PLAIN}y", how="changed", change=CHANGE, now=NOW
+    )
+    facts.directory.refresh()
+    assert subjects(facts, now=NOW + 1, sasl_username="dora")
+
+
+def test_an_initial_password_sends_where_the_site_lets_it(
+    make_facts: MakeFacts, store: Store
+) -> None:
+    facts = make_facts()
+    new = accounts.New("dora", "staff", password="{PLAIN}x", initial=True)
+    accounts.add(store, facts.settings, new, change=CHANGE, now=NOW)
+    facts.directory.refresh()
+    assert subjects(facts, sasl_username="dora")
+
+
+def test_a_name_that_exists_comes_before_the_one_without_its_extension(
+    make_facts: MakeFacts, store: Store
+) -> None:
+    site = {"domains": ["mail.example.edu"], "recipient_delimiter": "-+"}
+    facts = make_facts(site=site)
+    for name in ("mary", "mary-ann"):
+        accounts.add(store, facts.settings, accounts.New(name, "staff"), change=CHANGE, now=NOW)
+    facts.directory.refresh()
+    for user, counted in (
+        ("mary-ann", "account mary-ann"),
+        ("mary-ann+x@mail.example.edu", "account mary-ann"),
+        ("mary-lists", "account mary"),
+        ("mary+x", "account mary"),
+        ("nobody-x", "account nobody"),
+    ):
+        assert counted in [subject for subject, _, _ in subjects(facts, sasl_username=user)]
+
+
+@pytest.mark.parametrize("state", ["RCPT", "DATA"])
 @pytest.mark.parametrize(
     ("recipient", "size", "refused"),
     [
@@ -57,11 +106,11 @@ def test_a_suspended_account_sends_nothing_until_its_date(make_facts: MakeFacts)
     ],
 )
 def test_a_declared_size_is_judged_by_the_role_of_the_recipient(
-    make_facts: MakeFacts, recipient: str, size: float, *, refused: bool
+    make_facts: MakeFacts, state: str, recipient: str, size: float, *, refused: bool
 ) -> None:
     said = text(
         make_facts(),
-        protocol_state="RCPT",
+        protocol_state=state,
         recipient=recipient,
         size=int(size),
         client_address="198.51.100.1",
@@ -70,14 +119,14 @@ def test_a_declared_size_is_judged_by_the_role_of_the_recipient(
     assert refused or said == DUNNO
 
 
-def test_where_no_attachment_is_allowed_a_size_alone_refuses_nothing(
+def test_where_no_attachment_is_allowed_a_letter_is_not_refused_for_its_size(
     make_facts: MakeFacts, store: Store
 ) -> None:
     facts = make_facts()
     accounts.set_fields(store, facts.settings, "bob", fields={"attachments": "0"}, change=CHANGE)
     facts.directory.refresh()
     recipient = "bob@mail.example.edu"
-    assert text(facts, protocol_state="RCPT", recipient=recipient, size=9 * MIB) == DUNNO
+    assert text(facts, protocol_state="RCPT", recipient=recipient, size=MIB) == DUNNO
 
 
 def test_a_refused_size_says_the_limit_and_the_advice(make_facts: MakeFacts) -> None:
@@ -91,17 +140,19 @@ def test_a_refused_size_says_the_limit_and_the_advice(make_facts: MakeFacts) -> 
 
 
 @pytest.mark.parametrize(("applies_to", "refused"), [("recipient", False), ("both", True)])
+@pytest.mark.parametrize(
+    "asked_at",
+    [
+        {"protocol_state": "RCPT", "recipient": "alice@mail.example.edu"},
+        {"protocol_state": "DATA", "recipient": "", "recipient_count": 9},
+    ],
+)
 def test_the_sizes_of_the_sender_count_when_configured(
-    make_facts: MakeFacts, applies_to: str, *, refused: bool
+    make_facts: MakeFacts, applies_to: str, asked_at: dict[str, Any], *, refused: bool
 ) -> None:
     facts = make_facts(attachments={"applies_to": applies_to})
-    said = text(
-        facts,
-        protocol_state="RCPT",
-        recipient="alice@mail.example.edu",
-        sasl_username="bob",
-        size=96 * MIB,
-    )
+    found = asked(facts, sasl_username="bob", size=96 * MIB, **asked_at)
+    said = found.action if isinstance(found, Answer) else ""
     assert said.startswith("552") is refused
 
 
@@ -163,8 +214,9 @@ def test_the_whitelist_lifts_account_limits_where_the_site_says_so(make_facts: M
         ({"policy_context": "inbound"}, False),
         ({"policy_context": "inbound", "sasl_username": "bob"}, True),
         ({"client_address": "unknown"}, False),
-        ({"sender": ""}, False),
-        ({"sender": "", "policy_context": "submission"}, False),
+        ({"sender": ""}, True),
+        ({"sender": "", "policy_context": "submission"}, True),
+        ({"sender": "", "client_address": "2001:db8::7"}, True),
         ({"sender": "", "client_address": "198.51.100.1"}, False),
         ({"sender": "", "sasl_username": "bob"}, True),
         ({"protocol_state": "RCPT", "recipient_count": 0}, False),
@@ -202,7 +254,7 @@ def test_the_site_chooses_when_to_charge(
         ({"client_address": "192.0.2.99"}, "exempt"),
         ({"client_address": "198.51.100.1"}, "inbound"),
         ({"policy_context": "inbound", "client_address": "192.0.2.99"}, "inbound"),
-        ({"sender": ""}, "null-sender"),
+        ({"sender": "", "client_address": "192.0.2.1"}, "null-sender"),
         ({"client_address": "unknown", "policy_context": "submission"}, "no-limit"),
     ],
 )
@@ -214,6 +266,37 @@ def test_why_nothing_is_charged_is_told_where_it_would_be(
         found = asked(facts, protocol_state=state, size=0, **attributes)
         assert isinstance(found, Answer)
         assert (found.action, found.cause) == (DUNNO, cause if state == charge_at else "")
+
+
+OWN = ["127.0.0.1", "::1", "192.0.2.1", "2001:db8::1"]
+
+
+@pytest.mark.parametrize("own", OWN)
+@pytest.mark.parametrize("context", ["", "submission", "inbound"])
+def test_a_report_of_this_machine_is_never_charged_though_its_addresses_are_campus(
+    make_facts: MakeFacts, own: str, context: str
+) -> None:
+    campus = {"campus_networks": ["127.0.0.0/8", "::1/128", "192.0.2.0/24", "2001:db8::/32"]}
+    facts = make_facts(site={"domains": ["mail.example.edu"], **campus})
+    report: dict[str, Any] = {
+        "sender": "",
+        "client_address": own,
+        "server_address": own,
+        "policy_context": context,
+    }
+    assert text(facts, **report) == DUNNO
+    # What signed in is a person's, and what has a sender is somebody's mail.
+    assert subjects(facts, **report | {"sasl_username": "bob"})
+    assert bool(subjects(facts, **report | {"sender": "list@x.example"})) is (context != "inbound")
+
+
+@pytest.mark.parametrize("own", OWN)
+def test_a_neighbour_of_this_machine_cannot_pass_its_null_sender_for_ours(
+    make_facts: MakeFacts, own: str
+) -> None:
+    neighbour = "2001:db8::9" if ":" in own else "192.0.2.9"
+    facts = make_facts()
+    assert subjects(facts, sender="", client_address=neighbour, server_address=own)
 
 
 def test_an_override_holds_until_its_date(make_facts: MakeFacts, store: Store) -> None:

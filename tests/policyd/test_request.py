@@ -19,6 +19,7 @@ def test_the_attributes_that_rules_read_are_taken() -> None:
     assert parse(raw[:-2]) == Request(
         state="RCPT",
         client_address="192.0.2.7",
+        server_address="192.0.2.1",
         sender="alice@mail.example.edu",
         recipient="bob@mail.example.edu",
         recipient_count=0,

@@ -110,7 +110,8 @@ class Clients:
         """Open a mailbox by IMAP over TLS; raise `LoginRefused`."""
         session = imaplib.IMAP4_SSL(HOST, self.ports.imaps, ssl_context=self.tls, timeout=SECONDS)
         try:
-            code, (text, *_) = session.login(login.name, login.password)
+            name = login.name.replace("\\", "\\\\").replace('"', '\\"')
+            code, (text, *_) = session.login(f'"{name}"', login.password)  # imaplib quotes only one
         except imaplib.IMAP4.error as error:
             session.shutdown()
             raise LoginRefused(_imap_text(error)) from None

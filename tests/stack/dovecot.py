@@ -9,11 +9,16 @@ import dovecot_auth
 from tests.stack import programs, shipped, tls
 from tests.stack.dovecot_release import BASE_2_4, release
 from tests.stack.layout import Layout
-from tests.stack.ports import HOST
 from tests.stack.probes import greets
 from tests.stack.process import Process
 
-SNIPPETS = ("gatepost-auth.conf", "gatepost-quota.conf", "gatepost-postfix.conf")
+SNIPPETS = (
+    "00-gatepost-names.conf",
+    "gatepost-auth.conf",
+    "gatepost-quota.conf",
+    "gatepost-quota-status.conf",
+    "gatepost-postfix.conf",
+)
 # What Dovecot's own user runs at each login; it must be able to read it.
 SCRIPT = ("__init__.py", "alone.py", "checkpassword.py", "client.py", "fd3.py")
 
@@ -102,8 +107,12 @@ class Dovecot:
 
 def snippet(name: str, layout: Layout) -> str:
     """Return a shipped snippet with its paths made private."""
-    spool = {"/var/spool/postfix": str(layout.spool)}
-    return shipped.text(f"dovecot-{release()}/{name}", _script(layout) if "auth" in name else spool)
+    private = {
+        "00-gatepost-names.conf": {},
+        "gatepost-auth.conf": _script(layout),
+        "gatepost-quota.conf": {},
+    }.get(name, {"/var/spool/postfix": str(layout.spool)})
+    return shipped.text(f"dovecot-{release()}/{name}", private)
 
 
 def _script(layout: Layout) -> dict[str, str]:
@@ -133,5 +142,5 @@ def _copy_lua(layout: Layout) -> Path:
     source = (Path(dovecot_auth.__file__).parent / "passdb.lua").read_text()
     target = layout.root / "lib/passdb.lua"
     target.parent.mkdir(exist_ok=True)
-    target.write_text(source.replace("127.0.0.1:10042", f"{HOST}:{layout.ports.auth}"))
+    target.write_text(source.replace("/run/gatepost/auth.sock", f"{layout.run}/auth.sock"))
     return target

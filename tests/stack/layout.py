@@ -29,7 +29,6 @@ class Ports:
     pop3s: int
     spamd: int
     policyd: int
-    auth: int
     portal: int
 
     @classmethod
@@ -83,6 +82,11 @@ class Layout:
     def spool(self) -> Path:
         """Return Postfix's queue, /var/spool/postfix of a site."""
         return self.root / "postfix/spool"
+
+    @property
+    def sockets(self) -> Path:
+        """Return the folder of the sockets that Postfix asks."""
+        return self.spool / "gatepost"
 
     @property
     def certificate(self) -> Path:

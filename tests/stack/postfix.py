@@ -7,7 +7,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.stack import programs, shipped, tls
+from config.loader import load
+from config.settings import Settings
+from config.setup import postfix as setup
+from tests.stack import programs, tls
 from tests.stack.layout import Layout
 from tests.stack.ports import HOST
 from tests.stack.probes import greets
@@ -65,7 +68,21 @@ smtpd_hard_error_limit = 1000
 smtpd_client_connection_count_limit = 0
 """
 
+# As Debian's master.cf has them, without a chroot: the folder of a test has no files for one.
 SERVICES = """\
+{host}:{smtp} inet n - n - - smtpd
+{host}:{submission} inet n - n - - smtpd
+  -o syslog_name=postfix/submission
+  -o smtpd_tls_security_level=encrypt
+  -o smtpd_sasl_auth_enable=yes
+  -o {{ smtpd_relay_restrictions = permit_sasl_authenticated, reject }}
+  -o milter_macro_daemon_name=ORIGINATING
+{host}:{submissions} inet n - n - - smtpd
+  -o syslog_name=postfix/submissions
+  -o smtpd_tls_wrappermode=yes
+  -o smtpd_sasl_auth_enable=yes
+  -o {{ smtpd_relay_restrictions = permit_sasl_authenticated, reject }}
+  -o milter_macro_daemon_name=ORIGINATING
 pickup    unix  n - n 60 1 pickup
 cleanup   unix  n - n - 0 cleanup
 qmgr      unix  n - n 300 1 qmgr
@@ -101,11 +118,17 @@ class Postfix:
         for folder in ("conf", "spool", "data"):
             (layout.root / "postfix" / folder).mkdir(parents=True)
         shutil.chown(layout.root / "postfix/data", user="postfix")
-        (self._conf / "main.cf").write_text(main_cf(layout))
-        (self._conf / "master.cf").write_text(master_cf(layout))
-        lists = shipped.CONFIG / "postfix/add-to-lists"
-        self._settled()
-        self._run("sh", str(lists), "-c", str(self._conf)).check_returncode()
+        layout.sockets.mkdir()
+        (self._conf / "main.cf").write_text(main_cf(layout, load(layout.settings)))
+        ports = layout.ports
+        (self._conf / "master.cf").write_text(
+            SERVICES.format(
+                host=HOST,
+                smtp=ports.smtp,
+                submission=ports.submission,
+                submissions=ports.submissions,
+            )
+        )
         sendmail = layout.root / "sendmail"  # into this queue, not the machine's
         sendmail.write_text(f'#!/bin/sh\nexec /usr/sbin/sendmail -C {self._conf} "$@"\n')
         sendmail.chmod(0o755)
@@ -160,34 +183,21 @@ class Postfix:
         )  # fmt: skip
 
 
-def main_cf(layout: Layout) -> str:
-    """Return the machine's own main.cf with the shipped lines after it."""
+def main_cf(layout: Layout, settings: Settings) -> str:
+    """Return the machine's own main.cf with what `gatepost setup` adds to it."""
     base = BASE.format(
         root=layout.root,
         certificate=layout.certificate,
         key=tls.key_of(layout.certificate),
         outside=OUTSIDE,
     )
-    return base + shipped.text(
-        "postfix/main.cf",
-        {
-            "inet:127.0.0.1:10040": f"inet:{HOST}:{layout.ports.policyd}",
-            "unix:/run/gatepost/milter.sock": f"unix:{layout.run}/milter.sock",
-        },
+    facts = setup.Facts(
+        version=setup.MIN_VERSION,
+        queue_directory=str(layout.spool),
+        defaults={"disable_vrfy_command": "no", **dict.fromkeys(setup.SIZES, "51200000")},
+        services=(),
+        overrides={},
+        free=1 << 40,
     )
-
-
-def master_cf(layout: Layout) -> str:
-    """Return the shipped services on private ports, and the ones every Postfix has."""
-    ports = layout.ports
-    return (
-        shipped.text(
-            "postfix/master.cf",
-            {
-                "\nsmtp          inet": f"\n{HOST}:{ports.smtp} inet",
-                "\nsubmission    inet": f"\n{HOST}:{ports.submission} inet",
-                "\nsubmissions   inet": f"\n{HOST}:{ports.submissions} inet",
-            },
-        )
-        + SERVICES
-    )
+    with_policy, _ = setup.plan(base, settings, facts)
+    return setup.plan_quota(with_policy, settings)

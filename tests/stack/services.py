@@ -39,7 +39,7 @@ class Services:
         self._table = tables.merged(sample(layout), overrides)
         self._write()
         self.processes = {
-            "policyd": self._service("policyd", layout, "nogroup"),
+            "policyd": self._service("policyd", layout, "postfix"),
             # The primary group may connect to the socket, as Group= in the units.
             "milter": self._service("milters", layout, "postfix"),
             "authd": self._service("dovecot_auth", layout, "dovecot"),
@@ -96,9 +96,12 @@ def sample(layout: Layout) -> dict[str, Any]:
         },
         "store": {"url": f"sqlite:///{layout.settings.with_name('gatepost.db')}"},
         "spam": {"spamd": f"{HOST}:{ports.spamd}"},
-        "policyd": {"listen": [f"inet:{HOST}:{ports.policyd}"]},
-        "milter": {"listen": f"unix:{layout.run}/milter.sock"},
-        "auth": {"listen": [f"unix:{layout.run}/auth.sock", f"inet:{HOST}:{ports.auth}"]},
+        # The first is Postfix's; the tests ask at the port.
+        "policyd": {
+            "listen": [f"unix:{layout.sockets}/policyd.sock", f"inet:{HOST}:{ports.policyd}"]
+        },
+        "milter": {"listen": f"unix:{layout.sockets}/milter.sock"},
+        "auth": {"listen": [f"unix:{layout.run}/auth.sock"]},
         "portal": {"listen": f"inet:{HOST}:{ports.portal}"},
     }
     return tables.merged(table, private)
@@ -112,6 +115,6 @@ def _write_private(path: Path, text: str) -> None:
 def _probes(layout: Layout) -> dict[str, Callable[[], bool]]:
     return {
         "policyd": lambda: listens(layout.ports.policyd),
-        "milters": lambda: answers(layout.run / "milter.sock"),
+        "milters": lambda: answers(layout.sockets / "milter.sock"),
         "dovecot_auth": lambda: answers(layout.run / "auth.sock"),
     }

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import QueuePool
 
 from config.settings import Settings
-from store import accounts, graduation, notices, registrar
+from store import accounts, graduation, notices, registrar, registrar_plan
 from store.accounts import New
 from store.audit import entries
 from store.directory import Directory
@@ -208,7 +208,7 @@ def test_a_mail_that_cannot_be_sent_goes_on_waiting(store: Store, settings: Sett
 
 def test_five_thousand_graduate_within_seconds(store: Store, settings: Settings) -> None:
     lines = (Line(n, f"s{n:07}", "student") for n in range(5000))
-    registrar.carry_out(store, registrar.plan(store, settings, lines), change=CHANGE)
+    registrar.carry_out(store, registrar_plan.plan(store, settings, lines), change=CHANGE)
     began = time.monotonic()
     todo = graduation.plan(
         store, settings, graduation.cohort(store, "s"), used=lambda _: 80 * MIB, now=NOW

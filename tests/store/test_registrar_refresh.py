@@ -1,14 +1,22 @@
 """What a registrar's file does to accounts that are there, on every database."""
 
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+
 from config.settings import Settings
-from store import accounts, graduation, notices, registrar
+from store import accounts, bulk, graduation, notices, registrar, registrar_plan
 from store.accounts import New
 from store.audit import entries
 from store.credentials import credentials
 from store.engine import Store
+from store.errors import Refused
 from store.graduation import GRACE_SECONDS
 from store.registrar import Done
-from store.registrar_lines import Line
+from store.registrar_csv import csv_lines
+from store.registrar_lines import Line, Refusal, Skipped
+from store.registrar_passwd import dovecot_lines, passwd_lines
 from tests.conftest import CHANGE
 
 NOW = 1_800_000_000
@@ -23,7 +31,7 @@ def students(store: Store, settings: Settings, *names: str) -> None:
 
 
 def refreshed(store: Store, settings: Settings, *lines: Line, keep_going: bool = False) -> Done:
-    todo = registrar.plan(store, settings, lines, refresh=True, used=HELD.get, now=NOW)
+    todo = registrar_plan.plan(store, settings, lines, refresh=True, used=HELD.get, now=NOW)
     told: list[int] = []
     done = registrar.carry_out(
         store, todo, change=CHANGE, key=KEY, keep_going=keep_going, progress=told.append, now=NOW
@@ -55,7 +63,7 @@ def test_who_graduates_by_a_file_of_pieces_does_so_once(store: Store, settings: 
 def test_a_plan_names_who_would_be_over(store: Store, settings: Settings) -> None:
     students(store, settings, "heavy")
     lines = [Line(2, "heavy", "alumni")]
-    todo = registrar.plan(store, settings, lines, refresh=True, used=HELD.get, now=NOW)
+    todo = registrar_plan.plan(store, settings, lines, refresh=True, used=HELD.get, now=NOW)
     assert [each.name for each in todo.graduates if each.is_over] == ["heavy"]
     assert (todo.changed, todo.unchanged) == ([], 0)
     assert accounts.get(store, settings, "heavy").role == "student"
@@ -83,7 +91,7 @@ def test_an_account_removed_meanwhile_is_neither_changed_nor_counted(
 ) -> None:
     students(store, settings, "alice", "bob")
     lines = [Line(2, "alice", condition="leave"), Line(3, "bob", condition="leave")]
-    todo = registrar.plan(store, settings, lines, refresh=True)
+    todo = registrar_plan.plan(store, settings, lines, refresh=True)
     accounts.remove(store, settings, "alice", change=CHANGE)
     assert registrar.carry_out(store, todo, change=CHANGE) == Done(changed=1)
     assert entries(store, subject="alice")[0].action == "account.remove"
@@ -111,7 +119,7 @@ def test_a_missing_identity_is_filled_in_and_a_known_one_is_left(
     new = New("bob", "student", identity="known", password="{PLAIN}x")
     accounts.add(store, settings, new, change=CHANGE)
     lines = [Line(2, "alice", identity="a 123"), Line(3, "bob", identity="B456")]
-    todo = registrar.plan(store, settings, lines, refresh=True)
+    todo = registrar_plan.plan(store, settings, lines, refresh=True)
     assert todo.needs_key
     assert (len(todo.changed), todo.unchanged) == (1, 1)
     assert "123" not in repr(todo)
@@ -128,7 +136,7 @@ def test_what_was_taken_between_plan_and_writing_is_refused(
     store: Store, settings: Settings
 ) -> None:
     lines = [Line(n, f"s{n}", "student", aliases=(f"a{n}",)) for n in range(2, 6)]
-    todo = registrar.plan(store, settings, lines)
+    todo = registrar_plan.plan(store, settings, lines)
     accounts.add(store, settings, New("alice", "staff", aliases=("s3", "a5")), change=CHANGE)
     done = registrar.carry_out(store, todo, change=CHANGE, keep_going=True)
     assert done.added == 2
@@ -137,3 +145,51 @@ def test_what_was_taken_between_plan_and_writing_is_refused(
         (5, "a5 was taken meanwhile"),
     ]
     assert [each.name for each in accounts.listed(store)] == ["alice", "s2", "s4"]
+
+
+READERS: dict[str, Callable[[list[str]], Iterable[Line | Refusal | Skipped]]] = {
+    "csv": lambda names: csv_lines(["name\n", *(f"{name}\n" for name in names)]),
+    "dovecot": lambda names: dovecot_lines([f"{name}:*\n" for name in names]),
+    "passwd": lambda names: passwd_lines(
+        [f"{n}:*:5000:5000::/var/vmail/{n}:/bin/sh\n" for n in names]
+    ),
+}
+
+
+@pytest.mark.parametrize("form", READERS)
+@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize("between", [0, bulk.BATCH + 1])
+def test_a_second_line_of_an_account_is_refused_in_each_kind_of_file_and_across_batches(
+    store: Store, settings: Settings, form: str, exists: bool, between: int
+) -> None:
+    if exists:
+        students(store, settings, "alice")
+    names = ["alice", *(f"s{number}" for number in range(between)), "Alice@mail.example.edu"]
+    lines = [each for each in READERS[form](names) if isinstance(each, Line)]
+    assert len(lines) == between + 2
+    todo = registrar_plan.plan(store, settings, lines, role="student", refresh=True, now=NOW)
+    (refused,) = todo.refused
+    assert (refused.number, refused.name) == (lines[-1].number, "Alice@mail.example.edu")
+    assert f"line {lines[0].number} already" in refused.reason
+
+
+def test_a_graduation_is_never_taken_back_by_a_later_line(store: Store, settings: Settings) -> None:
+    students(store, settings, "m1", "m2")
+    file = Path(__file__).parents[1] / "cases/files/refresh-dup-min.csv"
+    lines = list(csv_lines(file.read_text().splitlines(keepends=True)))
+    todo = registrar_plan.plan(store, settings, lines, refresh=True, used=HELD.get, now=NOW)
+    assert [each.number for each in todo.refused] == [3, 5]
+    with pytest.raises(Refused):
+        registrar.carry_out(store, todo, change=CHANGE, now=NOW)
+    assert {view.role for view in accounts.listed(store)} == {"student"}
+    done = registrar.carry_out(store, todo, change=CHANGE, keep_going=True, now=NOW)
+    assert (done.changed, done.graduated) == (1, 1)
+    assert accounts.get(store, settings, "m1").role == "staff"
+
+
+def test_a_role_and_a_condition_are_read_in_any_case(store: Store, settings: Settings) -> None:
+    students(store, settings, "alice")
+    todo = registrar_plan.plan(
+        store, settings, [Line(2, "alice", "Student", "Normal")], refresh=True
+    )
+    assert (todo.refused, todo.unchanged) == ([], 1)

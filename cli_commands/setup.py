@@ -1,0 +1,163 @@
+"""``gatepost setup``: adds gatepost to a mail server that already runs, and takes it out."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from cli_commands.app import Answer, App, command
+from config.setup import files
+from config.setup.dovecot_service import Dovecot
+from config.setup.part import CannotSetUp, Note, Part
+from config.setup.postfix_service import Postfix
+from config.setup.record import Record
+from config.setup.system import System
+from store.errors import Refused
+
+PARTS = ("system", "dovecot", "postfix")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of one part, as ``--json`` has it."""
+
+    part: str
+    diff: str
+    is_done: bool
+    notes: list[Note] = field(default_factory=list)
+
+
+@command(name="setup")
+@click.argument(
+    "names", metavar="PART", nargs=-1, required=True, type=click.Choice([*PARTS, "all"])
+)
+@click.option("--diff", is_flag=True, help="Only show what would change (the default).")
+@click.option("--apply", is_flag=True, help="Change it, and let the programs read it.")
+@click.option("--undo", is_flag=True, help="Give back what was changed; with --diff: show it.")
+@click.option(
+    "--postfix",
+    "postfix_folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("/etc/postfix"),
+    show_default=True,
+    help="The folder of main.cf.",
+)
+@click.option("--quota-warnings", is_flag=True, help="dovecot: mail people whose mailbox fills up.")
+@click.option(
+    "--end-other-passdbs",
+    is_flag=True,
+    help="dovecot: switch off the passdbs and userdbs that are not gatepost's.",
+)
+def setup(
+    app: App,
+    answer: Answer,
+    names: tuple[str, ...],
+    diff: bool,
+    apply: bool,
+    undo: bool,
+    postfix_folder: Path,
+    quota_warnings: bool,
+    end_other_passdbs: bool,
+) -> None:
+    """Add gatepost to this machine's mail server: show, do, or take out again.
+
+    PART is system (users, folders, units, cron), dovecot, postfix, or all: the parts that were
+    set up before. Without --apply or --undo nothing is changed. Lines of yours are never replaced
+    in silence: the diff shows each of them, and --undo gives back what was there.
+
+    Example: gatepost setup postfix --apply
+    """
+    if apply and (undo or diff):
+        raise click.UsageError("--apply goes without --diff and --undo")
+    if (apply or undo) and os.geteuid() != 0:
+        raise click.UsageError("changing the mail server takes root")
+    parts: dict[str, Callable[[], Part]] = {
+        "system": lambda: System(app.path),
+        "dovecot": lambda: Dovecot(
+            app.path, postfix_folder, warnings=quota_warnings, end_others=end_other_passdbs
+        ),
+        "postfix": lambda: Postfix(app.path, postfix_folder),
+    }
+    chosen = [
+        make()
+        for name, make in parts.items()
+        if name in names or ("all" in names and not Record.load(name).is_empty)
+    ]
+    told: list[Told] = []
+    try:
+        for part in reversed(chosen) if undo else chosen:
+            if undo:
+                told.append(_undo(answer, part, only_show=diff))
+            else:
+                told.append(_do(answer, part, apply=apply))
+    except CannotSetUp as error:
+        raise Refused(str(error)) from None
+    answer.document({"schema": 1, "parts": told})
+
+
+def _do(answer: Answer, part: Part, *, apply: bool) -> Told:
+    plan = part.plan()
+    shown = _show(answer, plan.changes)
+    for note in plan.notes:
+        answer.say(f"note: {note.text}" + (f"\n      {note.mend}" if note.mend else ""))
+    told = Told(part.name, shown, apply, plan.notes)
+    if not apply:
+        then = f"nothing was changed; `gatepost setup {part.name} --apply` does it"
+        answer.say(f"{part.name}: {then if shown else 'everything is there already'}")
+        return told
+    part.check()
+    before, record = Record.load(part.name), Record.load(part.name)
+    record.add(plan.changes)
+    record.save()  # before anything it speaks of is changed
+    record.folders += map(str, files.write(plan.changes))
+    record.save()
+    try:
+        part.activate()
+    except CannotSetUp:
+        files.write(files.back(plan.changes))
+        before.save()
+        part.after_undo()
+        answer.say(f"{part.name}: given back what this run had changed")
+        raise
+    answer.say(f"{part.name}: done; `gatepost setup {part.name} --undo` takes it out again")
+    return told
+
+
+def _undo(answer: Answer, part: Part, *, only_show: bool) -> Told:
+    record = Record.load(part.name)
+    if record.is_empty:
+        answer.say(f"{part.name}: nothing was set up here")
+        return Told(part.name, "", is_done=False)
+    changes, edited = record.undo(part.clean)
+    told = Told(part.name, _show(answer, changes), not only_show)
+    kept = {each.path for each in changes if each.before == each.after}
+    for path in sorted(set(edited) - kept):
+        answer.say(f"{path} was edited since: only what is gatepost's is taken out")
+    if only_show:
+        answer.say(f"{part.name}: nothing was changed")
+        return told
+    part.before_undo()
+    _give_back(part, record)
+    part.after_undo()
+    answer.say(f"{part.name}: taken out")
+    return told
+
+
+def _give_back(part: Part, record: Record) -> None:
+    changes, _ = record.undo(part.clean)
+    files.write(changes)
+    for folder in reversed(record.folders):
+        path = Path(folder)
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+    record.remove()
+
+
+def _show(answer: Answer, changes: list[files.Change]) -> str:
+    """Print the diff for people, escaped line by line, and return it."""
+    shown = files.diff(changes)
+    if shown and not answer.as_json:
+        answer.say(shown.rstrip("\n"))
+    return shown

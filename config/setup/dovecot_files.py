@@ -1,0 +1,123 @@
+"""The text of Dovecot's configuration: who answers for passwords, and where it is written. Pure.
+
+doveconf shows what is in effect, but not in which file and line; an edit needs both.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# Put before each line that is switched off, so that it can be switched on again.
+MARK = "#gatepost# "
+_INCLUDE = re.compile(r"^\s*!include(?:_try)?\s+(\S+)\s*$")
+_BLOCK = re.compile(r"^\s*(passdb|userdb|quota)\b[^{]*\{")
+_SETTING = re.compile(r"^\s*(\w+)\s*=\s*(.*?)\s*$")
+# Files include each other; a site has some thirty.
+MAX_FILES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of Dovecot's configuration."""
+
+    path: Path
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A ``passdb``, ``userdb`` or ``quota`` block: its place and its own settings."""
+
+    path: Path
+    first: int  # line numbers from 1
+    last: int
+    kind: str
+    head: str  # the line that opens it, without the brace
+    settings: tuple[tuple[int, str, str], ...]  # line, name, value
+
+    def get(self, name: str) -> str:
+        """Return the value of a setting; empty where it is not set."""
+        return next((value for _, key, value in self.settings if key == name), "")
+
+    @property
+    def answers_for_people(self) -> bool:
+        """Return whether people sign in by it: neither a master's nor one that only denies."""
+        return not {"yes", "y"} & {self.get("master"), self.get("deny")}
+
+    def __str__(self) -> str:
+        """Return where it is and what it asks."""
+        driver = self.get("driver") or self.head.split(maxsplit=1)[-1]
+        return f"{self.path}:{self.first} {self.kind} {driver}"
+
+
+def read_all(start: Path) -> list[File]:
+    """Return the files that Dovecot reads from *start* on, each where it is included."""
+    found: list[File] = []
+    _read(start, found)
+    return found
+
+
+def _read(path: Path, found: list[File]) -> None:
+    path = Path(os.path.normpath(path))  # the name the site uses, not where a link leads
+    if len(found) >= MAX_FILES or any(each.path == path for each in found):
+        return
+    try:
+        text = path.read_text("utf-8", "surrogateescape")
+    except OSError:
+        return  # !include_try, or nothing that we may read: doveconf tells
+    found.append(File(path, text))
+    for line in text.splitlines():
+        if include := _INCLUDE.match(line):
+            where = path.parent / include[1]
+            for each in sorted(Path("/").glob(str(where.absolute())[1:])):
+                _read(each, found)
+
+
+def blocks(file: File) -> Iterable[Block]:
+    """Yield the blocks of *file* that this module knows, nested ones with them."""
+    lines = file.text.splitlines()
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        opened = None if line.lstrip().startswith("#") else _BLOCK.match(line)
+        if not opened:
+            number += 1
+            continue
+        last = _closing(lines, number)
+        inner = lines[number : last + 1]
+        settings = [
+            (number + 1 + offset, setting[1], setting[2])
+            for offset, each in enumerate(inner)
+            if (setting := _SETTING.match(each)) and _depth(inner[:offset]) == 1
+        ]
+        head = line.split("{")[0].strip()
+        yield Block(file.path, number + 1, last + 1, opened[1], head, tuple(settings))
+        number = last + 1
+
+
+def _closing(lines: Sequence[str], first: int) -> int:
+    for last in range(first, len(lines)):
+        if _depth(lines[first : last + 1]) <= 0:
+            return last
+    return len(lines) - 1
+
+
+def _depth(lines: Iterable[str]) -> int:
+    bare = [line.split("#")[0] for line in lines]
+    return sum(line.count("{") - line.count("}") for line in bare)
+
+
+def switched_off(text: str, lines: Iterable[int]) -> str:
+    """Return *text* with the lines of these numbers made comments that `switched_on` knows."""
+    wanted = set(lines)
+    return "".join(
+        f"{MARK}{line}" if number in wanted else line
+        for number, line in enumerate(text.splitlines(keepends=True), 1)
+    )
+
+
+def switched_on(text: str) -> str:
+    """Return *text* with every line that `switched_off` made a comment as it was."""
+    return re.sub(rf"^{re.escape(MARK)}", "", text, flags=re.MULTILINE)

@@ -1,0 +1,115 @@
+"""Files that change together: shown as one diff, written whole, and given back.
+
+A file is replaced by renaming a complete new one over it, with the owner and mode it had, so
+that nobody ever reads half a file.
+"""
+
+import difflib
+import shutil
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_MODE = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of one file. Text is UTF-8; bytes that are not survive as surrogates."""
+
+    path: Path
+    before: str | None  # None: there is no such file
+    after: str | None  # None: it is removed
+    mode: int = DEFAULT_MODE  # of a file that is new
+    link: bool = False  # a symbolic link; its target is the text
+
+
+def read(path: Path) -> str | None:
+    """Return the text of *path* or the target of a link, ``None`` where there is nothing."""
+    if path.is_symlink() and not path.exists():
+        return None
+    try:
+        return path.read_text("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        return None
+
+
+def changed(path: Path, after: str | None, *, mode: int = DEFAULT_MODE) -> Change:
+    """Return the change that makes the text of *path* be *after*."""
+    return Change(path, read(path), after, mode)
+
+
+def linked(path: Path, target: str) -> Change:
+    """Return the change that makes *path* a symbolic link to *target*."""
+    before = str(path.readlink()) if path.is_symlink() else None
+    return Change(path, before, target, link=True)
+
+
+def diff(changes: Iterable[Change]) -> str:
+    """Return what *changes* change, as ``diff -u`` shows it; links and removals as a line."""
+    parts: list[str] = []
+    for each in changes:
+        if each.before == each.after:
+            continue
+        if each.link:
+            verb = "remove" if each.after is None else "make"
+            parts.append(f"{verb} link {each.path} -> {each.after or each.before}\n")
+            continue
+        parts += difflib.unified_diff(
+            (each.before or "").splitlines(keepends=True),
+            (each.after or "").splitlines(keepends=True),
+            "/dev/null" if each.before is None else str(each.path),
+            "/dev/null" if each.after is None else str(each.path),
+            n=2,
+        )
+    return "".join(parts)
+
+
+def write(changes: Iterable[Change]) -> list[Path]:
+    """Make every change that is one; return the folders that had to be made for it."""
+    made: list[Path] = []
+    for each in changes:
+        if each.before == each.after:
+            continue
+        if each.after is None:
+            each.path.unlink(missing_ok=True)
+            continue
+        missing = [folder for folder in each.path.parents if not folder.exists()]
+        for folder in reversed(missing):
+            folder.mkdir()
+            made.append(folder)
+        if each.link:
+            _link(each.path, each.after)
+        else:
+            _replace(each.path, each.after, each.mode)
+    return made
+
+
+def back(changes: Iterable[Change]) -> list[Change]:
+    """Return the changes that take *changes* back."""
+    return [Change(c.path, c.after, c.before, c.mode, c.link) for c in changes]
+
+
+def _replace(path: Path, text: str, mode: int) -> None:
+    # A configuration that is a link, into a version control for example, stays one.
+    real = path.resolve()
+    new = real.with_name(f".{real.name}.gatepost-new")
+    try:
+        new.write_text(text, "utf-8", "surrogateescape")
+        if real.exists():
+            found = real.stat()
+            new.chmod(stat.S_IMODE(found.st_mode))
+            shutil.chown(new, found.st_uid, found.st_gid)
+        else:
+            new.chmod(mode)
+        new.replace(real)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _link(path: Path, target: str) -> None:
+    new = path.with_name(f".{path.name}.gatepost-new")
+    new.unlink(missing_ok=True)
+    new.symlink_to(target)
+    new.replace(path)

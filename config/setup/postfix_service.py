@@ -1,0 +1,72 @@
+"""Adds gatepost to the Postfix of this machine."""
+
+import subprocess
+from pathlib import Path
+
+from config.loader import load
+from config.setup import postconf, postfix
+from config.setup.files import changed, read
+from config.setup.part import COMMAND_SECONDS, CannotSetUp, Plan, cannot_connect, command
+from config.setup.record import Record
+
+MAIN_CF = "main.cf"
+
+
+class Postfix:
+    """The words in main.cf that make Postfix ask."""
+
+    name = "postfix"
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        """*path* is gatepost.toml, *folder* that of main.cf."""
+        self._path = path
+        self._folder = folder
+        self._main_cf = folder / MAIN_CF
+
+    def plan(self) -> Plan:
+        """Return the change of main.cf, and which services it does not reach."""
+        text = read(self._main_cf)
+        if text is None:
+            raise CannotSetUp(f"{self._main_cf}: no such file; --postfix names its folder")
+        after, notes = postfix.plan(text, load(self._path), postconf.facts(self._folder))
+        return Plan([changed(self._main_cf, after)], notes)
+
+    def check(self) -> None:
+        """Both services must answer Postfix's user, or all mail would wait from now on."""
+        settings = load(self._path)
+        for unit, listen in (
+            ("gatepost-policyd.socket gatepost-policyd", settings.policyd.listen[0]),
+            ("gatepost-milter", settings.milter.listen),
+        ):
+            if trouble := cannot_connect(listen, user="postfix"):
+                raise CannotSetUp(
+                    f"{listen}: {trouble} (as user postfix): all mail would wait. "
+                    f"`systemctl enable --now {unit}`, then again"
+                )
+
+    def activate(self) -> None:
+        """Let Postfix read main.cf, if it finds no fault in it."""
+        warnings = subprocess.run(
+            ["postconf", "-c", str(self._folder), "-n"],
+            check=False, capture_output=True, text=True, timeout=COMMAND_SECONDS,
+        ).stderr  # fmt: skip
+        if "gatepost" in warnings:
+            raise CannotSetUp(f"postconf: {warnings.strip()}")
+        command("postfix", "-c", str(self._folder), "check")
+        self.after_undo()
+
+    def before_undo(self) -> None:
+        """Nothing."""
+
+    def clean(self, path: Path, text: str) -> str | None:  # noqa: ARG002 - there is one file
+        """Take our words out; the sizes that we raised become what they were."""
+        entry = Record.load(self.name).files.get(str(self._main_cf))
+        return postfix.without(text, entry.before if entry else None)
+
+    def after_undo(self) -> None:
+        """Let a Postfix that runs read main.cf."""
+        if not command("postfix", "-c", str(self._folder), "status", check=False):
+            subprocess.run(
+                ["postfix", "-c", str(self._folder), "reload"],
+                check=False, capture_output=True, timeout=COMMAND_SECONDS,
+            )  # fmt: skip

@@ -1,0 +1,154 @@
+"""The machine: users, folders, units, the line for cron, and the first gatepost.toml.
+
+The shipped files name Debian's paths; where Postfix's queue lies elsewhere, or gatepost.toml
+says that a service listens elsewhere, the files that are installed say so, too.
+"""
+
+import grp
+import os
+import pwd
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from config.loader import load
+from config.settings import Settings
+from config.setup import postconf
+from config.setup.files import Change, changed, linked
+from config.setup.part import CannotSetUp, Note, Plan, command
+from config.setup.postfix import DEFAULT_QUEUE
+
+SHARE = Path(__file__).parents[1]
+PACKAGES = SHARE.parent
+UNITS = Path("/etc/systemd/system")
+SOCKET_UNIT = "gatepost-policyd.socket"
+SERVICES = ("gatepost-policyd", "gatepost-milter", "gatepost-authd")
+USERS = ("gatepost", *SERVICES)
+GROUP = "gatepost"
+SETTINGS = Path("/etc/gatepost/gatepost.toml")
+HOME = Path("/opt/gatepost")
+COMMAND = Path("/usr/local/bin/gatepost")
+# What is gone when gatepost is taken out; what is kept lies in /var/lib/gatepost.
+RUNTIME = Path("/run/gatepost")
+STATE = Path("/var/lib/gatepost")
+# The shipped file → where it is installed.
+_FILES = {
+    "systemd/gatepost.sysusers.conf": Path("/etc/sysusers.d/gatepost.conf"),
+    "systemd/gatepost.tmpfiles.conf": Path("/etc/tmpfiles.d/gatepost.conf"),
+    "cron.d/gatepost": Path("/etc/cron.d/gatepost"),
+}
+
+
+def plan(settings: Settings | None, queue_directory: str | None) -> list[Change]:
+    """Return what has to change on this machine; *settings* are ``None`` before the first run."""
+    replaced = {DEFAULT_QUEUE: (queue_directory or DEFAULT_QUEUE).rstrip("/")}
+    changes = [changed(target, _shipped(name, replaced)) for name, target in _FILES.items()]
+    for path in sorted((SHARE / "systemd").glob("*.s*")):
+        if path.suffix in (".service", ".socket"):
+            text = _shipped(f"systemd/{path.name}", replaced)
+            if path.name == SOCKET_UNIT and settings is not None:
+                text = _listening(text, settings)
+            changes.append(changed(UNITS / path.name, text))
+    changes += [linked(path, target) for path, target in _links()]
+    if not SETTINGS.exists():
+        sample = _shipped("samples/gatepost.toml", replaced)
+        changes.append(changed(SETTINGS, sample, mode=0o640))
+    return changes
+
+
+def _shipped(name: str, replaced: Mapping[str, str]) -> str:
+    text = (SHARE / name).read_text(encoding="utf-8")
+    for old, new in replaced.items():
+        text = text.replace(old, new)
+    return text
+
+
+def _listening(unit: str, settings: Settings) -> str:
+    """Return the socket *unit* with the addresses of ``policyd.listen``."""
+    where = {
+        each: each.path if each.kind == "unix" else str(each).removeprefix("inet:")
+        for each in settings.policyd.listen
+    }
+    lines = [f"ListenStream={each}" for each in where.values()]
+    return "\n".join(
+        "\n".join(lines) if line.startswith("ListenStream=") else line for line in unit.split("\n")
+    )
+
+
+def _links() -> Iterator[tuple[Path, str]]:
+    """Yield the names under which other programs find what pip installed."""
+    yield HOME / "share", str(SHARE)
+    yield HOME / "checkpassword", str(PACKAGES / "dovecot_auth/checkpassword.py")
+    yield HOME / "passdb.lua", str(PACKAGES / "dovecot_auth/passdb.lua")
+    yield COMMAND, str(HOME / "venv/bin/gatepost")
+
+
+class System:
+    """Users, folders, units, cron."""
+
+    name = "system"
+
+    def __init__(self, path: Path) -> None:
+        """*path* is gatepost.toml, which the first run makes."""
+        self._path = path
+
+    def plan(self) -> Plan:
+        """Return the files that are new or renewed."""
+        settings = load(self._path) if self._path.exists() else None
+        notes = []
+        if settings is None:
+            notes.append(Note(f"edit {self._path} next; then `gatepost config check`"))
+        return Plan(plan(settings, postconf.queue_directory()), notes)
+
+    def check(self) -> None:
+        """The units name the place where the program lies."""
+        if Path(sys.prefix) != HOME / "venv":
+            raise CannotSetUp(
+                f"this gatepost runs from {sys.prefix}; the units want it in {HOME}/venv"
+            )
+
+    def activate(self) -> None:
+        """Make users and folders, and let systemd read the units."""
+        command("systemd-sysusers", "gatepost.conf")
+        command("systemd-tmpfiles", "--create", "gatepost.conf")
+        shutil.chown(self._path, group=GROUP)
+        command("systemctl", "daemon-reload")
+
+    def before_undo(self) -> None:
+        """Stop the services."""
+        units = [SOCKET_UNIT, *(f"{name}.service" for name in SERVICES)]
+        command("systemctl", "disable", "--now", *units, check=False)
+
+    def clean(self, path: Path, text: str) -> str | None:
+        """Everything here is a file of ours; gatepost.toml is kept by `after_undo`."""
+        return text if path == self._path else None
+
+    def after_undo(self) -> None:
+        """Keep settings and key with the store, for root only; remove users and folders."""
+        command("systemctl", "daemon-reload")
+        command("systemctl", "reset-failed", "gatepost-*", check=False)
+        folders = [RUNTIME]
+        if queue := postconf.queue_directory():
+            folders.append(Path(queue) / "gatepost")
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        for kept in self._path.parent.glob("*") if self._path.parent.exists() else ():
+            kept.rename(STATE / kept.name)
+        self._path.parent.rmdir()
+        for path in (STATE, *STATE.rglob("*")):
+            os.chown(path, 0, 0)
+            path.chmod(0o700 if path.is_dir() else 0o600)
+        for user in USERS:
+            if _exists(pwd.getpwnam, user):
+                command("userdel", user)
+        if _exists(grp.getgrnam, GROUP):
+            command("groupdel", GROUP)
+
+
+def _exists(find: Callable[[str], object], name: str) -> bool:
+    with suppress(KeyError):
+        find(name)
+        return True
+    return False

@@ -1,0 +1,101 @@
+"""What was changed is given back: exactly where nobody touched it, carefully where somebody did."""
+
+from pathlib import Path
+
+import pytest
+
+from config.setup import files
+from config.setup.files import changed, linked
+from config.setup.record import Record
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    path = tmp_path / "etc/main.cf"
+    path.parent.mkdir()
+    path.write_bytes(b"caf\xe9 = 1\n")
+    path.chmod(0o640)
+    return path
+
+
+def apply(folder: Path, *changes: files.Change) -> Record:
+    """Make *changes* as the command does, and return what is on record."""
+    record = Record.load("part", folder)
+    record.add(changes)
+    record.save(folder)
+    files.write(changes)
+    return Record.load("part", folder)
+
+
+def undo(record: Record) -> list[Path]:
+    changes, edited = record.undo(lambda _path, text: text.replace("ours\n", ""))
+    files.write(changes)
+    return edited
+
+
+def test_a_file_nobody_touched_since_gets_its_bytes_and_mode_back(
+    old: Path, tmp_path: Path
+) -> None:
+    apply(tmp_path / "record", changed(old, "theirs\nours\n"))
+    assert old.stat().st_mode & 0o777 == 0o640
+    assert undo(apply(tmp_path / "record", changed(old, "theirs\nours, renewed\n"))) == []
+    assert old.read_bytes() == b"caf\xe9 = 1\n"
+
+
+def test_of_an_edited_file_only_our_words_are_taken_out(old: Path, tmp_path: Path) -> None:
+    record = apply(tmp_path / "record", changed(old, "theirs\nours\n"))
+    old.write_text("theirs, edited\nours\n")
+    assert undo(record) == [old]
+    assert old.read_text() == "theirs, edited\n"
+
+
+def test_an_edit_between_two_runs_of_ours_is_kept(old: Path, tmp_path: Path) -> None:
+    apply(tmp_path / "record", changed(old, "theirs\nours\n"))
+    old.write_text("theirs, edited\nours\n")
+    record = apply(tmp_path / "record", changed(old, "theirs, edited\nours\nours\n"))
+    assert undo(record) == [old]
+    assert old.read_text() == "theirs, edited\n"
+
+
+def test_what_we_made_is_removed_and_folders_with_it(tmp_path: Path) -> None:
+    new, link = tmp_path / "a/b/new.conf", tmp_path / "a/link"
+    changes = [changed(new, "ours\n"), linked(link, "b/new.conf")]
+    record = apply(tmp_path / "record", *changes)
+    assert link.read_text() == "ours\n"
+    assert undo(record) == []
+    assert not new.exists()
+    assert not link.is_symlink()
+
+
+def test_what_somebody_removed_since_stays_removed(tmp_path: Path) -> None:
+    new = tmp_path / "new.conf"
+    record = apply(tmp_path / "record", changed(new, "ours\n"))
+    new.unlink()
+    assert undo(record) == []
+    assert not new.exists()
+
+
+def test_a_configuration_that_is_a_link_stays_one(old: Path, tmp_path: Path) -> None:
+    link = tmp_path / "main.cf"
+    link.symlink_to(old)
+    apply(tmp_path / "record", changed(link, "new\n"))
+    assert link.is_symlink()
+    assert old.read_text() == "new\n"
+
+
+def test_the_record_is_for_root_only(old: Path, tmp_path: Path) -> None:
+    apply(tmp_path / "record", changed(old, "new\n"))
+    assert (tmp_path / "record").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "record/part.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_diff_names_files_that_are_new_changed_and_gone(old: Path, tmp_path: Path) -> None:
+    changes = [
+        changed(old, "caf\udce9 = 2\n"),
+        changed(tmp_path / "new", "x\n"),
+        linked(tmp_path / "l", "t"),
+    ]
+    shown = files.diff(changes)
+    assert f"--- {old}\n+++ {old}\n" in shown
+    assert f"--- /dev/null\n+++ {tmp_path}/new\n" in shown
+    assert f"make link {tmp_path}/l -> t\n" in shown

@@ -1,0 +1,149 @@
+"""What gatepost promises, tried on a server that ran before it came.
+
+    python -m tests.existing.trial LEADER
+
+Every address and account is used by one promise only, so that no limit of one spoils another.
+"""
+
+import imaplib
+import json
+import sys
+
+from tests.existing import mail
+from tests.existing.machine import Machine
+from tests.existing.mail import (
+    DOMAIN,
+    OLD_PASSWORD,
+    OTHER_STRANGER,
+    RELAY,
+    SECOND_CAMPUS,
+    STRANGER,
+    THIRD_CAMPUS,
+    message,
+)
+from tests.stack.messages import GTUBE, MIB, attached
+
+# The shipped limit of a client.
+LIMIT = 200
+PER_MESSAGE = 100
+
+
+def main(machine: Machine) -> None:
+    """Try everything; an assertion that fails ends the trial."""
+    campus_computers_are_limited_without_a_login()
+    a_null_sender_frees_no_campus_computer()
+    mail_of_the_world_is_charged_to_nobody(machine)
+    a_person_is_counted_on_the_submission_port(machine)
+    a_relay_of_the_campus_is_exempted_by_its_address(machine)
+    spam_is_tagged_and_reaches_its_reader()
+    attachments_are_measured_by_the_role_of_the_reader(machine)
+    a_full_mailbox_is_refused_at_rcpt(machine)
+    a_suspended_account_neither_signs_in_nor_sends(machine)
+    print("tried")
+
+
+def outside(number: int) -> list[str]:
+    """Return so many addresses of the world."""
+    return [f"friend{each}@elsewhere.example" for each in range(number)]
+
+
+def campus_computers_are_limited_without_a_login() -> None:
+    """Port 25, no login, an address of site.campus_networks."""
+    for _ in range(LIMIT // PER_MESSAGE):
+        reply = mail.send(SECOND_CAMPUS, *outside(PER_MESSAGE), sender=f"lab@{DOMAIN}")
+        assert reply.code == 250, reply
+    reply = mail.send(SECOND_CAMPUS, *outside(1), sender=f"lab@{DOMAIN}")
+    assert reply.code == 450, reply
+    assert f"Limit of {LIMIT} recipients per hour for {SECOND_CAMPUS} reached" in reply.text
+
+
+def a_null_sender_frees_no_campus_computer() -> None:
+    """An infected machine that sends with MAIL FROM:<> is counted all the same."""
+    reply = mail.send(SECOND_CAMPUS, *outside(1), sender="")
+    assert reply.code == 450, reply
+
+
+def mail_of_the_world_is_charged_to_nobody(machine: Machine) -> None:
+    """A stranger's mail arrives and counts against no limit."""
+    reply = mail.patiently(STRANGER, "gerd", sender="world@elsewhere.example", subject="world")
+    assert reply.code == 250, reply
+    mail.arrived("gerd", "world")
+    assert used(machine, STRANGER) == 0
+
+
+def a_person_is_counted_on_the_submission_port(machine: Machine) -> None:
+    """Main.cf alone: nothing in master.cf knows of us."""
+    before = used(machine, "hanna")
+    reply = mail.send(
+        THIRD_CAMPUS, "gerd", "ingo", sender=f"hanna@{DOMAIN}", login=("hanna", OLD_PASSWORD),
+        port=587,
+    )  # fmt: skip
+    assert reply.code == 250, reply
+    assert used(machine, "hanna") == before + 2
+
+
+def a_relay_of_the_campus_is_exempted_by_its_address(machine: Machine) -> None:
+    """A gateway has many people behind it."""
+    machine.run(f"gatepost whitelist add {RELAY} --permanent --reason 'mail gateway'")
+    for _ in range(LIMIT // PER_MESSAGE + 1):
+        # In force within 2 s; until then the gateway's own budget holds.
+        reply = mail.send(RELAY, *outside(PER_MESSAGE), sender=f"list@{DOMAIN}")
+        assert reply.code == 250, reply
+
+
+def spam_is_tagged_and_reaches_its_reader() -> None:
+    """A stranger's spam is tagged, whatever it forges."""
+    data = message("watches", body=GTUBE + "\r\n", X_Spam_Flag="NO")
+    reply = mail.patiently(OTHER_STRANGER, "jana", data=data)
+    assert reply.code == 250, reply
+    found = mail.arrived("jana", "watches")
+    assert str(found["Subject"]) == "***SPAM*** watches"
+    assert found.get_all("X-Spam-Flag") == ["YES"]
+
+
+def attachments_are_measured_by_the_role_of_the_reader(machine: Machine) -> None:
+    """The same 11 MiB reach staff and are refused for an alumnus."""
+    machine.run("gatepost account graduate karl --yes")
+    data = attached("pictures", 11 * MIB)
+    assert mail.patiently(OTHER_STRANGER, "lena", data=data).code == 250
+    mail.arrived("lena", "pictures")
+    reply = mail.patiently(OTHER_STRANGER, "karl", data=data)
+    assert reply.code == 552, reply
+    assert "10 MiB" in reply.text
+
+
+def a_full_mailbox_is_refused_at_rcpt(machine: Machine) -> None:
+    """Dovecot's quota-status, asked for our domains."""
+    machine.run("gatepost account set mara --mailbox 10K")
+    machine.wait_for("doveadm user mara | grep -E ':bytes=10240|10240B'")
+    for number in range(3):
+        fill = message(f"fill {number}", body=("y" * 70 + "\r\n") * 60)
+        mail.patiently(OTHER_STRANGER, "mara", data=fill)
+        machine.wait_for("postqueue -p | grep -x 'Mail queue is empty'")
+    reply = mail.patiently(OTHER_STRANGER, "mara", size=20000)
+    assert str(reply) == "552 at RCPT", reply
+
+
+def a_suspended_account_neither_signs_in_nor_sends(machine: Machine) -> None:
+    """Other passdbs are switched off, so that gatepost alone answers for people."""
+    machine.run("gatepost setup dovecot --apply --end-other-passdbs")
+    mail.imap("nils", OLD_PASSWORD).logout()
+    machine.run("gatepost account suspend nils --scope everything --reason phished")
+    machine.wait_for("! doveadm auth test nils 'old site password'")
+    try:
+        mail.imap("nils", OLD_PASSWORD)
+    except imaplib.IMAP4.error:
+        pass
+    else:
+        raise AssertionError("a suspended account signed in")
+    mail.imap("olga", OLD_PASSWORD).logout()
+
+
+def used(machine: Machine, subject: str) -> int:
+    """Return how many recipients *subject* has had within its longest window."""
+    shown = machine.try_run(f"gatepost limit show {subject} --json 2>/dev/null")
+    return max((each["used"] for each in json.loads(shown.text)), default=0)
+
+
+if __name__ == "__main__":
+    main(Machine(int(sys.argv[1])))
