@@ -127,7 +127,12 @@ def test_gatepost_is_added_used_and_taken_out_and_the_server_never_notices(
         == ""
     )
 
-    assert differing(observe(machine, "with"), before, besides=("anna has a quota",)) == {}
+    seen = observe(machine, "with")
+    assert (
+        differing(seen, before, besides=("anna has a quota", "bert has a quota of his own")) == {}
+    )
+    assert seen["anna has a quota"] == str(5 << 20)  # KiB: her role's, not the site's 1 GiB
+    assert seen["bert has a quota of his own"] == str(2 << 20)  # came along with his line
     assert "tried" in inside(machine, "tests.existing.trial")
     for unit, (peak, limit) in peaks(machine).items():
         assert peak < 0.7 * limit, unit
