@@ -1,7 +1,6 @@
 """Checks 4, 5, 6, 9 and 10: peers that talk nonsense, slowly, too much, or at a bad moment."""
 
 import contextlib
-import json
 import os
 import random
 import signal
@@ -200,11 +199,8 @@ HOSTILE = "one\r\n250 two\n\naction=OK \0 three"
 
 
 def written(folder: Path, url: str) -> Path:
-    """Write a configuration whose every text would like to be a second line."""
-    hostile = json.dumps(HOSTILE)  # TOML's basic strings are escaped like these
-    extra = f'[limits]\nclient = ["1/1h"]\n[attachments]\nadvice = {hostile}\n'
-    config = configure(folder, url, extra)
-    # A help_url of two lines is refused when the file is read.
+    """Write a configuration; a text of two lines in it is refused when the file is read."""
+    config = configure(folder, url, '[limits]\nclient = ["1/1h"]\n')
     config.write_text(config.read_text().replace("[site]", '[site]\nhelp_url = "http://x/?550"'))
     return config
 
@@ -242,8 +238,7 @@ def test_no_text_of_the_site_or_a_stranger_makes_a_second_smtp_line(tmp_path: Pa
         (450, b"4.7.1 "),
     ]
     assert b"http://x/?550" in said[3][1]
-    for _, text in (said[0], said[1]):
-        assert b"one??250 two??action=OK ? three" in text  # shown, harmless, in the one line
+    assert b"one??250 two??action=OK ? three" in said[1][1]  # shown, harmless, in the one line
     assert not any(b"\n" in text for _, text in said)
 
 

@@ -26,7 +26,7 @@ def test_doveadm_does_not_know_who_is_not_ours(stack: Stack, name: str) -> None:
 
 def test_a_mailbox_without_a_limit_has_none(stack: Stack) -> None:
     person = stack.add_account("staff")
-    stack.gatepost("account", "set", person.name, "--mailbox", "0").check_returncode()
+    stack.gatepost("account", "set", person.name, "--mailbox", "unlimited").check_returncode()
     with stack.clients.imap(person.login) as mailbox, pytest.raises(LookupError):
         mailbox.quota()
 

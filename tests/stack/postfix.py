@@ -15,6 +15,7 @@ from tests.stack.layout import Layout
 from tests.stack.ports import HOST
 from tests.stack.probes import greets
 from tests.stack.process import Process
+from tests.stack.services import sample
 
 # Postfix's programs, where Debian keeps them.
 DAEMONS = Path("/usr/lib/postfix/sbin")
@@ -69,7 +70,7 @@ smtpd_client_connection_count_limit = 0
 """
 
 # As Debian's master.cf has them, without a chroot: the folder of a test has no files for one.
-SERVICES = """\
+SMTPD = """\
 {host}:{smtp} inet n - n - - smtpd
 {host}:{submission} inet n - n - - smtpd
   -o syslog_name=postfix/submission
@@ -83,6 +84,9 @@ SERVICES = """\
   -o smtpd_sasl_auth_enable=yes
   -o {{ smtpd_relay_restrictions = permit_sasl_authenticated, reject }}
   -o milter_macro_daemon_name=ORIGINATING
+"""
+
+SERVICES = """\
 pickup    unix  n - n 60 1 pickup
 cleanup   unix  n - n - 0 cleanup
 qmgr      unix  n - n 300 1 qmgr
@@ -119,15 +123,16 @@ class Postfix:
             (layout.root / "postfix" / folder).mkdir(parents=True)
         shutil.chown(layout.root / "postfix/data", user="postfix")
         layout.sockets.mkdir()
-        (self._conf / "main.cf").write_text(main_cf(layout, load(layout.settings)))
+        (self._conf / "main.cf").write_text(main_cf(layout, _settings(layout)))
         ports = layout.ports
         (self._conf / "master.cf").write_text(
-            SERVICES.format(
+            SMTPD.format(
                 host=HOST,
                 smtp=ports.smtp,
                 submission=ports.submission,
                 submissions=ports.submissions,
             )
+            + SERVICES
         )
         sendmail = layout.root / "sendmail"  # into this queue, not the machine's
         sendmail.write_text(f'#!/bin/sh\nexec /usr/sbin/sendmail -C {self._conf} "$@"\n')
@@ -181,6 +186,13 @@ class Postfix:
             [programs.path(program), *words],
             check=False, capture_output=True, text=True, timeout=30,
         )  # fmt: skip
+
+
+def _settings(layout: Layout) -> Settings:
+    """Return the settings of the stack, or the private sample where there is no stack."""
+    if layout.settings.exists():
+        return load(layout.settings)
+    return Settings.model_validate(sample(layout))
 
 
 def main_cf(layout: Layout, settings: Settings) -> str:
