@@ -101,7 +101,7 @@ def test_mail_is_stored_byte_by_byte_as_it_was_sent(stack: Stack) -> None:
         message += (CORPUS / f"{name}.eml").read_bytes()
         # spamd may find such a mail odd: the subject has a test of its own.
         found, sent = (
-            re.sub(rb"(?m)^Subject: .*\r\n(?: .*\r\n)*", b"", each, count=1)
+            re.sub(rb"(?m)^Subject: .*\r\n(?: .*\r\n)*", b"", each)
             for each in (stored(stack, person, message), message)
         )
         assert found == sent, name
