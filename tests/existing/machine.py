@@ -20,6 +20,9 @@ LOCK = Path("/run/lock/gatepost-existing")
 ROOT_SECONDS = 1200
 BOOT_SECONDS = 120
 STOP_SECONDS = 60
+# In Debian 12's hierarchy of control groups, systemd in a container never hears that the last
+# process of a service is gone, and waits as long as it may.
+SERVICE_STOP_SECONDS = 5
 POLL_SECONDS = 0.2
 _CLEAN = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "HOME=/root",
           "LANG=C.UTF-8", "TERM=dumb")  # fmt: skip
@@ -28,6 +31,9 @@ _CLEAN = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
 _BOOT = """\
 mount -t tmpfs gatepost-existing "$1"
 mkdir "$1"/changes "$1"/work "$1"/root
+mkdir -p "$1"/changes/etc/systemd/system.conf.d
+printf '[Manager]\\nDefaultTimeoutStopSec=%s\\n' "$4" \\
+  >"$1"/changes/etc/systemd/system.conf.d/stop.conf
 mount -t overlay overlay -o "lowerdir=$2,upperdir=$1/changes,workdir=$1/work" "$1/root"
 exec systemd-nspawn --quiet --boot --private-network --register=no --keep-unit \\
   --console=read-only --machine=gatepost-existing --bind-ro="$3:/usr/src/gatepost" -D "$1/root"
@@ -45,9 +51,10 @@ class Done:
 class Machine:
     """A booted machine."""
 
-    def __init__(self, leader: int) -> None:
-        """Talk to the machine whose first process is *leader*."""
+    def __init__(self, leader: int, release: str) -> None:
+        """Talk to the machine of *release* (a Debian code name) whose first process is *leader*."""
         self.leader = leader
+        self.release = release
 
     @property
     def root(self) -> Path:
@@ -86,21 +93,25 @@ def running(release: str, folder: Path) -> Iterator[Machine]:
     with LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         root = _root(release)
+        groups: list[Path] = []
         log = folder / "console.log"
         with log.open("wb") as console:
             child = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "TERM", "--",
                  "unshare", "--mount", "--propagation", "private",
-                 "sh", "-euc", _BOOT, "boot", str(folder), str(root), str(REPOSITORY)],
+                 "sh", "-euc", _BOOT, "boot", str(folder), str(root), str(REPOSITORY),
+                 f"{SERVICE_STOP_SECONDS}s"],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
                 # Only the version in Debian 12 has to be told which hierarchy the guest wants.
                 env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": _hierarchy(release)},
             )  # fmt: skip
         try:
-            machine = Machine(_leader(child, log))
+            machine = Machine(_leader(child, log), release)
             machine.wait_for(
                 "systemctl is-system-running | grep -E '^(running|degraded)$'", seconds=BOOT_SECONDS
             )
+            if release == "bookworm":
+                groups = _hand_over_memory_controller(machine)
             yield machine
         finally:
             child.terminate()  # nspawn shuts the machine down
@@ -109,6 +120,11 @@ def running(release: str, folder: Path) -> Iterator[Machine]:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+            for group in groups:
+                subprocess.run(
+                    ["find", group, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"],
+                    check=False, capture_output=True,
+                )  # fmt: skip
 
 
 def _root(release: str) -> Path:
@@ -118,6 +134,27 @@ def _root(release: str) -> Path:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())
+
+
+def _hand_over_memory_controller(machine: Machine) -> list[Path]:
+    """Let the machine's systemd enforce ``MemoryMax``: nspawn gives it the controller to read only.
+
+    Debian 13 has none: its systemd knows one hierarchy, which here has no memory controller.
+    Return the groups that will be left behind here.
+    """
+    done = subprocess.run(
+        ["nsenter", "-t", str(machine.leader), "-m", "-p", "-C",
+         "mount", "-o", "remount,rw,bind", "/sys/fs/cgroup/memory"],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    machine.run("systemctl daemon-reexec")
+    for line in Path(f"/proc/{machine.leader}/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "memory":
+            group = Path("/sys/fs/cgroup/memory") / path.lstrip("/").removesuffix("/init.scope")
+            return [group / each for each in ("system.slice", "user.slice", "init.scope")]
+    raise AssertionError("no memory controller")
 
 
 def _hierarchy(release: str) -> str:

@@ -1,6 +1,6 @@
 """Twenty-odd things that a site's mail server does: the same before, with and after gatepost.
 
-    python -m tests.existing.things LEADER TAG      prints them as JSON
+    python -m tests.existing.things LEADER RELEASE TAG      prints them as JSON
 
 Each is observed from outside or as a user of the machine, and told in a word or two.
 """
@@ -206,4 +206,4 @@ def _quota(machine: Machine, name: str) -> str:
 
 
 if __name__ == "__main__":
-    json.dump(observe(Machine(int(sys.argv[1])), sys.argv[2]), sys.stdout, indent=1)
+    json.dump(observe(Machine(int(sys.argv[1]), sys.argv[2]), sys.argv[3]), sys.stdout, indent=1)

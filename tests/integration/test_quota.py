@@ -65,3 +65,14 @@ def test_a_new_quota_holds_at_once(stack: Stack) -> None:
     stack.gatepost("account", "set", person.name, "--mailbox", "700M").check_returncode()
     with stack.clients.imap(person.login) as mailbox:
         assert mailbox.quota()[1] == 700 * 1024
+
+
+def test_mail_larger_than_a_whole_mailbox_is_refused_at_rcpt(stack: Stack, subject: str) -> None:
+    person = stack.add_account("student")
+    stack.gatepost("account", "set", person.name, "--mailbox", "100K").check_returncode()
+    with stack.clients.imap(person.login) as mailbox:
+        assert mailbox.quota()[1] == 100
+    refusal = stack.clients.deliver(messages.attached(f"{subject}big", MIB), to=[person.address])
+    assert (refusal.stage, refusal.code) == ("RCPT", 552)
+    assert refusal.text.startswith("5.2.2 ")
+    assert "full" in refusal.text
