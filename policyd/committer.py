@@ -41,6 +41,8 @@ STOP_SECONDS = 2.0
 # pauses in which decisions go first.
 FORGET_SECONDS = 10.0
 FORGET_PAUSE_SECONDS = 0.02
+# What was not accepted is given back within this.
+GIVE_SECONDS = 0.5
 
 
 class Ticket(Protocol):
@@ -97,6 +99,8 @@ class Committer:
         self._patience: asyncio.TimerHandle | None = None
         self._fallback: Fallback | None = None  # while the store is away
         self._lost_at = 0.0
+        self._lost_since = 0.0  # the same by the clock
+        self._again: float | None = None  # since when to look again for what is to be given back
         self._closing = False  # the last of what was counted is on its way to the store
         self._telling: Sequence[Counted] = ()  # what is on its way when we end
         self._stopping = False
@@ -218,7 +222,7 @@ class Committer:
         self._patience = None
         mode = self._on_loss()
         log.warning(fields(event="store-lost", reason=reason, meanwhile=mode))
-        self._lost_at = self._loop.time()
+        self._lost_at, self._lost_since = self._loop.time(), time.time() - HANG_SECONDS
         self._fallback = fallback = Fallback(self._usage.seen, self._usage.offset)
         if self._running is not None:
             self._without_store(self._running.tickets, fallback)
@@ -264,7 +268,7 @@ class Committer:
             self._retry()
         else:
             away = round(self._loop.time() - self._lost_at, 1)
-            self._fallback = None
+            self._fallback, self._again = None, self._lost_since
             log.warning(fields(event="store-back", away=away, decided_locally=fallback.decided))
             _tell_lost(fallback.dropped)
             self._next()
@@ -272,12 +276,18 @@ class Committer:
     # In the thread.
 
     def _work(self) -> None:
-        forget_at = time.monotonic()
+        give_at = forget_at = time.monotonic()
         while True:
-            try:
-                job = self._inbox.get(timeout=max(0.0, forget_at - time.monotonic()))
-            except queue.Empty:
+            now = time.monotonic()
+            if now >= give_at:
+                give_at = now + GIVE_SECONDS
+                self._give_back(self._again)
+            if now >= forget_at:
                 forget_at = self._forget()
+            try:
+                wake = min(give_at, forget_at)
+                job = self._inbox.get(timeout=max(0.0, wake - time.monotonic()))
+            except queue.Empty:
                 continue
             if job is None:
                 self._tell_rest()
@@ -287,8 +297,6 @@ class Committer:
                 self._loop.call_soon_threadsafe(self._done, job)
             except RuntimeError:  # the loop is closed: nobody waits any more
                 break
-            if time.monotonic() >= forget_at:
-                forget_at = self._forget()
         self._usage.close()
 
     def _do(self, job: _Job) -> None:
@@ -328,6 +336,22 @@ class Committer:
             if job.error:
                 return
             self._telling = ()
+        if self._fallback is not None:
+            self._give_back(self._lost_since)
+
+    def _give_back(self, since: float | None) -> None:
+        """Take back the charges of messages that were not accepted."""
+        if self._fallback is not None and not self._stopping:
+            return
+        try:
+            if since is not None or self._usage.owes():
+                self._usage.give_back(since=since)
+            if self._again == since:
+                self._again = None
+        except StoreUnavailable:
+            pass  # they wait in the store
+        except Exception:  # a bug of ours must not end the thread
+            log.exception("giving back failed")
 
     def _forget(self) -> float:
         """Forget some old rows; return when to look again."""

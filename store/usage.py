@@ -9,16 +9,19 @@ Not for several threads at once: a service gives each `Usage` to one thread. The
 copy of the windows (`seen`) may be read by others.
 """
 
+import json
+import struct
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from store.engine import Store
 from store.window import (
     Charge,
     Counted,
     Key,
+    Limit,
     Verdict,
     Window,
     Word,
@@ -36,8 +39,29 @@ MAX_SEEN = 100_000
 # Postfix asks again 1 s after its timeout, which is 10 s in our main.cf and 100 s by
 # default (smtpd_policy_service_timeout). Later than this nobody repeats a question.
 ANSWER_SECONDS = 300
+# How long a charge can be given back: the 717 MB that a message may have take 1.6 h at
+# 1 Mbit/s.
+CHARGED_SECONDS = 3 * 3600
+# What the clocks of the machines that share a store may differ by, and rounding.
+MARGIN_SECONDS = 10
+# Messages that one transaction gives back.
+GIVE_ROWS = 500
 # Rows that one transaction forgets: a few milliseconds.
 FORGET_ROWS = 500
+
+
+_OWED_ONE = "SELECT 1 FROM give_back WHERE looked = 0 LIMIT 1"
+_OWED = "SELECT id, queue, began, at FROM give_back WHERE looked = 0 ORDER BY id LIMIT ?"
+_AGAIN = "UPDATE give_back SET looked = 0 WHERE at >= ?"
+_LOOKED = "UPDATE give_back SET looked = 1 WHERE id = ?"
+_GIVEN = "DELETE FROM give_back WHERE id = ?"
+_BEFORE = "SELECT id FROM batch WHERE at < ? ORDER BY id DESC LIMIT 1"
+_TAKE_OUT = "UPDATE batch SET queues = ? WHERE id = ?"
+# What an operator had forgotten since (store.usage_reset) is not there to be given back.
+_RESET = "SELECT 1 FROM audit WHERE subject = ? AND at >= ? AND action = 'limit.reset' LIMIT 1"
+_OLDEST = "SELECT id, at FROM batch ORDER BY id LIMIT ?"
+_FORGET_CHARGED = "DELETE FROM batch WHERE id <= ?"
+_FORGET_ASKED = "DELETE FROM give_back WHERE at <= ?"
 
 
 class Usage(ABC, Generic[Tx]):
@@ -49,6 +73,8 @@ class Usage(ABC, Generic[Tx]):
         self.seen: dict[Key, Window] = {}
         # What the store's clock is ahead of ours.
         self.offset = 0.0
+        # What the running transaction has charged and may have to give back.
+        self._charged: list[_Charged] = []
 
     def charge(self, batch: Sequence[Charge], word: Word) -> list[Verdict]:
         """Settle *batch* in order; *word* makes the text of a refusal.
@@ -63,6 +89,19 @@ class Usage(ABC, Generic[Tx]):
         Without entries, find out whether the store takes changes. Raises `StoreUnavailable`.
         """
         self._run(lambda tx: self._restore(tx, entries))
+
+    def owes(self) -> bool:
+        """Return whether a message is to be given back. Raises `StoreUnavailable`."""
+        with self._store.connection() as connection:
+            return connection.exec_driver_sql(_OWED_ONE).first() is not None
+
+    def give_back(self, *, since: float | None = None) -> int:
+        """Take back charges of messages that were not accepted; return how many.
+
+        Those that asked *since* and were not found are looked for again: their charge may
+        have come only now, from a time without the store. Raises `StoreUnavailable`.
+        """
+        return self._run(lambda tx: self._give_back(tx, since))
 
     def forget(self) -> int:
         """Forget some of what is over; return how many rows. Raises `StoreUnavailable`."""
@@ -82,6 +121,7 @@ class Usage(ABC, Generic[Tx]):
         windows = self._lock(tx, keys_of(batch), now)
         verdicts = settle_all(batch, windows, told=told, now=now, word=word)
         self._save(tx, windows)
+        self._charged = charged(batch, verdicts, int(now))
         self._note(tx, [each for each in ids if each not in told], refusals(batch, verdicts))
         return verdicts
 
@@ -99,9 +139,63 @@ class Usage(ABC, Generic[Tx]):
             for limit in charge.limits:
                 windows[limit.subject, limit.span].add_at(at + self.offset, charge.amount)
         self._save(tx, windows)
+        self._charged = [
+            _Charged(charge.queue, int(at + self.offset), charge.amount, charge.limits)
+            for charge, at in missing
+            if charge.queue is not None
+        ]
         # So that trying this again counts nothing twice.
         passed = [(each, "") for each, action in told.items() if action]
         self._note(tx, [each for each in ids if each not in told], passed)
+
+    def _give_back(self, tx: Tx, since: float | None) -> int:
+        now = self._now(tx)
+        if since is not None:
+            self._sql(tx, _AGAIN, (int(since + self.offset) - MARGIN_SECONDS,))
+        found: list[_Charged] = []
+        for row, queue, began, at in self._sql(tx, _OWED + self._skip, (GIVE_ROWS,)):
+            mine = self._take_out(tx, queue, began - MARGIN_SECONDS, at + MARGIN_SECONDS)
+            self._sql(tx, _GIVEN if mine else _LOOKED, (row,))
+            found += mine
+        self._charged = []
+        windows = self._lock(tx, sorted({lim[:2] for each in found for lim in each.limits}), now)
+        for each in found:
+            for subject, span, _ in each.limits:
+                if not self._sql(tx, _RESET, (subject, each.at)):
+                    windows[subject, span].take_back(each.at, each.amount)
+        if windows:
+            self._save(tx, windows)
+            self._note(tx, (), ())
+        return len(found)
+
+    def _take_out(self, tx: Tx, queue: int, first: int, last: int) -> list["_Charged"]:
+        """Return the charges of *queue* between *first* and *last*, and have them no more."""
+        name = queue.to_bytes(8, "big")
+        before = self._sql(tx, _BEFORE, (first,))
+        found = []
+        for row, queues, charges in self._sql(
+            tx, self._find, (before[0][0] if before else 0, name)
+        ):
+            names, what = bytearray(queues), json.loads(charges)
+            for place, (when, amount, *keys) in enumerate(what):
+                here = slice(8 * place, 8 * place + 8)
+                if names[here] == name and first <= when <= last:
+                    names[here] = bytes(8)
+                    limits = zip(keys[::2], keys[1::2], strict=True)
+                    found.append(
+                        _Charged(queue, when, amount, tuple(Limit(*each, 0) for each in limits))
+                    )
+            self._sql(tx, _TAKE_OUT, (bytes(names), row))
+        return found
+
+    def _forget_charged(self, tx: Tx, now: int) -> int:
+        """Forget some batches, and messages, that nobody will ask back any more."""
+        old = now - CHARGED_SECONDS
+        rows = [row for row, at in self._sql(tx, _OLDEST, (FORGET_ROWS,)) if at <= old]
+        if rows:
+            self._sql(tx, _FORGET_CHARGED, (max(rows),))
+        self._sql(tx, _FORGET_ASKED, (old,))
+        return len(rows)
 
     def _saw(self, windows: Mapping[Key, Window], now: float) -> None:
         """Remember the *windows* of a committed transaction."""
@@ -110,6 +204,14 @@ class Usage(ABC, Generic[Tx]):
             lasting = sorted(self.seen.items(), key=lambda each: each[1].until)
             self.seen = dict(lasting[MAX_SEEN // 2 :])
         self.seen.update(windows)
+
+    # Finds the batches after one that hold a name, newest first; ends of queries that lock.
+    _find: str
+    _skip = ""
+
+    @abstractmethod
+    def _sql(self, tx: Tx, query: str, values: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
+        """Run *query*, with ``?`` for each of *values*; return its rows, if any."""
 
     @abstractmethod
     def _run(self, work: Callable[[Tx], T]) -> T:
@@ -142,6 +244,36 @@ class Usage(ABC, Generic[Tx]):
     @abstractmethod
     def _forget(self, tx: Tx, now: int) -> int:
         """Forget at most `FORGET_ROWS` empty windows and as many old answers."""
+
+
+class _Charged(NamedTuple):
+    """A charge that may be given back."""
+
+    queue: int
+    at: int
+    amount: int
+    limits: tuple[Limit, ...]
+
+
+def charged(batch: Sequence[Charge], verdicts: Sequence[Verdict], at: int) -> list[_Charged]:
+    """Return what was charged just now and has a name."""
+    return [
+        _Charged(charge.queue, at, charge.amount, charge.limits)
+        for charge, verdict in zip(batch, verdicts, strict=True)
+        if charge.queue is not None and verdict.accepted and not verdict.repeated
+    ]
+
+
+def packed(found: Sequence[_Charged]) -> tuple[bytes | None, str | None]:
+    """Return *found* as the columns ``queues`` and ``charges`` hold it."""
+    if not found:
+        return None, None
+    names = struct.pack(f">{len(found)}q", *[each.queue for each in found])
+    what = [
+        (each.at, each.amount, *(part for limit in each.limits for part in limit[:2]))
+        for each in found
+    ]
+    return names, json.dumps(what, separators=(",", ":"))
 
 
 def open_usage(store: Store) -> Usage[Any]:

@@ -8,13 +8,13 @@ that one is run again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from store.engine import MARIADB_NOW, Store, translated
-from store.usage import ANSWER_SECONDS, FORGET_ROWS, PROBE_ID, Usage
+from store.usage import ANSWER_SECONDS, FORGET_ROWS, PROBE_ID, Usage, packed
 from store.window import Key, Window, slot_of
 
 T = TypeVar("T")
@@ -33,6 +33,9 @@ _SAVE = (
 _REWORD = (
     "INSERT INTO answer (id, at, action) VALUES (%s, 0, %s)"
     " ON DUPLICATE KEY UPDATE action = VALUES(action)"
+)
+_CHARGED = (
+    "INSERT INTO batch (at, messages, refused, queues, charges) VALUES (%s, '', '{}', %s, %s)"
 )
 _PROBE = "REPLACE INTO answer (id, at, action) VALUES (%s, %s, '')"
 _FORGET_ANSWERS = "DELETE FROM answer WHERE at <= %s ORDER BY at LIMIT %s"
@@ -54,6 +57,16 @@ class MariaUsage(Usage[Connection]):
             self._kept.close()
             self._kept = None
 
+    _find = (
+        "SELECT id, queues, charges FROM batch WHERE id > ? AND instr(queues, ?) > 0"
+        " ORDER BY id DESC FOR UPDATE"
+    )
+    _skip = " FOR UPDATE SKIP LOCKED"
+
+    def _sql(self, tx: Connection, query: str, values: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
+        done = tx.exec_driver_sql(query.replace("?", "%s"), values)
+        return done.fetchall() if done.returns_rows else ()
+
     def _run(self, work: Callable[[Connection], T]) -> T:
         with translated():
             for _ in range(MAX_TRIES - 1):
@@ -71,7 +84,7 @@ class MariaUsage(Usage[Connection]):
                 isolation_level="READ COMMITTED"
             )
         connection = self._kept
-        self._locked = {}
+        self._locked, self._charged = {}, []
         try:
             result = work(connection)
             connection.commit()
@@ -133,6 +146,8 @@ class MariaUsage(Usage[Connection]):
 
     def _note(self, tx: Connection, fresh: Sequence[int], said: Sequence[tuple[int, str]]) -> None:
         del fresh  # claimed, and so noted
+        if self._charged:
+            tx.exec_driver_sql(_CHARGED, (int(self._at), *packed(self._charged)))
         if said:
             tx.exec_driver_sql(_REWORD, list(said))
 
@@ -141,6 +156,7 @@ class MariaUsage(Usage[Connection]):
 
     def _forget(self, tx: Connection, now: int) -> int:
         gone = tx.exec_driver_sql(_FORGET_ANSWERS, (now - ANSWER_SECONDS, FORGET_ROWS)).rowcount
+        gone += self._forget_charged(tx, now)
         empty = sorted(tuple(row) for row in tx.exec_driver_sql(_EMPTY, (now, FORGET_WINDOWS)))
         if empty:
             # In the order of locking; the time again, for one may have been used meanwhile.

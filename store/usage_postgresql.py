@@ -21,7 +21,7 @@ import psycopg
 from sqlalchemy import Connection, event
 
 from store.engine import Store, translated
-from store.usage import ANSWER_SECONDS, FORGET_ROWS, PROBE_ID, Usage
+from store.usage import ANSWER_SECONDS, FORGET_ROWS, PROBE_ID, Usage, charged, packed
 from store.window import (
     JITTER_SECONDS,
     PAST_BYTES,
@@ -89,6 +89,9 @@ INSERT INTO answer (id, at, action)
 SELECT id, %s, '' FROM unnest(%s::bigint[]) AS ids(id) ORDER BY id
 ON CONFLICT DO NOTHING
 """
+_CHARGED = (
+    "INSERT INTO batch (at, messages, refused, queues, charges) VALUES (%s, '', '{}', %s, %s)"
+)
 _PROBE = """
 INSERT INTO answer (id, at, action) VALUES (%s, %s, '')
 ON CONFLICT (id) DO UPDATE SET at = excluded.at
@@ -157,12 +160,22 @@ class PostgresUsage(Usage[Connection]):
             self._kept.close()
             self._kept = None
 
+    _find = (
+        "SELECT id, queues, charges FROM batch WHERE id > ? AND position(?::bytea in queues) > 0"
+        " ORDER BY id DESC FOR UPDATE"
+    )
+    _skip = " FOR UPDATE SKIP LOCKED"
+
+    def _sql(self, tx: Connection, query: str, values: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
+        done = tx.exec_driver_sql(query.replace("?", "%s"), values)
+        return done.fetchall() if done.returns_rows else ()
+
     def _run(self, work: Callable[[Connection], T]) -> T:
         with translated():
             if self._kept is None:
                 self._kept = self._store.engine.connect()
             connection = self._kept
-            self._locked = {}
+            self._locked, self._charged = {}, []
             try:
                 result = work(connection)
                 connection.commit()
@@ -192,8 +205,9 @@ class PostgresUsage(Usage[Connection]):
         told = _told(tx, ids) if claimed < len(ids) else {}
         verdicts = settle_all(batch, windows, told=told, now=now, word=word)
         _correct(tx, rows, windows)
-        self._note(tx, ids, refusals(batch, verdicts))
         self._locked, self._at = windows, now
+        self._charged = charged(batch, verdicts, int(now))
+        self._note(tx, ids, refusals(batch, verdicts))
         return verdicts
 
     def _now(self, tx: Connection) -> float:
@@ -227,6 +241,8 @@ class PostgresUsage(Usage[Connection]):
 
     def _note(self, tx: Connection, fresh: Sequence[int], said: Sequence[tuple[int, str]]) -> None:
         del fresh  # claimed, and so noted
+        if self._charged:
+            tx.exec_driver_sql(_CHARGED, (int(self._at), *packed(self._charged)))
         if said:
             tx.exec_driver_sql(_REWORD, _transposed(said))
 
@@ -235,6 +251,7 @@ class PostgresUsage(Usage[Connection]):
 
     def _forget(self, tx: Connection, now: int) -> int:
         gone = tx.exec_driver_sql(_FORGET_ANSWERS, (now - ANSWER_SECONDS, FORGET_ROWS)).rowcount
+        gone += self._forget_charged(tx, now)
         return gone + tx.exec_driver_sql(_FORGET_WINDOWS, (now, FORGET_ROWS)).rowcount
 
 
