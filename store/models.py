@@ -187,8 +187,8 @@ class Batch(Base):
     refused: Mapped[str] = mapped_column(Text)  # JSON: message → what it was told
     counts: Mapped[str | None] = mapped_column(Text)
     # On every database: what may have to be given back (`store.giving`). 8 bytes a charge,
-    # the message's name, zero once given back; JSON, a list for each of them: when it was
-    # charged, how much, and the subjects and spans of its windows.
+    # the message's name, zero once given back; JSON, a list for each of them: how much, its
+    # limits, and when it was charged, 0 for `at`.
     queues: Mapped[bytes | None] = mapped_column(LargeBinary)
     charges: Mapped[str | None] = mapped_column(
         Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")

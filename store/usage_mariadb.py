@@ -58,7 +58,7 @@ class MariaUsage(Usage[Connection]):
             self._kept = None
 
     _find = (
-        "SELECT id, queues, charges FROM batch WHERE id > ? AND instr(queues, ?) > 0"
+        "SELECT id, at, queues, charges FROM batch WHERE id > ? AND instr(queues, ?) > 0"
         " ORDER BY id DESC FOR UPDATE"
     )
     _skip = " FOR UPDATE SKIP LOCKED"

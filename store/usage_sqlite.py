@@ -106,7 +106,7 @@ class SqliteUsage(Usage[sqlite3.Connection]):
             self._pooled = None
 
     _find = (
-        "SELECT id, queues, charges FROM batch WHERE id > ? AND instr(queues, ?) > 0"
+        "SELECT id, at, queues, charges FROM batch WHERE id > ? AND instr(queues, ?) > 0"
         " ORDER BY id DESC"
     )
 

@@ -48,7 +48,7 @@ class Charge(NamedTuple):
     id: int | None
     amount: int
     limits: tuple[Limit, ...]
-    queue: int | None = None
+    queue: bytes | None = None
 
 
 class Counted(NamedTuple):

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from store.giving import name_of
+from store.giving import name_of, number_of
 from tests.milters.client import Client, connected
 from tests.milters.conftest import Milter, Start
 from tests.stack.clients import wait_until
@@ -30,7 +30,7 @@ def written_down(milter: Milter) -> list[int]:
 
 def only(milter: Milter, *queue_ids: str, address: str = ADDRESS) -> None:
     """Wait until these are written down, in any order and no others."""
-    names = sorted(name_of(each, address) for each in queue_ids)
+    names = sorted(number_of(name_of(each, address)) for each in queue_ids)
     wait_until(lambda: sorted(written_down(milter)) == names, f"{queue_ids} written down")
 
 
@@ -118,7 +118,7 @@ def test_after_a_reload_with_another_store_that_one_is_told(milter: Start) -> No
         wait_until(
             lambda: (
                 store.execute("SELECT queue FROM give_back").fetchall()
-                == [(name_of("4NEW", ADDRESS),)]
+                == [(number_of(name_of("4NEW", ADDRESS)),)]
             ),
             "the new store told",
         )

@@ -28,12 +28,12 @@ def usage(store: Store) -> Iterator[Usage[Any]]:
     made.close()
 
 
-def charge(usage: Usage[Any], name: int, amount: int, *, queue: int = NAME) -> None:
+def charge(usage: Usage[Any], name: int, amount: int, *, queue: bytes = NAME) -> None:
     (verdict,) = usage.charge([Charge(name, amount, LIMITS, queue)], lambda *_: "no")
     assert verdict.accepted
 
 
-def drop(store: Store, queue: int = NAME, *, ago: float = 0.0) -> None:
+def drop(store: Store, queue: bytes = NAME, *, ago: float = 0.0) -> None:
     now = time.monotonic() - ago
     giving.ask(store, [Dropped(queue, now, now)])
 
