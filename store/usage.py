@@ -74,8 +74,9 @@ class Usage(ABC, Generic[Tx]):
         self.seen: dict[Key, Window] = {}
         # What the store's clock is ahead of ours.
         self.offset = 0.0
-        # What the running transaction has charged and may have to give back.
-        self._charged: list[Charged] = []
+        # What the running transaction has charged and may have to give back, and when if not now.
+        self._charged: Sequence[Charge] = ()
+        self._when: Sequence[int] = ()
 
     def charge(self, batch: Sequence[Charge], word: Word) -> list[Verdict]:
         """Settle *batch* in order; *word* makes the text of a refusal.
@@ -122,7 +123,7 @@ class Usage(ABC, Generic[Tx]):
         windows = self._lock(tx, keys_of(batch), now)
         verdicts = settle_all(batch, windows, told=told, now=now, word=word)
         self._save(tx, windows)
-        self._charged = charged(batch, verdicts)
+        self._charged, self._when = charged(batch, verdicts), ()
         self._note(tx, [each for each in ids if each not in told], refusals(batch, verdicts))
         return verdicts
 
@@ -140,11 +141,9 @@ class Usage(ABC, Generic[Tx]):
             for limit in charge.limits:
                 windows[limit.subject, limit.span].add_at(at + self.offset, charge.amount)
         self._save(tx, windows)
-        self._charged = [
-            Charged(charge.queue, charge.amount, charge.limits, int(at + self.offset))
-            for charge, at in missing
-            if charge.queue is not None
-        ]
+        named = [each for each in missing if each.charge.queue is not None]
+        self._charged = [each.charge for each in named]
+        self._when = [int(each.at + self.offset) for each in named]
         # So that trying this again counts nothing twice.
         passed = [(each, "") for each, action in told.items() if action]
         self._note(tx, [each for each in ids if each not in told], passed)
@@ -153,12 +152,12 @@ class Usage(ABC, Generic[Tx]):
         now = self._now(tx)
         if since is not None:
             self._sql(tx, _AGAIN, (int(since + self.offset) - MARGIN_SECONDS,))
-        found: list[Charged] = []
+        found: list[_Owed] = []
         for row, queue, began, at in self._sql(tx, _OWED + self._skip, (GIVE_ROWS,)):
             mine = self._take_out(tx, name_from(queue), began - MARGIN_SECONDS, at + MARGIN_SECONDS)
             self._sql(tx, _GIVEN if mine else _LOOKED, (row,))
             found += mine
-        self._charged = []
+        self._charged = ()
         windows = self._lock(tx, sorted({lim[:2] for each in found for lim in each.limits}), now)
         for each in found:
             for subject, span, _ in each.limits:
@@ -169,7 +168,7 @@ class Usage(ABC, Generic[Tx]):
             self._note(tx, (), ())
         return len(found)
 
-    def _take_out(self, tx: Tx, name: bytes, first: int, last: int) -> list["Charged"]:
+    def _take_out(self, tx: Tx, name: bytes, first: int, last: int) -> list["_Owed"]:
         """Return the charges of *name* between *first* and *last*, and have them no more."""
         before = self._sql(tx, _BEFORE, (first,))
         found = []
@@ -177,12 +176,12 @@ class Usage(ABC, Generic[Tx]):
             tx, self._find, (before[0][0] if before else 0, name)
         ):
             names = bytearray(queues)
-            for place, (amount, limits, when) in enumerate(json.loads(charges)):
+            for place, (amount, limits, *times) in enumerate(json.loads(charges)):
                 here = slice(NAME_BYTES * place, NAME_BYTES * (place + 1))
-                if names[here] == name and first <= (when or at) <= last:
+                when = times[0] if times else at
+                if names[here] == name and first <= when <= last:
                     names[here] = bytes(NAME_BYTES)
-                    these = tuple(Limit(*each) for each in limits)
-                    found.append(Charged(name, amount, these, when or at))
+                    found.append(_Owed(amount, tuple(Limit(*each) for each in limits), when))
             self._sql(tx, _TAKE_OUT, (bytes(names), row))
         return found
 
@@ -244,30 +243,32 @@ class Usage(ABC, Generic[Tx]):
         """Forget at most `FORGET_ROWS` empty windows and as many old answers."""
 
 
-class Charged(NamedTuple):
-    """A charge that may be given back; *at* is 0 for the time of its batch."""
+class _Owed(NamedTuple):
+    """A charge that is to be given back."""
 
-    name: bytes
     amount: int
     limits: tuple[Limit, ...]
-    at: int = 0
+    at: int
 
 
-def charged(batch: Sequence[Charge], verdicts: Sequence[Verdict]) -> list[Charged]:
+def charged(batch: Sequence[Charge], verdicts: Sequence[Verdict]) -> list[Charge]:
     """Return what was charged just now and has a name."""
     return [
-        Charged(charge.queue, charge.amount, charge.limits)
+        charge
         for charge, verdict in zip(batch, verdicts, strict=True)
         if charge.queue is not None and verdict.accepted and not verdict.repeated
     ]
 
 
-def packed(found: Sequence[Charged]) -> tuple[bytes | None, str | None]:
-    """Return *found* as the columns ``queues`` and ``charges`` hold it."""
-    if not found:
+def packed(charges: Sequence[Charge], when: Sequence[int] = ()) -> tuple[bytes | None, str | None]:
+    """Return *charges* as the columns ``queues`` and ``charges`` hold them."""
+    if not charges:
         return None, None
     # Whole limits, as they are: to pick from them takes longer than to write them.
-    return b"".join([each.name for each in found]), _compact([each[1:] for each in found])
+    rows: list[tuple[object, ...]] = [(each.amount, each.limits) for each in charges]
+    if when:
+        rows = [(*row, at) for row, at in zip(rows, when, strict=True)]
+    return b"".join([each.queue or b"" for each in charges]), _compact(rows)
 
 
 def open_usage(store: Store) -> Usage[Any]:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from store.engine import MARIADB_NOW, Store, translated
 from store.usage import ANSWER_SECONDS, FORGET_ROWS, PROBE_ID, Usage, packed
-from store.window import Key, Window, slot_of
+from store.window import Charge, Key, Verdict, Window, Word, slot_of
 
 T = TypeVar("T")
 # A deadlock's victim is undone at once; more than a few in a row is another trouble.
@@ -37,6 +37,12 @@ _REWORD = (
 _CHARGED = (
     "INSERT INTO batch (at, messages, refused, queues, charges) VALUES (%s, '', '{}', %s, %s)"
 )
+# Tells the time as well: a question less than to ask for it and to write down what is charged.
+_HOPED = (
+    "INSERT INTO batch (at, messages, refused, queues, charges)"  # noqa: S608 - constants of ours
+    f" VALUES (floor(({MARIADB_NOW})), '', '{{}}', %s, %s) RETURNING id, ({MARIADB_NOW})"
+)
+_RECHARGED = "UPDATE batch SET queues = %s, charges = %s WHERE id = %s"
 _PROBE = "REPLACE INTO answer (id, at, action) VALUES (%s, %s, '')"
 _FORGET_ANSWERS = "DELETE FROM answer WHERE at <= %s ORDER BY at LIMIT %s"
 _EMPTY = "SELECT subject, span FROM `usage` WHERE until BETWEEN 1 AND %s ORDER BY until LIMIT %s"
@@ -50,6 +56,8 @@ class MariaUsage(Usage[Connection]):
         self._kept: Connection | None = None
         self._locked: dict[Key, Window] = {}
         self._at = 0.0
+        self._hoped: Sequence[Charge] = ()  # what may be charged, and the row that says it was
+        self._noted: int | None = None
 
     def close(self) -> None:
         """Give the connection back."""
@@ -84,7 +92,7 @@ class MariaUsage(Usage[Connection]):
                 isolation_level="READ COMMITTED"
             )
         connection = self._kept
-        self._locked, self._charged = {}, []
+        self._locked, self._charged, self._noted = {}, (), None
         try:
             result = work(connection)
             connection.commit()
@@ -96,6 +104,18 @@ class MariaUsage(Usage[Connection]):
         if self._locked:
             self._saw(self._locked, self._at)
         return result
+
+    def _settle(self, tx: Connection, batch: Sequence[Charge], word: Word) -> list[Verdict]:
+        self._hoped = [charge for charge in batch if charge.queue is not None]
+        try:
+            return super()._settle(tx, batch, word)
+        finally:
+            self._hoped = ()
+
+    def _noting(self, tx: Connection) -> float:
+        """Write down what may have to be given back, as if all were accepted; return the time."""
+        self._noted, now = tx.exec_driver_sql(_HOPED, packed(self._hoped)).one()
+        return float(now)
 
     def _now(self, tx: Connection) -> float:
         return float(tx.exec_driver_sql(MARIADB_NOW).scalar_one())
@@ -131,7 +151,7 @@ class MariaUsage(Usage[Connection]):
                 tuple(part for key in missing for part in (*key, slot_of(now, key[1]))),
             )
             windows = _locked(tx, keys)
-        self._at = self._now(tx)
+        self._at = self._noting(tx) if self._hoped else self._now(tx)
         for window in windows.values():
             window.advance(self._at)
         self._locked = windows
@@ -146,8 +166,12 @@ class MariaUsage(Usage[Connection]):
 
     def _note(self, tx: Connection, fresh: Sequence[int], said: Sequence[tuple[int, str]]) -> None:
         del fresh  # claimed, and so noted
-        if self._charged:
-            tx.exec_driver_sql(_CHARGED, (int(self._at), *packed(self._charged)))
+        if self._noted is None:
+            if self._charged:
+                owed = packed(self._charged, self._when)
+                tx.exec_driver_sql(_CHARGED, (int(self._at), *owed))
+        elif len(self._charged) < len(self._hoped):
+            tx.exec_driver_sql(_RECHARGED, (*packed(self._charged), self._noted))
         if said:
             tx.exec_driver_sql(_REWORD, list(said))
 

@@ -25,7 +25,6 @@ from store.usage import (
     ANSWER_SECONDS,
     FORGET_ROWS,
     PROBE_ID,
-    Charged,
     Usage,
     charged,
     packed,
@@ -189,7 +188,7 @@ class PostgresUsage(Usage[Connection]):
             if self._kept is None:
                 self._kept = self._store.engine.connect()
             connection = self._kept
-            self._locked, self._charged = {}, []
+            self._locked, self._charged = {}, ()
             try:
                 result = work(connection)
                 connection.commit()
@@ -207,7 +206,7 @@ class PostgresUsage(Usage[Connection]):
         ids = sorted({charge.id for charge in batch if charge.id is not None})
         totals = _totals(batch)
         keys = keys_of(batch)
-        hoped = [Charged(c.queue, c.amount, c.limits) for c in batch if c.queue is not None]
+        hoped = [charge for charge in batch if charge.queue is not None]
         asked = (
             _numbers(ids),
             _texts([key[0] for key in keys]),
@@ -260,7 +259,7 @@ class PostgresUsage(Usage[Connection]):
     def _note(self, tx: Connection, fresh: Sequence[int], said: Sequence[tuple[int, str]]) -> None:
         del fresh  # claimed, and so noted
         if self._charged:
-            tx.exec_driver_sql(_CHARGED, (int(self._at), *packed(self._charged)))
+            tx.exec_driver_sql(_CHARGED, (int(self._at), *packed(self._charged, self._when)))
         if said:
             tx.exec_driver_sql(_REWORD, _transposed(said))
 

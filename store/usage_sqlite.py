@@ -119,7 +119,7 @@ class SqliteUsage(Usage[sqlite3.Connection]):
         with translated():
             connection = self._connection()
             self._locked, self._changes, self._folding = {}, {}, False
-            self._noted, self._charged = None, []
+            self._noted, self._charged = None, ()
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 self._catch_up(connection)
@@ -234,7 +234,8 @@ class SqliteUsage(Usage[sqlite3.Connection]):
         if fresh or said or self._changes:
             at, refused = int(time.time()), dict(said)
             counts = None if self._folding else json.dumps(self._changes)
-            values = (at, _packed(fresh), json.dumps(refused), counts, *packed(self._charged))
+            owed = packed(self._charged, self._when)
+            values = (at, _packed(fresh), json.dumps(refused), counts, *owed)
             row = tx.execute(_NOTE, values).lastrowid
             self._noted = (row or 0, at, fresh, refused)
 

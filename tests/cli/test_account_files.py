@@ -173,7 +173,8 @@ def test_who_graduated_is_told_by_the_next_maintenance(run: Run, tmp_path: Path)
     assert run("maintain", "--json").document["notices"] == 1
     assert run("maintain", "--json").document["notices"] == 0
     text = mail.read_text()
-    assert text.startswith("-i -f postmaster@mail.example.edu -- jane@mail.example.edu\n")
+    assert text.startswith("-i -f <> -- jane@mail.example.edu\n")
     assert "Auto-Submitted: auto-generated" in text
+    assert "From: postmaster@mail.example.edu" in text
     assert re.search(r"^Message-ID: <notice\.\d+\.\d+@mail\.example\.edu>$", text, re.MULTILINE)
     assert "alumni account" in text
