@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from config.logs import fields
+from policyd.chores import Chores
 from policyd.fallback import Fallback
 from store.engine import STATEMENT_MS
 from store.errors import StoreUnavailable
@@ -37,12 +38,6 @@ RETRY_SECONDS = 1.0
 HANG_SECONDS = STATEMENT_MS / 1000 + 1
 # The last try to tell the store what was counted without it. Supervisors wait longer.
 STOP_SECONDS = 2.0
-# Old rows are looked for this often, and at once again while there are many, with
-# pauses in which decisions go first.
-FORGET_SECONDS = 10.0
-FORGET_PAUSE_SECONDS = 0.02
-# What was not accepted is given back within this.
-GIVE_SECONDS = 0.5
 
 
 class Ticket(Protocol):
@@ -87,6 +82,7 @@ class Committer:
         on_loss: Callable[[], Literal["local", "defer"]],
     ) -> None:
         self._usage = usage
+        self._chores = Chores(usage)
         self._word = word
         self._loop = loop
         self._on_loss = on_loss
@@ -100,7 +96,6 @@ class Committer:
         self._fallback: Fallback | None = None  # while the store is away
         self._lost_at = 0.0
         self._lost_since = 0.0  # the same by the clock
-        self._again: float | None = None  # since when to look again for what is to be given back
         self._closing = False  # the last of what was counted is on its way to the store
         self._telling: Sequence[Counted] = ()  # what is on its way when we end
         self._stopping = False
@@ -268,7 +263,7 @@ class Committer:
             self._retry()
         else:
             away = round(self._loop.time() - self._lost_at, 1)
-            self._fallback, self._again = None, self._lost_since
+            self._fallback, self._chores.again = None, self._lost_since
             log.warning(fields(event="store-back", away=away, decided_locally=fallback.decided))
             _tell_lost(fallback.dropped)
             self._next()
@@ -276,17 +271,10 @@ class Committer:
     # In the thread.
 
     def _work(self) -> None:
-        give_at = forget_at = time.monotonic()
         while True:
-            now = time.monotonic()
-            if now >= give_at:
-                give_at = now + GIVE_SECONDS
-                self._give_back(self._again)
-            if now >= forget_at:
-                forget_at = self._forget()
+            idle = self._chores.do_due(lost=self.lost)
             try:
-                wake = min(give_at, forget_at)
-                job = self._inbox.get(timeout=max(0.0, wake - time.monotonic()))
+                job = self._inbox.get(timeout=idle)
             except queue.Empty:
                 continue
             if job is None:
@@ -337,33 +325,8 @@ class Committer:
                 return
             self._telling = ()
         if self._fallback is not None:
-            self._give_back(self._lost_since)
-
-    def _give_back(self, since: float | None) -> None:
-        """Take back the charges of messages that were not accepted."""
-        if self._fallback is not None and not self._stopping:
-            return
-        try:
-            if since is not None or self._usage.owes():
-                self._usage.give_back(since=since)
-            if self._again == since:
-                self._again = None
-        except StoreUnavailable:
-            pass  # they wait in the store
-        except Exception:  # a bug of ours must not end the thread
-            log.exception("giving back failed")
-
-    def _forget(self) -> float:
-        """Forget some old rows; return when to look again."""
-        now = time.monotonic()
-        try:
-            some = self._usage.forget() if self._fallback is None else 0
-        except StoreUnavailable:
-            some = 0  # the next charge will tell
-        except Exception:  # a bug of ours must not end the thread
-            log.exception("forgetting failed")
-            some = 0
-        return now + (FORGET_PAUSE_SECONDS if some else FORGET_SECONDS)
+            self._chores.again = self._lost_since
+            self._chores.give_back()
 
 
 def _tell_lost(charges: int) -> None:
