@@ -106,7 +106,8 @@ def _milter(name: str, layout: Layout) -> tuple[Process, str]:
 
 
 def _gatepost(name: str, layout: Layout, listen: str, scanner: str) -> list[str]:
-    folder = layout.root / name.replace(" ", "")
+    # Not the name of the stack's own folder: Postfix would be set up for these settings.
+    folder = layout.root / f"milter-{name.replace(' ', '')}"
     folder.mkdir()
     shutil.chown(folder, group="postfix")
     folder.chmod(0o2770)

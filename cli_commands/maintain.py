@@ -15,13 +15,16 @@ from store import aging, notices, whitelist
 def maintain(app: App, answer: Answer, quiet: bool, no_notices: bool) -> None:
     """Expire the whitelist, forget old counters and answers, send the notices that wait.
 
-    A notice that the mail server does not take waits for the next run (exit 1).
+    A notice that the mail server does not take is tried again later (exit 1).
     Nothing depends on it: limits and exemptions end on their own time.
     Example: gatepost maintain --quiet
     """
     expired = whitelist.expire(app.store, change=app.change("expired"))
     forgotten = aging.forget(app.store)
-    sent = 0 if no_notices else notices.send(app.store, partial(post, app.settings))
+    sent = 0
+    if not no_notices:
+        deliver, postmaster = partial(post, app.settings), app.settings.site.postmaster
+        sent = notices.send(app.store, deliver, postmaster=postmaster)
     if not quiet:
         answer.say(
             f"{expired} exemptions expired, {forgotten.windows} windows "

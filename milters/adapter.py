@@ -1,10 +1,9 @@
 """libmilter's callbacks, turned into calls of `milters.message` and its verdict into replies.
 
-The only file that knows pymilter. Callbacks of one connection come one after the
-other but on different threads (libmilter's pool), so nothing here belongs to a
-thread. Only the steps and actions that are used are negotiated.
-
-Whatever goes wrong in a callback ends in our own 451: the client keeps the mail.
+The only file that knows pymilter. Callbacks of one connection come one after the other
+but on different threads (libmilter's pool), so nothing here belongs to a thread. Only the
+steps and actions that are used are negotiated. Whatever goes wrong in a callback ends in
+our own 451: the client keeps the mail.
 
 Text arrives in any encoding. pymilter gives addresses and header values as bytes, but
 decodes macros, HELO and the names of header fields as strict UTF-8: a macro raises where
@@ -14,6 +13,7 @@ it is read (`Connection.getsymval`), the other two before our callback is called
 
 import email.utils
 import logging
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import wraps
@@ -25,7 +25,7 @@ import milter
 from config.logs import fields
 from config.units import Address
 from milters import journal, undelivered
-from milters.envelope import Envelope
+from milters.envelope import Envelope, declared_size
 from milters.message import Message
 from milters.spam import Edit
 from milters.verdict import BUSY, FAILED, Refuse, Verdict
@@ -52,6 +52,9 @@ class Service(Protocol):
 
     def trusts(self, client: str) -> bool:
         """Return whether mail from the address *client* is believed."""
+
+    def not_accepted(self, queue_id: str, client: str, since: float) -> None:
+        """Learn that Postfix did not take a message, which began after a monotonic time."""
 
     def begin(self, envelope: Envelope) -> Message:
         """Return a new message, made with the settings of this moment."""
@@ -87,6 +90,8 @@ class Connection(Milter.Base):
         self._message: Message | None = None
         self._refusal: Refuse | None = None  # what end of message will say, whatever comes
         self._admitted = False
+        self._address = ""
+        self._since = time.monotonic()  # before the message began: its MAIL is told at DATA only
 
     @_guarded
     def negotiate(self, opts: list[int]) -> int:
@@ -100,6 +105,7 @@ class Connection(Milter.Base):
             # j is always there: libmilter keeps the last message's macros where a list is empty.
             self._ctx.setsymlist(Milter.M_ENVFROM, "j i {auth_authen}")
             self._ctx.setsymlist(Milter.M_ENVRCPT, "{rcpt_addr}")
+            self._ctx.setsymlist(Milter.M_DATA, "i")
             self._ctx.setsymlist(Milter.M_EOM, "i")
         return answer
 
@@ -114,11 +120,11 @@ class Connection(Milter.Base):
         """Begin a message."""
         self._reset()
         self._in_message = True
+        self._address = address = (self.getsymval("{client_addr}") or "").removeprefix("IPv6:")
         self._admitted = self._service.admit()
         if not self._admitted:
             self.give_up(BUSY)
             return self.refused_early("envfrom")
-        address = (self.getsymval("{client_addr}") or "").removeprefix("IPv6:")
         self._message = self._service.begin(
             Envelope(
                 client=address,
@@ -127,7 +133,7 @@ class Connection(Milter.Base):
                 sender=sender,
                 user=self.getsymval("{auth_authen}") or "",
                 trusted=self._service.trusts(address),
-                declared=_declared(parameters),
+                declared=declared_size(parameters),
                 date=email.utils.formatdate(),
                 mta=self.getsymval("j") or "",
             )
@@ -146,6 +152,17 @@ class Connection(Milter.Base):
         """Take a header field."""
         if self._message is not None:
             self._message.header(name, value)
+        return Milter.CONTINUE
+
+    def data(self) -> int:
+        """Have the queue id before the client can be gone; libmilter answers (see `serve`).
+
+        Of a closed socket it reads nothing more, so without an answer here it might miss it.
+        """
+        return Milter.CONTINUE
+
+    def eoh(self) -> int:
+        """Be told where the header ends: after DATA, libmilter takes no body without it."""
         return Milter.CONTINUE
 
     def header_bytes(self, name: str, value: bytes) -> int:
@@ -168,9 +185,12 @@ class Connection(Milter.Base):
                 with self._service.judging():
                     verdict = self._message.verdict(self.queue_id() or "")
             self._log(verdict)
-            return self._say(verdict)
+            answer = self._say(verdict)
+            self._in_message = answer != Milter.CONTINUE  # else it is taken
+            return answer
         finally:
             self._reset()
+            self._since = time.monotonic()
 
     @_guarded
     def abort(self) -> int:
@@ -192,9 +212,9 @@ class Connection(Milter.Base):
             return error.object.decode("utf-8", "surrogateescape")
 
     def undecoded(self, text: bytes) -> None:
-        """Take a HELO, or the name of a header field, that pymilter could not decode.
+        """Take a HELO, or the name of a field (none through Postfix), that pymilter cannot decode.
 
-        The field's value is lost. Through Postfix no such name comes: to it the line is body.
+        The field's value is lost.
         """
         readable = text.decode("utf-8", "replace")
         if self._in_message:
@@ -221,10 +241,12 @@ class Connection(Milter.Base):
 
     def _reset(self) -> None:
         self._refusal = None
-        self._in_message = False
         if self._admitted:
             self._admitted = False
             self._service.release()
+        dropped, self._in_message = self._in_message, False
+        if dropped and (queue_id := self.queue_id()):
+            self._service.not_accepted(queue_id, self._address, self._since)
         self._forget()
 
     def _forget(self) -> None:
@@ -259,7 +281,7 @@ class Connection(Milter.Base):
 
 
 class UnixConnection(Connection):
-    """For unix sockets: Postfix waits for an answer to the body and the end only.
+    """For unix sockets: Postfix waits for an answer to DATA, the body and the end only.
 
     A fifth faster than answering every step.
     """
@@ -269,22 +291,19 @@ class UnixConnection(Connection):
     envfrom = Milter.noreply(Connection.envfrom)
     envrcpt = Milter.noreply(Connection.envrcpt)
     header = Milter.noreply(Connection.header)
+    eoh = Milter.noreply(Connection.eoh)
 
 
 class TcpConnection(Connection):
     """For TCP: every step is answered, also those of no interest.
 
-    Postfix sends the macros of a step even where it may skip the command.
-    Whatever it sends next then waits 40 ms: Nagle's algorithm (RFC 896) wants the
-    macros acknowledged, and a side with nothing to say delays that.
+    Postfix sends the macros of a step even where it may skip the command. What comes next
+    waits 40 ms: Nagle's algorithm (RFC 896) wants the macros acknowledged, which a side
+    with nothing to say delays.
     """
 
     def connect(self, hostname: str, family: int, hostaddr: Any) -> int:  # noqa: ARG002
-        """Have it negotiated. The binding answers by itself, as `serve` sets no callback."""
-        return Milter.CONTINUE
-
-    def data(self) -> int:
-        """Answer."""
+        """Have it negotiated, as `Connection.data`."""
         return Milter.CONTINUE
 
 
@@ -309,6 +328,7 @@ def serve(address: Address) -> None:
     milter.set_header_callback(
         lambda context, name, value: context.getpriv().header_bytes(name, value)
     )
+    milter.set_eoh_callback(lambda context: context.getpriv().eoh())
     milter.set_body_callback(lambda context, piece: context.getpriv().body(piece))
     milter.set_eom_callback(lambda context: context.getpriv().eom())
     milter.set_abort_callback(lambda context: context.getpriv().abort())
@@ -327,12 +347,3 @@ def stop() -> None:
 def _inet(address: Address) -> str:
     family = "inet6" if ":" in address.host else "inet"
     return f"{family}:{address.port}@{address.host}"
-
-
-def _declared(parameters: tuple[str, ...]) -> int | None:
-    """Return SIZE= as the client wrote it: any case, and perhaps nonsense; 0 is unknown."""
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.upper() == "SIZE" and value.isascii() and value.isdigit():
-            return int(value) or None
-    return None

@@ -36,3 +36,12 @@ def can_be_taken_off(recipient: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def declared_size(parameters: tuple[str, ...]) -> int | None:
+    """Return SIZE= as the client wrote it: any case, and perhaps nonsense; 0 is unknown."""
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.upper() == "SIZE" and value.isascii() and value.isdigit():
+            return int(value) or None
+    return None

@@ -9,6 +9,7 @@ from ipaddress import ip_address, ip_network
 
 from config.settings import Settings
 from milters.envelope import Envelope
+from milters.giving import GiveBacks
 from milters.limits import RoleLimits
 from milters.message import Message, Tools
 from milters.postman import Postman
@@ -35,8 +36,10 @@ class Service:
         self._draining = False
         self._postman = Postman()
         self._spamd: Spamd | None = None
-        directory = Directory(Store(settings.store.url), settings)
-        self._use(settings, RoleLimits(directory, settings))
+        store = Store(settings.store.url)
+        self._give_backs = GiveBacks(store)
+        self._give_backs.start()
+        self._use(settings, RoleLimits(Directory(store, settings), settings))
 
     def admit(self) -> bool:
         """Count a message in, unless there are too many or we are about to stop."""
@@ -50,6 +53,10 @@ class Service:
         """Count a message out."""
         with self._lock:
             self._under_way -= 1
+
+    def not_accepted(self, queue_id: str, client: str, since: float) -> None:
+        """Give back what policyd charged for a message, which began after a monotonic time."""
+        self._give_backs.add(queue_id, client, since)
 
     def begin(self, envelope: Envelope) -> Message:
         """Return a new message with the settings of this moment."""
@@ -69,7 +76,12 @@ class Service:
         if settings.store.url == self._tools.settings.store.url:
             new = limits.under(settings)  # roles are known also while the store is away
         else:
-            new = RoleLimits(Directory(Store(settings.store.url), settings), settings)
+            store = Store(settings.store.url)
+            new = RoleLimits(Directory(store, settings), settings)
+            # What waits for the old store is told to it: it was charged there.
+            old, self._give_backs = self._give_backs, GiveBacks(store)
+            self._give_backs.start()
+            old.stop()
         self._use(settings, new)
         limits.stop()
         if spamd is not None and spamd is not self._spamd:
@@ -102,6 +114,7 @@ class Service:
 
     def close(self) -> None:
         """Stop the threads."""
+        self._give_backs.stop()
         self._limits.stop()
         if self._spamd is not None:
             self._spamd.close()

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from config.logs import fields
+from policyd.chores import Chores
 from policyd.fallback import Fallback
 from store.engine import STATEMENT_MS
 from store.errors import StoreUnavailable
@@ -37,10 +38,6 @@ RETRY_SECONDS = 1.0
 HANG_SECONDS = STATEMENT_MS / 1000 + 1
 # The last try to tell the store what was counted without it. Supervisors wait longer.
 STOP_SECONDS = 2.0
-# Old rows are looked for this often, and at once again while there are many, with
-# pauses in which decisions go first.
-FORGET_SECONDS = 10.0
-FORGET_PAUSE_SECONDS = 0.02
 
 
 class Ticket(Protocol):
@@ -85,6 +82,7 @@ class Committer:
         on_loss: Callable[[], Literal["local", "defer"]],
     ) -> None:
         self._usage = usage
+        self._chores = Chores(usage)
         self._word = word
         self._loop = loop
         self._on_loss = on_loss
@@ -97,6 +95,7 @@ class Committer:
         self._patience: asyncio.TimerHandle | None = None
         self._fallback: Fallback | None = None  # while the store is away
         self._lost_at = 0.0
+        self._lost_since = 0.0  # the same by the clock
         self._closing = False  # the last of what was counted is on its way to the store
         self._telling: Sequence[Counted] = ()  # what is on its way when we end
         self._stopping = False
@@ -218,7 +217,7 @@ class Committer:
         self._patience = None
         mode = self._on_loss()
         log.warning(fields(event="store-lost", reason=reason, meanwhile=mode))
-        self._lost_at = self._loop.time()
+        self._lost_at, self._lost_since = self._loop.time(), time.time() - HANG_SECONDS
         self._fallback = fallback = Fallback(self._usage.seen, self._usage.offset)
         if self._running is not None:
             self._without_store(self._running.tickets, fallback)
@@ -264,7 +263,7 @@ class Committer:
             self._retry()
         else:
             away = round(self._loop.time() - self._lost_at, 1)
-            self._fallback = None
+            self._fallback, self._chores.again = None, self._lost_since
             log.warning(fields(event="store-back", away=away, decided_locally=fallback.decided))
             _tell_lost(fallback.dropped)
             self._next()
@@ -272,12 +271,11 @@ class Committer:
     # In the thread.
 
     def _work(self) -> None:
-        forget_at = time.monotonic()
         while True:
+            idle = self._chores.do_due(lost=self.lost)
             try:
-                job = self._inbox.get(timeout=max(0.0, forget_at - time.monotonic()))
+                job = self._inbox.get(timeout=idle)
             except queue.Empty:
-                forget_at = self._forget()
                 continue
             if job is None:
                 self._tell_rest()
@@ -287,8 +285,6 @@ class Committer:
                 self._loop.call_soon_threadsafe(self._done, job)
             except RuntimeError:  # the loop is closed: nobody waits any more
                 break
-            if time.monotonic() >= forget_at:
-                forget_at = self._forget()
         self._usage.close()
 
     def _do(self, job: _Job) -> None:
@@ -328,18 +324,9 @@ class Committer:
             if job.error:
                 return
             self._telling = ()
-
-    def _forget(self) -> float:
-        """Forget some old rows; return when to look again."""
-        now = time.monotonic()
-        try:
-            some = self._usage.forget() if self._fallback is None else 0
-        except StoreUnavailable:
-            some = 0  # the next charge will tell
-        except Exception:  # a bug of ours must not end the thread
-            log.exception("forgetting failed")
-            some = 0
-        return now + (FORGET_PAUSE_SECONDS if some else FORGET_SECONDS)
+        if self._fallback is not None:
+            self._chores.again = self._lost_since
+            self._chores.give_back()
 
 
 def _tell_lost(charges: int) -> None:

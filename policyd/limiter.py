@@ -17,7 +17,7 @@ from config.settings import Settings
 from config.units import Rate
 from policyd.facts import Facts, Scene
 from policyd.request import Request
-from store import subjects
+from store import giving, subjects
 from store.directory import Person, generous
 from store.names import canonical
 from store.window import Charge, Limit
@@ -36,7 +36,9 @@ def charge_of(scene: Scene) -> Charge | None:
     amount = 1 if request.state == "RCPT" else request.recipient_count
     if not amount:
         return None
-    return Charge(message_id(request), amount, scene.limits)
+    # Before its second recipient a message has no queue id (charge_at = "RCPT").
+    queue = giving.name_of(request.queue_id, request.client_address) if request.queue_id else None
+    return Charge(message_id(request), amount, scene.limits, queue)
 
 
 def is_own_report(request: Request) -> bool:

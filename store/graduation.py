@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from config.settings import Settings
 from config.units import format_size
-from store import audit, bulk
+from store import audit, bulk, notices
 from store.accounts import View, check_role, row_of
 from store.audit import Change, record
 from store.directory import effective, generous
@@ -212,12 +212,7 @@ def undo(
             row.role, row.mailbox, row.mailbox_until = last.role, last.mailbox, last.mailbox_until
             row.rev, last.undone_at = rev, at
             # A notice that was not sent yet would now be wrong.
-            session.execute(
-                update(Notice)
-                .where(Notice.recipient == _address(settings, row.name))
-                .where(Notice.sent_at.is_(None), Notice.created_at == last.at)
-                .values(sent_at=at)
-            )
+            notices.withdraw(session, _dedupe(row.id, last.at))
             record(session, change, at=at, action="account.ungraduate", subject=row.name)
         return [row.name for row in rows.values()]
 
@@ -311,6 +306,11 @@ def _address(settings: Settings, name: str) -> str:
     return f"{name}@{settings.site.domains[0]}"
 
 
+def _dedupe(account: int, at: int) -> str:
+    """Return what a graduation's notice is sent once per."""
+    return f"graduated {account} {at}"
+
+
 def _notice(settings: Settings, name: str, each: Graduate, at: int) -> dict[str, object]:
     graduated = (each.role, each.to) == (STUDENT, ROLE)
     text = (
@@ -329,6 +329,8 @@ def _notice(settings: Settings, name: str, each: Graduate, at: int) -> dict[str,
     if settings.site.help_url:
         text += f"\n{settings.site.help_url}\n"
     return {
+        "kind": "graduated",
+        "dedupe": _dedupe(each.account, at),
         "recipient": _address(settings, name),
         "subject": f"Your mail account {'after graduation' if graduated else 'changed'}",
         "text": text,

@@ -186,6 +186,24 @@ class Batch(Base):
     messages: Mapped[bytes] = mapped_column(LargeBinary)  # 8 bytes each, big-endian
     refused: Mapped[str] = mapped_column(Text)  # JSON: message → what it was told
     counts: Mapped[str | None] = mapped_column(Text)
+    # On every database: what may have to be given back (`store.giving`). 8 bytes a charge,
+    # the message's name, zero once given back; JSON, a list for each of them: how much, its
+    # limits, and when it was charged, 0 for `at`.
+    queues: Mapped[bytes | None] = mapped_column(LargeBinary)
+    charges: Mapped[str | None] = mapped_column(
+        Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+    )
+
+
+class GiveBack(Base):
+    """A message that was not accepted: if it was charged, its charge is to be taken back."""
+
+    __tablename__ = "give_back"
+    id: Mapped[Key]
+    queue: Mapped[int] = mapped_column(BigInteger)  # its name (store.giving.name_of)
+    began: Mapped[Seconds]
+    at: Mapped[Seconds]
+    looked: Mapped[int] = mapped_column(Integer)  # 1: no charge was found
 
 
 class Guess(Base):
@@ -222,7 +240,7 @@ class Graduation(Base):
 
 
 class Notice(Base):
-    """A mail to a person that waits to be sent, or was."""
+    """A mail to a person that waits to be sent, or was (`store.notices`)."""
 
     __tablename__ = "notice"
     id: Mapped[Key]
@@ -231,6 +249,13 @@ class Notice(Base):
     text: Mapped[str] = mapped_column(Text)
     created_at: Mapped[Seconds]
     sent_at: Mapped[Seconds | None] = mapped_column(index=True)
+    kind: Mapped[Word | None]
+    dedupe: Mapped[str | None] = mapped_column(_exact(128), unique=True)  # once per what
+    tries: Mapped[int] = mapped_column(Integer, server_default="0")
+    next_at: Mapped[Seconds] = mapped_column(server_default="0")
+    claimed_until: Mapped[Seconds | None]  # somebody is sending it
+    error: Mapped[str | None] = mapped_column(String(255))
+    given_up_at: Mapped[Seconds | None]
 
 
 class Audit(Base):

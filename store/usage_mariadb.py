@@ -8,14 +8,14 @@ that one is run again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from store.engine import MARIADB_NOW, Store, translated
-from store.usage import ANSWER_SECONDS, FORGET_ROWS, PROBE_ID, Usage
-from store.window import Key, Window, slot_of
+from store.usage import ANSWER_SECONDS, FORGET_ROWS, PROBE_ID, Usage, packed
+from store.window import Charge, Key, Verdict, Window, Word, slot_of
 
 T = TypeVar("T")
 # A deadlock's victim is undone at once; more than a few in a row is another trouble.
@@ -34,6 +34,15 @@ _REWORD = (
     "INSERT INTO answer (id, at, action) VALUES (%s, 0, %s)"
     " ON DUPLICATE KEY UPDATE action = VALUES(action)"
 )
+_CHARGED = (
+    "INSERT INTO batch (at, messages, refused, queues, charges) VALUES (%s, '', '{}', %s, %s)"
+)
+# Tells the time as well: a question less than to ask for it and to write down what is charged.
+_HOPED = (
+    "INSERT INTO batch (at, messages, refused, queues, charges)"  # noqa: S608 - constants of ours
+    f" VALUES (floor(({MARIADB_NOW})), '', '{{}}', %s, %s) RETURNING id, ({MARIADB_NOW})"
+)
+_RECHARGED = "UPDATE batch SET queues = %s, charges = %s WHERE id = %s"
 _PROBE = "REPLACE INTO answer (id, at, action) VALUES (%s, %s, '')"
 _FORGET_ANSWERS = "DELETE FROM answer WHERE at <= %s ORDER BY at LIMIT %s"
 _EMPTY = "SELECT subject, span FROM `usage` WHERE until BETWEEN 1 AND %s ORDER BY until LIMIT %s"
@@ -47,12 +56,24 @@ class MariaUsage(Usage[Connection]):
         self._kept: Connection | None = None
         self._locked: dict[Key, Window] = {}
         self._at = 0.0
+        self._hoped: Sequence[Charge] = ()  # what may be charged, and the row that says it was
+        self._noted: int | None = None
 
     def close(self) -> None:
         """Give the connection back."""
         if self._kept is not None:
             self._kept.close()
             self._kept = None
+
+    _find = (
+        "SELECT id, at, queues, charges FROM batch WHERE id > ? AND instr(queues, ?) > 0"
+        " ORDER BY id DESC FOR UPDATE"
+    )
+    _skip = " FOR UPDATE SKIP LOCKED"
+
+    def _sql(self, tx: Connection, query: str, values: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
+        done = tx.exec_driver_sql(query.replace("?", "%s"), values)
+        return done.fetchall() if done.returns_rows else ()
 
     def _run(self, work: Callable[[Connection], T]) -> T:
         with translated():
@@ -71,7 +92,7 @@ class MariaUsage(Usage[Connection]):
                 isolation_level="READ COMMITTED"
             )
         connection = self._kept
-        self._locked = {}
+        self._locked, self._charged, self._noted = {}, (), None
         try:
             result = work(connection)
             connection.commit()
@@ -83,6 +104,18 @@ class MariaUsage(Usage[Connection]):
         if self._locked:
             self._saw(self._locked, self._at)
         return result
+
+    def _settle(self, tx: Connection, batch: Sequence[Charge], word: Word) -> list[Verdict]:
+        self._hoped = [charge for charge in batch if charge.queue is not None]
+        try:
+            return super()._settle(tx, batch, word)
+        finally:
+            self._hoped = ()
+
+    def _noting(self, tx: Connection) -> float:
+        """Write down what may have to be given back, as if all were accepted; return the time."""
+        self._noted, now = tx.exec_driver_sql(_HOPED, packed(self._hoped)).one()
+        return float(now)
 
     def _now(self, tx: Connection) -> float:
         return float(tx.exec_driver_sql(MARIADB_NOW).scalar_one())
@@ -118,7 +151,7 @@ class MariaUsage(Usage[Connection]):
                 tuple(part for key in missing for part in (*key, slot_of(now, key[1]))),
             )
             windows = _locked(tx, keys)
-        self._at = self._now(tx)
+        self._at = self._noting(tx) if self._hoped else self._now(tx)
         for window in windows.values():
             window.advance(self._at)
         self._locked = windows
@@ -133,6 +166,12 @@ class MariaUsage(Usage[Connection]):
 
     def _note(self, tx: Connection, fresh: Sequence[int], said: Sequence[tuple[int, str]]) -> None:
         del fresh  # claimed, and so noted
+        if self._noted is None:
+            if self._charged:
+                owed = packed(self._charged, self._when)
+                tx.exec_driver_sql(_CHARGED, (int(self._at), *owed))
+        elif len(self._charged) < len(self._hoped):
+            tx.exec_driver_sql(_RECHARGED, (*packed(self._charged), self._noted))
         if said:
             tx.exec_driver_sql(_REWORD, list(said))
 
@@ -141,6 +180,7 @@ class MariaUsage(Usage[Connection]):
 
     def _forget(self, tx: Connection, now: int) -> int:
         gone = tx.exec_driver_sql(_FORGET_ANSWERS, (now - ANSWER_SECONDS, FORGET_ROWS)).rowcount
+        gone += self._forget_charged(tx, now)
         empty = sorted(tuple(row) for row in tx.exec_driver_sql(_EMPTY, (now, FORGET_WINDOWS)))
         if empty:
             # In the order of locking; the time again, for one may have been used meanwhile.

@@ -21,7 +21,14 @@ import psycopg
 from sqlalchemy import Connection, event
 
 from store.engine import Store, translated
-from store.usage import ANSWER_SECONDS, FORGET_ROWS, PROBE_ID, Usage
+from store.usage import (
+    ANSWER_SECONDS,
+    FORGET_ROWS,
+    PROBE_ID,
+    Usage,
+    charged,
+    packed,
+)
 from store.window import (
     JITTER_SECONDS,
     PAST_BYTES,
@@ -67,8 +74,13 @@ WITH claimed AS (
                    BETWEEN 0 AND 1 + ceil({JITTER_SECONDS * SLOTS}.0 / held.span)
                  THEN held.until ELSE excluded.until END
   RETURNING subject, span, slot, used, past, refused
+), noted AS (
+  INSERT INTO batch (at, messages, refused, queues, charges)
+  SELECT floor({_NOW})::bigint, ''::bytea, '{{}}', queues, charges
+  FROM (SELECT %s::bytea, %s::text) AS given(queues, charges) WHERE queues IS NOT NULL
+  RETURNING id
 )
-SELECT charged.*, {_NOW}, (SELECT count(*) FROM claimed) FROM charged
+SELECT charged.*, {_NOW}, (SELECT count(*) FROM claimed), (SELECT id FROM noted) FROM charged
 """  # noqa: S608 - constants of ours; what people sent is bound
 _CORRECT = """
 UPDATE usage SET used = usage.used - wrong.used, refused = usage.refused + wrong.refused
@@ -89,6 +101,10 @@ INSERT INTO answer (id, at, action)
 SELECT id, %s, '' FROM unnest(%s::bigint[]) AS ids(id) ORDER BY id
 ON CONFLICT DO NOTHING
 """
+_CHARGED = (
+    "INSERT INTO batch (at, messages, refused, queues, charges) VALUES (%s, '', '{}', %s, %s)"
+)
+_RECHARGED = "UPDATE batch SET queues = %s, charges = %s WHERE id = %s"
 _PROBE = """
 INSERT INTO answer (id, at, action) VALUES (%s, %s, '')
 ON CONFLICT (id) DO UPDATE SET at = excluded.at
@@ -157,12 +173,22 @@ class PostgresUsage(Usage[Connection]):
             self._kept.close()
             self._kept = None
 
+    _find = (
+        "SELECT id, at, queues, charges FROM batch"
+        " WHERE id > ? AND position(?::bytea in queues) > 0 ORDER BY id DESC FOR UPDATE"
+    )
+    _skip = " FOR UPDATE SKIP LOCKED"
+
+    def _sql(self, tx: Connection, query: str, values: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
+        done = tx.exec_driver_sql(query.replace("?", "%s"), values)
+        return done.fetchall() if done.returns_rows else ()
+
     def _run(self, work: Callable[[Connection], T]) -> T:
         with translated():
             if self._kept is None:
                 self._kept = self._store.engine.connect()
             connection = self._kept
-            self._locked = {}
+            self._locked, self._charged = {}, ()
             try:
                 result = work(connection)
                 connection.commit()
@@ -180,20 +206,25 @@ class PostgresUsage(Usage[Connection]):
         ids = sorted({charge.id for charge in batch if charge.id is not None})
         totals = _totals(batch)
         keys = keys_of(batch)
+        hoped = [charge for charge in batch if charge.queue is not None]
         asked = (
             _numbers(ids),
             _texts([key[0] for key in keys]),
             _numbers([key[1] for key in keys]),
             _numbers([totals[key] for key in keys]),
+            *packed(hoped),
         )
         rows = tx.exec_driver_sql(_CHARGE, asked).fetchall()
         windows = {(row[0], row[1]): _before(row, totals) for row in rows}
-        now, claimed = rows[0][6:8]
+        now, claimed, noted = rows[0][6:9]
         told = _told(tx, ids) if claimed < len(ids) else {}
         verdicts = settle_all(batch, windows, told=told, now=now, word=word)
         _correct(tx, rows, windows)
-        self._note(tx, ids, refusals(batch, verdicts))
         self._locked, self._at = windows, now
+        happened = charged(batch, verdicts)
+        if len(happened) < len(hoped):
+            tx.exec_driver_sql(_RECHARGED, (*packed(happened), noted))
+        self._note(tx, ids, refusals(batch, verdicts))
         return verdicts
 
     def _now(self, tx: Connection) -> float:
@@ -227,6 +258,8 @@ class PostgresUsage(Usage[Connection]):
 
     def _note(self, tx: Connection, fresh: Sequence[int], said: Sequence[tuple[int, str]]) -> None:
         del fresh  # claimed, and so noted
+        if self._charged:
+            tx.exec_driver_sql(_CHARGED, (int(self._at), *packed(self._charged, self._when)))
         if said:
             tx.exec_driver_sql(_REWORD, _transposed(said))
 
@@ -235,6 +268,7 @@ class PostgresUsage(Usage[Connection]):
 
     def _forget(self, tx: Connection, now: int) -> int:
         gone = tx.exec_driver_sql(_FORGET_ANSWERS, (now - ANSWER_SECONDS, FORGET_ROWS)).rowcount
+        gone += self._forget_charged(tx, now)
         return gone + tx.exec_driver_sql(_FORGET_WINDOWS, (now, FORGET_ROWS)).rowcount
 
 

@@ -22,13 +22,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from sqlalchemy import Connection, PoolProxiedConnection
 
 from store.engine import Store, translated
 from store.errors import StoreUnavailable
-from store.usage import ANSWER_SECONDS, FORGET_ROWS, MAX_SEEN, Usage
+from store.usage import ANSWER_SECONDS, CHARGED_SECONDS, FORGET_ROWS, MAX_SEEN, Usage, packed
 from store.window import MAX_COUNT, Key, Window, slot_of
 
 T = TypeVar("T")
@@ -43,7 +43,15 @@ MAX_HEARD = 500_000
 FOLD_SECONDS = 1.0
 MAX_AHEAD = 1000
 _BATCHES = "SELECT id, at, messages, refused, counts FROM batch WHERE id > ? ORDER BY id"
-_NOTE = "INSERT INTO batch (at, messages, refused, counts) VALUES (?, ?, ?, ?)"
+_NOTE = (
+    "INSERT INTO batch (at, messages, refused, counts, queues, charges) VALUES (?, ?, ?, ?, ?, ?)"
+)
+# Of the log, what a process that starts must know: answers still asked for, and counts
+# that `usage` does not hold yet.
+_NEWS = (
+    "SELECT min(coalesce((SELECT id FROM batch WHERE at < ? ORDER BY id DESC LIMIT 1), 0),"
+    " coalesce((SELECT id FROM batch WHERE counts IS NULL ORDER BY id DESC LIMIT 1), 0))"
+)
 _FOLDED = "UPDATE batch SET counts = NULL WHERE id = (SELECT max(id) FROM batch)"
 # Never the last row: the next one must have a greater id than all that were read.
 # Those from the future came while a clock was ahead: they must not keep what is behind.
@@ -97,11 +105,21 @@ class SqliteUsage(Usage[sqlite3.Connection]):
             self._pooled.close()
             self._pooled = None
 
+    _find = (
+        "SELECT id, at, queues, charges FROM batch WHERE id > ? AND instr(queues, ?) > 0"
+        " ORDER BY id DESC"
+    )
+
+    def _sql(
+        self, tx: sqlite3.Connection, query: str, values: tuple[Any, ...]
+    ) -> Sequence[Sequence[Any]]:
+        return tx.execute(query, values).fetchall()
+
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with translated():
             connection = self._connection()
             self._locked, self._changes, self._folding = {}, {}, False
-            self._noted = None
+            self._noted, self._charged = None, ()
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 self._catch_up(connection)
@@ -150,6 +168,9 @@ class SqliteUsage(Usage[sqlite3.Connection]):
         # `seen` stays: should the store go away now, it is the best that is known.
         self._fresh.clear()
         self._version = version
+        if not self._heard.last:
+            since = (int(time.time()) - ANSWER_SECONDS,)
+            (self._heard.last,) = connection.execute(_NEWS, since).fetchone()
         for row, at, messages, refused, counts in connection.execute(_BATCHES, (self._heard.last,)):
             said = {int(each): action for each, action in json.loads(refused).items()}
             self._heard.add(row, at, _unpacked(messages), said)
@@ -213,17 +234,20 @@ class SqliteUsage(Usage[sqlite3.Connection]):
         if fresh or said or self._changes:
             at, refused = int(time.time()), dict(said)
             counts = None if self._folding else json.dumps(self._changes)
-            row = tx.execute(_NOTE, (at, _packed(fresh), json.dumps(refused), counts)).lastrowid
+            owed = packed(self._charged, self._when)
+            values = (at, _packed(fresh), json.dumps(refused), counts, *owed)
+            row = tx.execute(_NOTE, values).lastrowid
             self._noted = (row or 0, at, fresh, refused)
 
     def _probe(self, tx: sqlite3.Connection, now: int) -> None:
-        row = tx.execute(_NOTE, (now, b"", "{}", "{}")).lastrowid
+        row = tx.execute(_NOTE, (now, b"", "{}", "{}", None, None)).lastrowid
         self._noted = (row or 0, now, (), {})
 
     def _forget(self, tx: sqlite3.Connection, now: int) -> int:
         self._catch_rows_up(tx)
-        old = (FORGET_ROWS, now - ANSWER_SECONDS, now + ANSWER_SECONDS)
+        old = (FORGET_ROWS, now - CHARGED_SECONDS, now + ANSWER_SECONDS)
         gone = tx.execute(_FORGET_BATCHES, old).rowcount
+        tx.execute("DELETE FROM give_back WHERE at <= ?", (now - CHARGED_SECONDS,))
         empty = tx.execute(_EMPTY, (now, FORGET_ROWS)).fetchall()
         for row, subject, span in empty:
             tx.execute(_FORGET_WINDOW, (row,))

@@ -42,11 +42,13 @@ class Charge(NamedTuple):
     """*amount* recipients that must fit all *limits*.
 
     *id* names the message, so that it is charged once; ``None`` if it has no name.
+    *queue* is the name by which it may be given back (`store.giving`).
     """
 
     id: int | None
     amount: int
     limits: tuple[Limit, ...]
+    queue: bytes | None = None
 
 
 class Counted(NamedTuple):
@@ -156,6 +158,27 @@ class Window:
             self._past = _trimmed(_PAST.pack(*slots))
             self.older += amount
             self.moved = True
+
+    def take_back(self, when: int, amount: int) -> None:
+        """Take off *amount* that was counted at *when* or a moment later.
+
+        What that slot does not hold is in a newer one: clocks of machines differ. Taken
+        from the oldest on, no newer slot ever loses what belongs to another message.
+        """
+        age = self.slot - slot_of(when, self.span)
+        if age > SLOTS:
+            return  # forgotten already
+        if age < 0:
+            age = SLOTS  # the clock was set back, so nobody knows the slot any more
+        slots = list(_PAST.unpack(self._past.ljust(PAST_BYTES, b"\0")))
+        for each in range(age - 1, -1, -1):
+            taken = min(amount, slots[each])
+            slots[each] -= taken
+            amount -= taken
+        self._past = _trimmed(_PAST.pack(*slots))
+        self.older = sum(slots)
+        self.used -= min(amount, self.used)
+        self.moved = True
 
     def copy(self) -> "Window":
         """Return another with the same counts in the same place."""

@@ -1,5 +1,8 @@
 """Imports, exports and graduations as an operator types them."""
 
+import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -162,11 +165,16 @@ def test_who_graduated_is_told_by_the_next_maintenance(run: Run, tmp_path: Path)
     done = run("maintain")
     assert done.code == 1
     assert "notices wait" in done.err
+    assert run("maintain", "--json").document["notices"] == 0  # a minute has not passed
+    with closing(sqlite3.connect(tmp_path / "gatepost.db")) as store, store:
+        store.execute("UPDATE notice SET next_at = 0")
     program.write_text(f'#!/bin/sh\necho "$@" > {mail}\ncat >> {mail}\n')
     program.chmod(0o755)
     assert run("maintain", "--json").document["notices"] == 1
     assert run("maintain", "--json").document["notices"] == 0
     text = mail.read_text()
-    assert text.startswith("-i -f postmaster@mail.example.edu -- jane@mail.example.edu\n")
+    assert text.startswith("-i -f <> -- jane@mail.example.edu\n")
     assert "Auto-Submitted: auto-generated" in text
+    assert "From: postmaster@mail.example.edu" in text
+    assert re.search(r"^Message-ID: <notice\.\d+\.\d+@mail\.example\.edu>$", text, re.MULTILINE)
     assert "alumni account" in text

@@ -114,3 +114,11 @@ def test_of_spam_only_the_subject_and_our_verdict_are_new(stack: Stack) -> None:
     tagged = subject.replace(b"Subject:  ", b"Subject: ***SPAM***  ")
     found = stored(stack, person, HEAD + subject + rest)
     assert found == HEAD + tagged + rest
+
+
+@pytest.mark.parametrize("message", [b"", b"\r\n", b"hello\r\n"])
+def test_a_mail_without_a_header_is_delivered(stack: Stack, message: bytes) -> None:
+    person, computer = stack.add_account("staff"), stack.computer()  # Postfix adds none for others
+    stack.settle()
+    answer = stack.clients.deliver(message, to=[person.address], computer=computer)
+    assert answer.accepted

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.integration import test_given_back as given_back
 from tests.integration.conftest import People
 from tests.integration.test_limits import burst
 from tests.stack import messages, postgres
@@ -115,6 +116,25 @@ def test_sending_goes_on_within_the_limit_and_is_counted_afterwards(
     assert codes == [250, 450, 250]
     stack.until_accepted(lambda: burst(stack, person, 1, computer=stack.computer()))
     assert burst(stack, person, 1, computer=computer).code == 450
+
+
+def test_mail_dropped_while_the_store_is_away_is_given_back_when_it_is_there(
+    stack: Stack, database: postgres.Postgres
+) -> None:
+    person, computer = stack.add_account("staff"), stack.computer()
+    stack.settle()
+    before = given_back.begun(stack, person, computer, 5)
+    given_back.counted(stack, person, computer, 5)
+    meanwhile = given_back.opened(stack, person, computer)
+    database.control("stop", "-m", "immediate")
+    try:
+        before.close()
+        given_back.addressed(meanwhile, person, 3)
+        assert meanwhile.docmd("DATA")[0] == 354  # from local counters
+        meanwhile.close()
+    finally:
+        back(database)
+    given_back.counted(stack, person, computer, 0)
 
 
 def _send(session: smtplib.SMTP, person: Account, recipients: int) -> int:

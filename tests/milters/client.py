@@ -46,6 +46,7 @@ class Client:
         self._channel = channel
         self.actions = 0
         self.steps = 0
+        self._in_header = False
 
     def patience(self, seconds: float) -> None:
         """Wait for answers no longer than *seconds*."""
@@ -80,6 +81,7 @@ class Client:
         self, sender: Text = "<a@b.example>", *parameters: Text, user: Text = ""
     ) -> Reply | None:
         """Begin a message."""
+        self._in_header = True
         if user:
             self.macros(b"M", auth_authen=user)
         return self._step(b"M", b"".join(map(_string, (sender, *parameters))), quiet=0x4000)
@@ -88,16 +90,29 @@ class Client:
         """Name a recipient."""
         return self._step(b"R", b"".join(map(_string, (recipient, *parameters))), quiet=0x8000)
 
+    def data(self, queue_id: Text) -> Reply | None:
+        """Say that the message comes now, and its queue id."""
+        self.macros(b"T", i=queue_id)
+        return self._step(b"T", b"", skip=0x200, quiet=0x10000)
+
     def header(self, name: bytes, value: bytes) -> Reply | None:
         """Send a header field."""
         return self._step(b"L", name + b"\0" + value + b"\0", quiet=0x80)
 
+    def end_of_header(self) -> None:
+        """End the header once, also an empty one, as Postfix does before all else."""
+        if self._in_header:
+            self._in_header = False
+            self._step(b"N", b"", skip=0x40, quiet=0x40000)
+
     def body(self, piece: bytes) -> Reply | None:
         """Send a piece of the body."""
+        self.end_of_header()
         return self._step(b"B", piece, quiet=0x80000)
 
     def end(self, queue_id: Text = "4ABC") -> Reply:
         """End the message and wait for the verdict."""
+        self.end_of_header()
         self.macros(b"E", i=queue_id)
         self.send(b"E")
         return self.reply()

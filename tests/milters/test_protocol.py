@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.milters.client import Client, Gone, Reply, connected
-from tests.milters.conftest import Milter
+from tests.milters.conftest import Milter, Start
+from tests.stack.ports import free_port
 
 pytestmark = pytest.mark.integration
 STAFF = "<staff@mail.example.edu>"
@@ -93,3 +94,17 @@ def test_raw_garbage_ends_no_process(shared: Milter, packets: list[bytes]) -> No
         client.connect()
         assert client.message(STAFF).word == b"c"
     assert shared.process.alive
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+@pytest.mark.parametrize("body", [b"", b"hello\r\n"])
+def test_a_mail_without_a_header_is_judged(milter: Start, body: bytes, *, tcp: bool) -> None:
+    """After DATA libmilter ignores what does not begin with a header or its end."""
+    with connected(milter(tcp=free_port() if tcp else 0).address) as client:
+        client.connect()
+        client.mail()
+        client.rcpt(STAFF)
+        client.data("4EMPTY")
+        if body:
+            client.body(body)
+        assert client.end("4EMPTY").word == b"c"
