@@ -15,8 +15,9 @@ _DISPOSITION = re.compile(rb"[ \t]*(%b)[ \t]*(?:;|$)" % _TOKEN)
 _ENCODING = re.compile(rb"[ \t]*(%b)[ \t]*(;|$)" % _TOKEN)
 _PARAMETER = re.compile(rb';\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)("?)|([^;]*))', re.DOTALL)
 _VALUE = re.compile(rb"[^\s()<>@,;:\\\"/\[\]?=]*")  # where Dovecot ends one without quotes
-# Wherever it stands, some program takes it for a name; an empty one is none.
-_NAME = re.compile(rb"name[*0-9]*\s*=\s*(?:\"[^\"]|[^\"\s;])", re.IGNORECASE)
+# Wherever it stands, some program takes it for a name; an empty one is none, but to some a
+# quote that never ends is one.
+_NAME = re.compile(rb"name[*0-9]*\s*=\s*(?:\"(?:[^\"]|\Z)|[^\"\s;])", re.IGNORECASE)
 _SECTION = re.compile(rb"boundary\*(\d+)\*?", re.IGNORECASE)
 
 

@@ -25,7 +25,12 @@ def part(fields: bytes, delimiter: bytes = b"--x\r\n") -> bytes:
         *(b"download", b"form-data", b"signal", b"x-unknown", b"inline (c)", b'"inline"', b""),
         *(b"inline filename=f", b"inline, x", b"inline/x", b";filename=f", b"=?utf-8?q?inline?="),
         *(b"inline\r\nContent-Disposition: inline", b"\r\n attachment", b"inline; filename=f"),
-        *(b"inline; FileName*0=f", b"inline; filename*=utf-8''f", b"inline; filename = f"),
+        *(
+            b'inline; filename*0="',
+            b"inline; FileName*0=f",
+            b"inline; filename*=utf-8''f",
+            b"inline; filename = f",
+        ),
     ],
 )
 def test_whatever_is_not_plainly_inline_is_a_file(disposition: bytes) -> None:
