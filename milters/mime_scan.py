@@ -82,6 +82,8 @@ class Scanner:
             covered += self._leaf + len(self._held)
             if self._opening is None:  # a preamble is a file only if no part ever comes
                 files += self._counter.so_far()
+        elif self._fields is not None:  # a body may have begun without an empty line
+            covered += self._stray_bytes + len(self._held)
         beyond = max(0, self._wire - covered - wire.ALLOWANCE)
         return min(self._wire, max(files + beyond, wire.least(self._wire)))
 
