@@ -59,10 +59,14 @@ def _same_structure(raw: bytes) -> None:
     if b"\nFrom " in raw:
         raise Differs("email takes a line of a mailbox for body")
     closed: set[bytes] = set()
+    before: list[bytes] = []
     for line in raw.split(b"\n"):
         fits = [each for each in boundaries if line.startswith(each)]
         if len(fits) > 1:
             raise Differs("a line that begins like two delimiters")
+        if fits and fits == before:
+            raise Differs("delimiter lines with no part between them")
+        before = fits
         if fits:
             if not re.fullmatch(rb"(--)?[ \t]*\r?", line[len(fits[0]) :]):
                 raise Differs("a delimiter line with something after it")
