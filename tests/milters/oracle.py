@@ -16,6 +16,7 @@ from milters.mime_scan import Scanner
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 # Two named differences: what follows the padding counts, and one character too many does not.
 _PADDED_AND_MORE = re.compile(rb"=[^A-Za-z0-9+/]*[A-Za-z0-9+/]")
+_BEGIN = re.compile(rb"^begin ", re.MULTILINE)
 _IDENTITY = ("", "7bit", "8bit", "binary")
 _READ_ALIKE = re.compile(r"[\w-]+/[\w.-]+\s*(;.*)?|text", re.DOTALL | re.IGNORECASE)
 _BOUNDARY = re.compile(rb'boundary="?([^";\r\n]*)', re.IGNORECASE)
@@ -32,7 +33,10 @@ def sizes(raw: bytes) -> list[int]:
     _same_structure(raw)
     try:
         message = message_from_bytes(raw)
-        return [len(_payload(part)) for part in _leaves(message) if _counts(part)]
+        leaves = [(part, _counts(part)) for part in _leaves(message)]
+        if any(_BEGIN.search(_payload(part)) for part, is_file in leaves if not is_file):
+            raise Differs("uuencode in a letter")
+        return [len(_payload(part)) for part, is_file in leaves if is_file]
     except TypeError:
         raise Differs("sections of a parameter with and without a number") from None
 
