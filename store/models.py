@@ -188,7 +188,7 @@ class Batch(Base):
     counts: Mapped[str | None] = mapped_column(Text)
     # On every database: what may have to be given back (`store.giving`). 8 bytes a charge,
     # the message's name, zero once given back; JSON, a list for each of them: how much, its
-    # limits, and when it was charged, 0 for `at`.
+    # limits, and when it was charged, if not at `at`.
     queues: Mapped[bytes | None] = mapped_column(LargeBinary)
     charges: Mapped[str | None] = mapped_column(
         Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")

@@ -134,7 +134,7 @@ def _send(
             return False
     try:
         deliver(mail)
-    except Exception as error:
+    except Refused as error:
         _mark(store, mail, claimed_until=None, error=str(error)[:MAX_ERROR])
         raise
     _mark(store, mail, claimed_until=None, error=None, sent_at=at)

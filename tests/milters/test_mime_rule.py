@@ -4,7 +4,7 @@ import base64
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from config import wire
@@ -15,6 +15,10 @@ from tests.milters.test_message import message
 
 MIB = 1 << 20
 SIZE = 8 * MIB
+# The body of a multipart in base64 that began without an empty line: read raw, then decoded.
+BODY_WITHOUT_EMPTY_LINE = (
+    b"Content-Type: multipart/mixed\r\nContent-Transfer-Encoding: base64\r\n--bb\r\n"
+)
 HEAD = b"Content-Type: multipart/mixed; boundary=x\r\n\r\n"
 ZIP = b"Content-Type: application/zip\r\nContent-Transfer-Encoding: "
 TEXT = b"So say we all, and once more.\r\n" * (SIZE // 31)
@@ -103,6 +107,7 @@ def test_a_file_in_base64_counts_decoded_whatever_its_size() -> None:
     assert total(head + body) == SIZE
 
 
+@example((BODY_WITHOUT_EMPTY_LINE, ()))
 @given(strategies.cut(st.one_of(strategies.trees, strategies.soups)))
 def test_the_total_only_grows_and_never_exceeds_the_wire(
     case: tuple[bytes, tuple[int, ...]],
