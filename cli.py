@@ -20,10 +20,10 @@ from store.errors import Refused, StoreUnavailable
 
 # command → the module in cli_commands that defines it, under the same name
 COMMANDS = {
-    "account": "account",
+    "account": "account.commands",
     "audit": "audit",
-    "config": "settings",
-    "db": "database",
+    "config": "config",
+    "db": "db",
     "limit": "limit",
     "maintain": "maintain",
     "serve": "serve",

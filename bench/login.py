@@ -18,10 +18,12 @@ from pathlib import Path
 from bench.login_dovecot import dovecot, logins_per_second
 from bench.table import Row, Table
 from config.loader import load
-from dovecot_auth import checkpassword
-from store import accounts, libcrypt, passwords, schema
-from store.audit import Change
+from dovecot_auth.checkpassword import script as checkpassword
+from store import schema
+from store.audit import AuditContext
 from store.engine import Store
+from store.logins import libcrypt, password_hashes
+from store.people import accounts
 from tests.stack.probes import answers
 from tests.stack.process import Process
 
@@ -33,7 +35,7 @@ LUA = SCRIPT.with_name("passdb.lua")
 HASHES = {
     "plain": "{PLAIN}" + PASSWORD,
     "sha512": "{SHA512-CRYPT}" + libcrypt.crypt(PASSWORD.encode(), b"$6$benchmark$").decode(),
-    "argon2": passwords.hash_password(PASSWORD),
+    "argon2": password_hashes.hash_password(PASSWORD),
 }
 # What a site writes by hand: the least that a checkpassword in Python can do.
 BARE = f"""#!/usr/bin/python3 -IS
@@ -122,8 +124,8 @@ def _authd(folder: Path, cache: int) -> Iterator[None]:
     store = Store(settings.store.url)
     schema.upgrade(store)
     for name, stored in HASHES.items():
-        new = accounts.New(name=name, role="student", password=stored)
-        accounts.add(store, settings, new, change=Change("bench", "a benchmark"))
+        new = accounts.NewAccount(name=name, role="student", password=stored)
+        accounts.add(store, settings, new, change=AuditContext("bench", "a benchmark"))
     store.close()
     lua = LUA.read_text().replace("/run/gatepost/auth.sock", f"{folder}/auth.sock")
     (folder / "passdb.lua").write_text(lua)

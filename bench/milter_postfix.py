@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.loader import load
-from store import accounts, schema
-from store.audit import Change
+from store import schema
+from store.audit import AuditContext
 from store.engine import Store
+from store.people import accounts
 from tests.stack import programs, spamd, tables, tls
 from tests.stack.layout import Layout
 from tests.stack.ports import HOST, free_port
@@ -121,8 +122,8 @@ def _gatepost(name: str, layout: Layout, listen: str, scanner: str) -> list[str]
     settings = load(conf)
     store = Store(settings.store.url)
     schema.upgrade(store)
-    why = Change("bench", "bench")
-    accounts.add(store, settings, accounts.New(name="staff", role="staff"), change=why)
+    why = AuditContext("bench", "bench")
+    accounts.add(store, settings, accounts.NewAccount(name="staff", role="staff"), change=why)
     store.close()
     return [sys.executable, "-I", "-m", "milters", "--config", str(conf)]
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from email.feedparser import BytesFeedParser
 
 from bench.table import Row, Table
-from milters.mime_scan import Scanner
+from milters.mime.scan import Scanner
 
 MIB = 1 << 20
 PIECE = 64 << 10  # what libmilter hands over (MILTER_CHUNK_SIZE)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.policyd_start import dunno, gatepost
 from bench.table import Row, Table
-from tests.policyd import relay
+from tests.policyd import dropping_proxy
 from tests.stack import postgres
 from tests.stack.ports import HOST
 
@@ -57,7 +57,7 @@ def _ports(stack: contextlib.ExitStack, folder: Path) -> dict[str, int]:
     for name, where in services.items():
         if where is not None:
             os.chmod(where, 0o666)  # noqa: PTH101, S103 - smtpd is not in our group
-        mta = relay.running(f"unix:{where}" if where else None, parent=MEMORY)
+        mta = dropping_proxy.running(f"unix:{where}" if where else None, parent=MEMORY)
         ports[name] = stack.enter_context(mta).port
     return ports
 

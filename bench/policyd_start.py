@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from store import schema, whitelist
-from store.audit import Change
+from store import schema
+from store.audit import AuditContext
 from store.engine import Store
+from store.limits import whitelist
 
 START_SECONDS = 30
 
@@ -60,7 +61,9 @@ def gatepost(
     store = Store(url)
     schema.upgrade(store)
     if exempt:
-        whitelist.add(store, "10.0.0.0/8", seconds=None, change=Change("bench", "a benchmark"))
+        whitelist.add(
+            store, "10.0.0.0/8", seconds=None, change=AuditContext("bench", "a benchmark")
+        )
     store.close()
     config, socket = folder / "gatepost.toml", folder / "policy.sock"
     config.write_text(

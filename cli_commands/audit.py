@@ -5,18 +5,19 @@ import json
 
 import click
 
-from cli_commands.app import Answer, App, command, when
-from store import accounts
+from cli_commands.app import App, command
+from cli_commands.output import Output, when
 from store import audit as trail
 from store.errors import NotFound
-from store.names import named
-from store.whitelist import parse_network
+from store.limits.whitelist import parse_network
+from store.people import view
+from store.people.names import named
 
 
 @command()
 @click.argument("subject", required=False, metavar="[ACCOUNT|NETWORK]")
 @click.option("--limit", type=click.IntRange(1, trail.MAX_LISTED), default=50, show_default=True)
-def audit(app: App, answer: Answer, subject: str | None, limit: int) -> None:
+def audit(app: App, answer: Output, subject: str | None, limit: int) -> None:
     """Show the newest changes, of one account or network or of all.
 
     Example: gatepost audit alice
@@ -39,7 +40,7 @@ def _subject(app: App, text: str) -> str:
     with contextlib.suppress(ValueError):
         return parse_network(text)
     try:
-        return accounts.get(app.store, app.settings, text).name
+        return view.get(app.store, app.settings, text).name
     except NotFound:  # removed, or renamed since
         return named(text, app.settings.site)
 
@@ -50,7 +51,7 @@ def _is_known(app: App, text: str) -> bool:
         parse_network(text)
     except ValueError:
         try:
-            accounts.get(app.store, app.settings, text)
+            view.get(app.store, app.settings, text)
         except NotFound:
             return False
     return True

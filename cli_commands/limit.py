@@ -7,22 +7,25 @@ from dataclasses import dataclass
 
 import click
 
-from cli_commands.app import Answer, App, command, when
+from cli_commands.app import App, command
+from cli_commands.output import Output, when
 from config.units import Rate, format_span
-from store import accounts, guesses, subjects, whitelist
-from store.directory import effective, generous, parse_rates
 from store.errors import NotFound
-from store.names import named
-from store.usage_report import Used, report
-from store.usage_reset import forget_usage
-from store.whitelist import Entry
+from store.limits import subjects, whitelist
+from store.limits.report import Used, report
+from store.limits.reset import forget_usage
+from store.limits.whitelist import Exemption
+from store.logins import guesses
+from store.people import view as view_module
+from store.people.entitlements import effective, generous, parse_rates
+from store.people.names import named
 
 _LIKE_A_NETWORK = re.compile(r"[0-9a-fA-F.:]+/[0-9]{1,3}")
 _LIKE_AN_ADDRESS = re.compile(r"[0-9]+(\.[0-9]*){2,}|[0-9a-fA-F.]*:[0-9a-fA-F:.]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class WindowUse:
     """One window of one subject against its limit."""
 
     subject: str
@@ -41,7 +44,7 @@ def limit() -> None:
 
 @command(limit)
 @click.argument("subject", required=False, metavar="[ADDRESS|ACCOUNT]")
-def show(app: App, answer: Answer, subject: str | None) -> None:
+def show(app: App, answer: Output, subject: str | None) -> None:
     """Show what an address or an account has used, or all that have used anything.
 
     Example: gatepost limit show 192.0.2.7
@@ -55,7 +58,7 @@ def show(app: App, answer: Answer, subject: str | None) -> None:
 @command(limit)
 @click.argument("subject", metavar="ADDRESS|ACCOUNT")
 @click.option("--reason", required=True, help="Why; it stays in the audit.")
-def reset(app: App, answer: Answer, subject: str, reason: str) -> None:
+def reset(app: App, answer: Output, subject: str, reason: str) -> None:
     """Forget what an address or an account has used, and its wrong passwords.
 
     Whoever was refused may send, and sign in, at once. To lift a limit for longer: whitelist add.
@@ -74,7 +77,7 @@ def reset(app: App, answer: Answer, subject: str, reason: str) -> None:
     answer.document({"subject": name, "windows": windows, "passwords": guessed})
 
 
-def _row(each: Standing) -> tuple[str, ...]:
+def _row(each: WindowUse) -> tuple[str, ...]:
     return (
         each.subject,
         format_span(each.span),
@@ -85,7 +88,7 @@ def _row(each: Standing) -> tuple[str, ...]:
     )
 
 
-def _of_all(app: App) -> list[Standing]:
+def _of_all(app: App) -> list[WindowUse]:
     entries = whitelist.listed(app.store)
     rates: dict[str, tuple[Rate, ...]] = {}
     found = []
@@ -99,7 +102,7 @@ def _of_all(app: App) -> list[Standing]:
     return found
 
 
-def _of(app: App, text: str) -> list[Standing]:
+def _of(app: App, text: str) -> list[WindowUse]:
     """Return every window of one subject, the unused ones too; raise `NotFound`."""
     try:
         subject = subjects.client(text, ipv6_prefix=app.settings.limits.ipv6_prefix)
@@ -112,10 +115,10 @@ def _of(app: App, text: str) -> list[Standing]:
     return _windows(app, subject, app.settings.limits.client, exempt)
 
 
-def _of_account(app: App, text: str) -> list[Standing]:
+def _of_account(app: App, text: str) -> list[WindowUse]:
     name = named(text, app.settings.site)
     try:
-        name = accounts.get(app.store, app.settings, text).name
+        name = view_module.get(app.store, app.settings, text).name
     except NotFound:
         # A removed account, or a login that is no account, may still have used something.
         if not report(app.store, subject=subjects.account(name)):
@@ -132,20 +135,22 @@ def _neither(text: str) -> str:
     return f"{text!r} is neither an address nor an account, and has used nothing"
 
 
-def _windows(app: App, subject: str, rates: tuple[Rate, ...], exempt: int | None) -> list[Standing]:
+def _windows(
+    app: App, subject: str, rates: tuple[Rate, ...], exempt: int | None
+) -> list[WindowUse]:
     found = [_standing(used, rates, exempt) for used in report(app.store, subject=subject)]
     seen = {each.span for each in found}
     unused = (rate for rate in rates if rate.window not in seen)
-    found += [Standing(subject, r.window, r.limit, 0, 0, None, exempt) for r in unused]
+    found += [WindowUse(subject, r.window, r.limit, 0, 0, None, exempt) for r in unused]
     return found
 
 
-def _standing(used: Used, rates: tuple[Rate, ...], exempt: int | None) -> Standing:
+def _standing(used: Used, rates: tuple[Rate, ...], exempt: int | None) -> WindowUse:
     of = next((rate.limit for rate in rates if rate.window == used.span), None)
-    return Standing(used.subject, used.span, of, used.used, used.refused, used.until, exempt)
+    return WindowUse(used.subject, used.span, of, used.used, used.refused, used.until, exempt)
 
 
-def _exempt(app: App, kind: str, name: str, entries: Sequence[Entry]) -> int | None:
+def _exempt(app: App, kind: str, name: str, entries: Sequence[Exemption]) -> int | None:
     """Return the entry that covers all of a client: an address, or the network that counts."""
     if kind != "client" or "client" not in app.settings.whitelist.lifts:
         return None
@@ -155,7 +160,7 @@ def _exempt(app: App, kind: str, name: str, entries: Sequence[Entry]) -> int | N
 def _rates_of(app: App, name: str) -> tuple[Rate, ...]:
     """Return the limits in force, as policyd sees them."""
     try:
-        view = accounts.get(app.store, app.settings, name)
+        view = view_module.get(app.store, app.settings, name)
     except NotFound:
         return generous(app.settings).send
     of_role = (app.settings.roles.get(view.role) or generous(app.settings)).send

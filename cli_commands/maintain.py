@@ -4,15 +4,17 @@ from functools import partial
 
 import click
 
-from cli_commands.app import Answer, App, command
-from cli_commands.post import post
-from store import aging, notices, whitelist
+from cli_commands.app import App, command
+from cli_commands.output import Output
+from cli_commands.sendmail import post
+from store.limits import expiry, whitelist
+from store.people import notices
 
 
 @command()
 @click.option("--quiet", is_flag=True, help="Say nothing unless something went wrong (for cron).")
 @click.option("--no-notices", is_flag=True, help="Leave the mails to people for another run.")
-def maintain(app: App, answer: Answer, quiet: bool, no_notices: bool) -> None:
+def maintain(app: App, answer: Output, quiet: bool, no_notices: bool) -> None:
     """Expire the whitelist, forget old counters and answers, send the notices that wait.
 
     A notice that the mail server does not take is tried again later (exit 1).
@@ -20,7 +22,7 @@ def maintain(app: App, answer: Answer, quiet: bool, no_notices: bool) -> None:
     Example: gatepost maintain --quiet
     """
     expired = whitelist.expire(app.store, change=app.change("expired"))
-    forgotten = aging.forget(app.store)
+    forgotten = expiry.forget_expired(app.store)
     sent = 0
     if not no_notices:
         deliver, postmaster = partial(post, app.settings), app.settings.site.postmaster

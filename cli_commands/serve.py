@@ -2,8 +2,8 @@
 
 import click
 
-from cli_commands import supervisor
 from cli_commands.app import App
+from config.daemon import supervisor
 
 SERVICES = ("policyd", "milter", "authd")
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from cli_commands.app import Answer, App, command
+from cli_commands.app import App, command
+from cli_commands.output import Output
 from config.setup import files
 from config.setup.dovecot_service import Dovecot
 from config.setup.part import CannotSetUp, Note, Part
@@ -52,7 +53,7 @@ class Told:
 )
 def setup(
     app: App,
-    answer: Answer,
+    answer: Output,
     names: tuple[str, ...],
     diff: bool,
     apply: bool,
@@ -97,7 +98,7 @@ def setup(
     answer.document({"schema": 1, "parts": told})
 
 
-def _do(answer: Answer, part: Part, *, apply: bool) -> Told:
+def _do(answer: Output, part: Part, *, apply: bool) -> Told:
     plan = part.plan()
     shown = _show(answer, plan.changes)
     for note in plan.notes:
@@ -125,7 +126,7 @@ def _do(answer: Answer, part: Part, *, apply: bool) -> Told:
     return told
 
 
-def _undo(answer: Answer, part: Part, *, only_show: bool) -> Told:
+def _undo(answer: Output, part: Part, *, only_show: bool) -> Told:
     record = Record.load(part.name)
     if record.is_empty:
         answer.say(f"{part.name}: nothing was set up here")
@@ -155,7 +156,7 @@ def _give_back(part: Part, record: Record) -> None:
     record.remove()
 
 
-def _show(answer: Answer, changes: list[files.Change]) -> str:
+def _show(answer: Output, changes: list[files.Change]) -> str:
     """Print the diff for people, escaped line by line, and return it."""
     shown = files.diff(changes)
     if shown and not answer.as_json:

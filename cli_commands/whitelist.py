@@ -4,9 +4,11 @@ import time
 
 import click
 
-from cli_commands.app import Answer, App, Span, command, when
-from store import whitelist as entries
-from store.whitelist import Entry
+from cli_commands.app import App, command
+from cli_commands.output import Output, when
+from cli_commands.parameters import Span
+from store.limits import whitelist as entries
+from store.limits.whitelist import Exemption
 
 
 @click.group()
@@ -22,7 +24,7 @@ def whitelist() -> None:
 @click.option("--permanent", is_flag=True, help="Until it is revoked.")
 @click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the entry.")
 def add(
-    app: App, answer: Answer, network: str, seconds: int | None, permanent: bool, reason: str
+    app: App, answer: Output, network: str, seconds: int | None, permanent: bool, reason: str
 ) -> None:
     """Exempt an address or a network; it takes effect within 2 seconds everywhere.
 
@@ -41,7 +43,7 @@ def add(
 
 @command(whitelist, "list")
 @click.option("--all", "everything", is_flag=True, help="Also the expired and revoked ones.")
-def list_(app: App, answer: Answer, everything: bool) -> None:
+def list_(app: App, answer: Output, everything: bool) -> None:
     """List the exemptions in force.
 
     Example: gatepost whitelist list --json
@@ -56,7 +58,7 @@ def list_(app: App, answer: Answer, everything: bool) -> None:
 @command(whitelist)
 @click.argument("target", metavar="ENTRY|ADDRESS|NETWORK")
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept in the audit.")
-def revoke(app: App, answer: Answer, target: str, reason: str) -> None:
+def revoke(app: App, answer: Output, target: str, reason: str) -> None:
     """End an exemption at once, by its number or by its network.
 
     Example: gatepost whitelist revoke 192.0.2.7
@@ -73,7 +75,7 @@ def revoke(app: App, answer: Answer, target: str, reason: str) -> None:
 
 
 @command(whitelist)
-def expire(app: App, answer: Answer) -> None:
+def expire(app: App, answer: Output) -> None:
     """Mark exemptions whose time is over as ended; part of `gatepost maintain`.
 
     Housekeeping: they stop working at their minute without it.
@@ -91,16 +93,16 @@ def _valid(network: str) -> None:
         raise click.BadParameter(str(error)) from None
 
 
-def _lasts(entry: Entry, *, longer_than: int) -> bool:
+def _lasts(entry: Exemption, *, longer_than: int) -> bool:
     """Return whether an entry of before ends later than the one asked for; not to the second."""
     return entry.expires_at is not None and entry.expires_at - time.time() > longer_than + 60
 
 
-def _until(entry: Entry) -> str:
+def _until(entry: Exemption) -> str:
     return "until it is revoked" if entry.expires_at is None else f"until {when(entry.expires_at)}"
 
 
-def _state(entry: Entry) -> str:
+def _state(entry: Exemption) -> str:
     if entry.ended_at is not None:
         return f"ended {when(entry.ended_at)}"
     return when(entry.expires_at, never="permanent")

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from config import text
-from config.settings import SHIPPED_ROLES, Role, Settings
+from config.settings import SHIPPED_ROLES, RoleSettings, Settings
 
 DEFAULT_PATH = Path("/etc/gatepost/gatepost.toml")
 MAX_FILE = 1 << 20  # a configuration of a megabyte is some other file
@@ -158,7 +158,7 @@ def _keys_of(parents: tuple[str, ...]) -> list[str]:
     model: type[BaseModel] = Settings
     for part in parents:
         if model is Settings and part == "roles":
-            return sorted(Role.model_fields)
+            return sorted(RoleSettings.model_fields)
         found = model.model_fields[part].annotation
         options = [o for o in (found, *get_args(found)) if o is not NoneType]
         model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))

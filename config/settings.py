@@ -18,9 +18,9 @@ from pydantic import (
     model_validator,
 )
 
+from config.fields import Domain, Listen, Network, Rates, Size, Spamd
 from config.replies import SiteText, SiteWord
 from config.units import Address, Rate
-from config.values import Domain, Listen, Network, Rates, Size, Spamd
 
 # Enough to tell an address from a slip; which mailboxes exist is not ours to judge.
 _MAILBOX = re.compile(r"[^@<>,;]+@[^@<>,;]+")
@@ -51,7 +51,7 @@ class _Section(BaseModel):
     )
 
 
-class Site(_Section):
+class SiteSettings(_Section):
     """Who we are."""
 
     domains: tuple[Domain, ...] = Field(min_length=1, strict=False)
@@ -118,7 +118,7 @@ class Site(_Section):
         return self
 
 
-class Store(_Section):
+class StoreSettings(_Section):
     """Where people, exemptions and counters live."""
 
     url: str
@@ -140,7 +140,7 @@ class Store(_Section):
         return value
 
 
-class Role(_Section):
+class RoleSettings(_Section):
     """What an account of this role may do."""
 
     mailbox: Size
@@ -149,7 +149,7 @@ class Role(_Section):
     whitelist_conditions: tuple[str, ...] = Field(default=(), strict=False)
 
 
-class Limits(_Section):
+class LimitSettings(_Section):
     """Sending limits that hold for everybody."""
 
     client: Rates = (Rate(200, 3600),)
@@ -161,14 +161,14 @@ class Limits(_Section):
     on_store_loss: Literal["local", "defer"] = "local"
 
 
-class Whitelist(_Section):
+class WhitelistSettings(_Section):
     """Self-service registration (R13)."""
 
     minutes: int = Field(default=60, ge=1, le=1440)
     lifts: tuple[Literal["client", "account"], ...] = Field(default=("client",), strict=False)
 
 
-class Attachments(_Section):
+class AttachmentSettings(_Section):
     """Attachment limits (R9)."""
 
     applies_to: Literal["recipient", "sender", "both"] = "recipient"
@@ -177,7 +177,7 @@ class Attachments(_Section):
     mixed: Literal["deliver", "refuse"] = "deliver"
 
 
-class Spam(_Section):
+class SpamSettings(_Section):
     """The spam verdict and its tag (R10)."""
 
     spamd: Spamd = Address("inet", host="127.0.0.1", port=783)
@@ -197,7 +197,7 @@ class Spam(_Section):
         return value
 
 
-class Policyd(_Section):
+class PolicydSettings(_Section):
     """The Postfix policy daemon."""
 
     listen: tuple[Listen, ...] = Field(
@@ -209,13 +209,13 @@ class Policyd(_Section):
     workers: int = Field(default=1, ge=1, le=64)
 
 
-class Milter(_Section):
+class MilterSettings(_Section):
     """The milter. Over TCP, steps without a reply stall 40 ms a message: prefer unix."""
 
     listen: Listen = Address("unix", path=f"{QUEUE_SOCKETS}/milter.sock")
 
 
-class Auth(_Section):
+class AuthSettings(_Section):
     """authd, asked by Dovecot's checkpassword (2.3) or Lua (2.4) on a unix socket."""
 
     listen: tuple[Listen, ...] = Field(
@@ -253,7 +253,7 @@ class Auth(_Section):
         return value
 
 
-class Portal(_Section):
+class PortalSettings(_Section):
     """The self-service pages."""
 
     listen: Listen = Address("inet", host="127.0.0.1", port=10043)
@@ -294,17 +294,17 @@ SHIPPED_ROLES: dict[str, dict[str, object]] = {
 class Settings(_Section):
     """The whole of gatepost.toml."""
 
-    site: Site
-    store: Store
-    roles: dict[str, Role]
-    limits: Limits = Limits()
-    whitelist: Whitelist = Whitelist()
-    attachments: Attachments = Attachments()
-    spam: Spam = Spam()
-    policyd: Policyd = Policyd()
-    milter: Milter = Milter()
-    auth: Auth = Auth()
-    portal: Portal = Portal()
+    site: SiteSettings
+    store: StoreSettings
+    roles: dict[str, RoleSettings]
+    limits: LimitSettings = LimitSettings()
+    whitelist: WhitelistSettings = WhitelistSettings()
+    attachments: AttachmentSettings = AttachmentSettings()
+    spam: SpamSettings = SpamSettings()
+    policyd: PolicydSettings = PolicydSettings()
+    milter: MilterSettings = MilterSettings()
+    auth: AuthSettings = AuthSettings()
+    portal: PortalSettings = PortalSettings()
 
     @model_validator(mode="before")
     @classmethod
@@ -323,7 +323,7 @@ class Settings(_Section):
 
     @field_validator("policyd")
     @classmethod
-    def _one_writer_on_sqlite(cls, value: Policyd, info: ValidationInfo) -> Policyd:
+    def _one_writer_on_sqlite(cls, value: PolicydSettings, info: ValidationInfo) -> PolicydSettings:
         store = info.data.get("store")
         if value.workers > 1 and store is not None and store.url.startswith("sqlite:"):
             raise ValueError(
@@ -349,7 +349,7 @@ class Settings(_Section):
 
     @field_validator("roles")
     @classmethod
-    def _role_names(cls, value: dict[str, Role]) -> dict[str, Role]:
+    def _role_names(cls, value: dict[str, RoleSettings]) -> dict[str, RoleSettings]:
         for name in value:
             if not _ROLE.fullmatch(name):
                 raise ValueError(f"a role name is lower-case letters, digits, - and _: {name!r}")

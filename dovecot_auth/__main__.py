@@ -9,9 +9,9 @@ from typing import NoReturn
 
 import uvloop
 
+from config.daemon.start import begin
 from config.loader import load
 from config.settings import Settings
-from config.start import begin
 from dovecot_auth.server import Server
 from store.readiness import log_trouble
 

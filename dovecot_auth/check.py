@@ -9,111 +9,36 @@ import logging
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, field
 
-from config.logs import fields
+from config.daemon.logs import fields
 from config.settings import Settings
-from dovecot_auth.counted import Counted
-from dovecot_auth.memory import Memory
-from store import guesses, logins, passwords
-from store.credentials import Credentials, credentials, upgrade_hash
+from dovecot_auth import admission
+from dovecot_auth.admission import RecentFailures
+from dovecot_auth.password_cache import PasswordCache
+from dovecot_auth.verdict import (
+    Allowed,
+    Blocked,
+    Denied,
+    KnownNetwork,
+    Login,
+    LoginResult,
+    Pending,
+    Upgrade,
+)
 from store.engine import Store
 from store.errors import StoreUnavailable
-from store.guesses import Standing
+from store.logins import attempt, guesses, password_hashes
+from store.logins.budgets import BudgetState
+from store.logins.credentials import Credentials, credentials, upgrade_hash
 
 log = logging.getLogger(__name__)
 
 # What Dovecot can carry (512 bytes with three NULs); longer never was a password.
 MAX_PASSWORD = 509
-# A "no" takes this long at least, whatever its reason, so that its time tells nothing. Above
-# the slowest imported hash that is common (bcrypt 12: 245 ms here); `authd` learns of slower ones.
-REFUSAL_SECONDS = 0.3
 # Who may not send signs in to Postfix all the same, where policyd gives the reason; mail programs
 # would show a refused login as a wrong password. Dovecot's own submission server hands mail to
 # Postfix, which need not tell policyd whose it is: there the login is the only place to stop it.
 SUBMISSION = "submission"
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """What somebody claims. *remote* is an IP address or empty."""
-
-    user: str
-    password: str = field(repr=False)  # nowhere this object may be printed
-    service: str = ""
-    remote: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """Yes, and what Dovecot needs to know. *quota* is bytes, 0 for unlimited."""
-
-    user: str
-    home: str
-    uid: int
-    gid: int
-    quota: int
-
-    def fields(self) -> dict[str, str]:
-        """Return the names and values that checkpassword and passdb.lua know."""
-        return {
-            "user": self.user,
-            "home": self.home,
-            "uid": str(self.uid),
-            "gid": str(self.gid),
-            "quota": str(self.quota),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """No. *reason* is for the log; a peer must not learn which names exist."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Blocked:
-    """Not now: too many wrong passwords came before. Never "wrong password"."""
-
-
-@dataclass(frozen=True, slots=True)
-class Upgrade:
-    """A verified password under an old hash, to be hashed anew."""
-
-    account: int
-    name: str
-    old: str = field(repr=False)
-    password: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an account logged in, to be known from now on."""
-
-    account: int
-    remote: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The answer to a login, and the work that may be done after it is given."""
-
-    answer: Allowed | Refused | Blocked
-    failed: bool = False  # a guess, to be charged
-    upgrade: Upgrade | None = None
-    place: Place | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A login that only hashing can decide."""
-
-    login: Login
-    found: Credentials | None
-    digest: bytes
-    standing: Standing  # as the store had it
-    asked: int  # the moment before, as `Counted` has it
 
 
 class Checker:
@@ -123,9 +48,9 @@ class Checker:
         """Keep both; connects on first use."""
         self._store = store
         self._settings = settings
-        self._memory = Memory(right_seconds=settings.auth.cache_seconds)
-        self._uncharged = guesses.Uncharged()
-        self._counted = Counted()
+        self._memory = PasswordCache(right_seconds=settings.auth.cache_seconds)
+        self._uncharged = admission.LocalFailures()
+        self._counted = RecentFailures()
         self._pending: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -138,30 +63,32 @@ class Checker:
         self._memory.remember_right(settings.auth.cache_seconds)
         return old
 
-    def verify(self, login: Login, *, now: int | None = None) -> Verdict:
+    def verify(self, login: Login, *, now: int | None = None) -> LoginResult:
         """Decide the one login of a process; raise `StoreUnavailable` or `UnknownScheme`."""
         begun = self.begin(login, now=now)
-        if isinstance(begun, Verdict):
+        if isinstance(begun, LoginResult):
             return begun
         verdict = self.decide(begun, now=now)
         if verdict.failed:
             self.charge(begun, now=now)
         return verdict
 
-    def begin(self, login: Login, *, now: int | None = None) -> Verdict | Pending:
+    def begin(self, login: Login, *, now: int | None = None) -> LoginResult | Pending:
         """Decide a login without hashing if that can be; else `admit` and `decide` it.
 
         Leaves no trace: whoever asked may have given up before the store answered.
         """
         at, asked = int(time.time()) if now is None else now, self._counted.moment
-        tried = logins.attempt(self._store, self._settings, login.user, remote=login.remote, now=at)
+        tried = attempt.attempt(
+            self._store, self._settings, login.user, remote=login.remote, now=at
+        )
         found, standing = tried.found, self._uncharged.taken_from(tried.standing, now=at)
-        stored = (found.password if found else None) or passwords.DUMMY
+        stored = (found.password if found else None) or password_hashes.DUMMY
         digest = self._memory.digest(tried.name, stored, login.password)
         if standing.is_blocked:  # before the memory, which would tell a guesser "right"
-            return Verdict(Blocked())
+            return LoginResult(Blocked())
         if self._memory.was_wrong(digest, now=at):
-            return Verdict(_wrong(standing, "the same wrong password again"))
+            return LoginResult(_wrong(standing, "the same wrong password again"))
         pending = Pending(login, found, digest, tried.standing, asked)
         if found and self._memory.was_right(digest, now=at):
             return self._right(pending, found)
@@ -182,7 +109,7 @@ class Checker:
                 self._pending[subject] += 1
             return True
 
-    def decide(self, pending: Pending, *, now: int | None = None) -> Verdict:
+    def decide(self, pending: Pending, *, now: int | None = None) -> LoginResult:
         """Decide by hashing: always one check, so that time tells no name from a nobody.
 
         Who asked charges what `Verdict.failed`, before anything else is done for the login.
@@ -191,13 +118,15 @@ class Checker:
         login, found = pending.login, pending.found
         stored = found.password if found else None
         fits = 0 < len(login.password.encode("utf-8", "replace")) <= MAX_PASSWORD
-        right = passwords.verify(login.password if fits else "-", stored or passwords.DUMMY)
+        right = password_hashes.verify(
+            login.password if fits else "-", stored or password_hashes.DUMMY
+        )
         if found and stored and right and fits:
             self._memory.note(pending.digest, right=True, now=at)
             return self._right(pending, found)
         reason = "unknown" if found is None else "wrong password" if stored else "no password set"
         standing = self._uncharged.taken_from(pending.standing, now=at)
-        return Verdict(_wrong(standing, reason), failed=True)
+        return LoginResult(_wrong(standing, reason), failed=True)
 
     def charge(self, pending: Pending, *, now: int | None = None) -> None:
         """Count a failure in the store, or in this process while the store takes nothing.
@@ -228,7 +157,7 @@ class Checker:
                 if not self._pending[subject]:
                     del self._pending[subject]
 
-    def finish(self, verdict: Verdict, rehashed: str | None = None) -> None:
+    def finish(self, verdict: LoginResult, rehashed: str | None = None) -> None:
         """Write what a verdict leaves; a store that is away means another login does it.
 
         *rehashed* is the new hash that `Upgrade` asks for: hashing is other threads' work.
@@ -247,25 +176,27 @@ class Checker:
 
         Suspended accounts go on receiving: nothing is lost while they are stopped.
         """
-        known = logins.is_text(user)
+        known = attempt.is_text(user)
         found = credentials(self._store, self._settings, user, now=now) if known else None
         return self._allowed(found) if found else None
 
-    def _right(self, pending: Pending, found: Credentials) -> Verdict:
+    def _right(self, pending: Pending, found: Credentials) -> LoginResult:
         """Return the verdict on a right password."""
         login = pending.login
         if stop := self._stopped(found, login.service):
-            return Verdict(Refused(stop))
+            return LoginResult(Denied(stop))
         old = found.password or ""
         upgrade = (
             self._settings.auth.upgrade_hashes
-            and passwords.needs_upgrade(old)
-            and passwords.covers(login.password, old)
+            and password_hashes.needs_upgrade(old)
+            and password_hashes.covers(login.password, old)
         )
-        return Verdict(
+        return LoginResult(
             self._allowed(found),
             upgrade=Upgrade(found.account, found.name, old, login.password) if upgrade else None,
-            place=None if pending.standing.seen_lately else Place(found.account, login.remote),
+            place=None
+            if pending.standing.seen_lately
+            else KnownNetwork(found.account, login.remote),
         )
 
     def _upgrade(self, todo: Upgrade, new: str) -> None:
@@ -297,6 +228,6 @@ class Checker:
         )
 
 
-def _wrong(standing: Standing, reason: str) -> Refused | Blocked:
+def _wrong(standing: BudgetState, reason: str) -> Denied | Blocked:
     """Return the answer to a wrong password; where a name that is unknown here were blocked, so."""
-    return Blocked() if standing.is_spent else Refused(reason)
+    return Blocked() if standing.is_spent else Denied(reason)

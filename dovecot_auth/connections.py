@@ -2,7 +2,7 @@
 
 A peer that breaks a limit loses its connection, and nobody else's is touched. Who is
 too slow is found by looking at all connections once a second: a timer for each
-request would cost every login. Who may not ask (`config.callers`) hears 403 at its first
+request would cost every login. Who may not ask (`config.daemon.callers`) hears 403 at its first
 byte, and nothing of what it sends is read.
 """
 
@@ -12,10 +12,10 @@ import time
 from collections import deque
 from typing import cast
 
-from config.callers import Callers, uid_of
-from config.logs import fields
-from dovecot_auth.authd import Service
+from config.daemon.callers import Callers, uid_of
+from config.daemon.logs import fields
 from dovecot_auth.http import Decoder, ProtocolError, Request, encode
+from dovecot_auth.service import Service
 
 log = logging.getLogger(__name__)
 

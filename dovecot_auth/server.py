@@ -11,15 +11,15 @@ import signal
 import socket
 from collections.abc import Callable
 
-from config import systemd
-from config.callers import Callers
-from config.listen import BACKLOG, listening
+from config.daemon import systemd
+from config.daemon.callers import Callers
+from config.daemon.listen import BACKLOG, listening
+from config.daemon.logs import fields
 from config.loader import ConfigError
-from config.logs import fields
 from config.settings import Settings
-from dovecot_auth.authd import Service
 from dovecot_auth.check import Checker
 from dovecot_auth.connections import Connections
+from dovecot_auth.service import Service
 from store.engine import Store
 
 log = logging.getLogger(__name__)

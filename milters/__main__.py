@@ -2,8 +2,8 @@
 
 import sys
 
-from config.start import begin
-from milters.process import run
+from config.daemon.start import begin
+from milters.server import run
 from store.readiness import log_trouble
 
 

@@ -8,7 +8,7 @@ our own 451: the client keeps the mail.
 Text arrives in any encoding. pymilter gives addresses and header values as bytes, but
 decodes macros, HELO and the names of header fields as strict UTF-8: a macro raises where
 it is read (`Connection.getsymval`), the other two before our callback is called
-(`milters.undelivered`). The client comes from macros, because its name would be a third.
+(`milters.callback_errors`). The client comes from macros, because its name would be a third.
 """
 
 import email.utils
@@ -22,9 +22,9 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 import Milter
 import milter
 
-from config.logs import fields
+from config.daemon.logs import fields
 from config.units import Address
-from milters import journal, undelivered
+from milters import callback_errors, message_log
 from milters.envelope import Envelope, declared_size
 from milters.message import Message
 from milters.spam import Edit
@@ -96,7 +96,7 @@ class Connection(Milter.Base):
     @_guarded
     def negotiate(self, opts: list[int]) -> int:
         """Ask for what we use only: actions, client, queue id, user."""
-        undelivered.belongs_to(self)
+        callback_errors.belongs_to(self)
         answer = super().negotiate(opts)
         opts[0] = self._actions = self._actions & ACTIONS
         if self._actions & Milter.SETSYMLIST:
@@ -277,7 +277,7 @@ class Connection(Milter.Base):
         if message is None:
             log.error(fields(id=self.queue_id(), verdict="tempfail", sender=None))
             return
-        log.info(journal.line(message, verdict, self.queue_id()))
+        log.info(message_log.line(message, verdict, self.queue_id()))
 
 
 class UnixConnection(Connection):
@@ -312,7 +312,7 @@ def prepare(service: Service, address: Address) -> None:
     kind = UnixConnection if address.kind == "unix" else TcpConnection
     Milter.factory = lambda: kind(service)
     Milter.set_flags(ACTIONS)
-    undelivered.watch()
+    callback_errors.watch()
     Milter.set_exception_policy(Milter.CONTINUE)
 
 

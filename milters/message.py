@@ -10,17 +10,17 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from config import wire
-from config.logs import fields
+from config.daemon.logs import fields
 from config.settings import Settings
-from milters import attachments, notice, spam, subject
+from milters import attachments, dsn, spam, subject
 from milters.attachments import Limit, Measure, Measured
 from milters.envelope import Envelope, can_be_taken_off, unquoted
-from milters.mime_part import WANTED
-from milters.mime_scan import Scanner
+from milters.mime.part import WANTED
+from milters.mime.scan import Scanner
 from milters.postman import NotSent
 from milters.spam import Edit, Field, Report
 from milters.spamd import SpamdUnavailable
-from milters.start import Start
+from milters.spool import BodySpool
 from milters.verdict import (
     FORGED,
     MANY_SUBJECTS,
@@ -64,7 +64,7 @@ class Limits(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class Dependencies:
     """What a message needs of the world; ``scan`` is ``None`` where no spamd is used."""
 
     settings: Settings
@@ -78,7 +78,7 @@ class Tools:
 class Message:
     """Tell it what libmilter reports, in order; then ask for the verdict."""
 
-    def __init__(self, envelope: Envelope, tools: Tools) -> None:
+    def __init__(self, envelope: Envelope, tools: Dependencies) -> None:
         self.envelope = envelope
         self.recipients: dict[str, str] = {}  # as the client wrote it: the address it means
         self._tools = tools
@@ -97,7 +97,7 @@ class Message:
         self._scan = tools.scan if self._is_judged() else None
         self._header = bytearray()  # for spamd
         self._shown = bytearray()  # of the header, for a notice
-        self._start = Start()  # of the body, for spamd
+        self._start = BodySpool()  # of the body, for spamd
 
     def recipient(self, written: str, *, meant: str = "") -> None:
         """Take one more recipient, and the address that Postfix says is *meant*.
@@ -125,7 +125,7 @@ class Message:
             self._verdicts.append(Field(name, value))
         if self._scan is not None and len(self._header) < MAX_HEADER:
             self._header += line
-        if key in notice.SHOWN and len(self._shown) < notice.MAX_HEADER and self.envelope.user:
+        if key in dsn.SHOWN and len(self._shown) < dsn.MAX_HEADER and self.envelope.user:
             self._shown += line
 
     def body(self, piece: bytes) -> bool:
@@ -266,9 +266,9 @@ class Message:
         to = user if "@" in user else f"{user}@{site.domains[0]}"
         date, mta = self.envelope.date, self.envelope.mta or site.domains[0]
         shown = bytes(self._shown)
-        refused = notice.Refused(self._once(over), refusal.line(), shown, queue_id, date, mta)
+        refused = dsn.FailedRecipients(self._once(over), refusal.line(), shown, queue_id, date, mta)
         try:
-            self._tools.notify(notice.build(refused, to=to, postmaster=site.postmaster), to)
+            self._tools.notify(dsn.build(refused, to=to, postmaster=site.postmaster), to)
         except NotSent as error:
             log.error(fields(id=queue_id, event="notice-not-sent", to=to, error=error))  # noqa: TRY400
             return refusal if error.is_permanent else NO_NOTICE

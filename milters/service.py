@@ -9,14 +9,14 @@ from ipaddress import ip_address, ip_network
 
 from config.settings import Settings
 from milters.envelope import Envelope
-from milters.giving import GiveBacks
-from milters.limits import RoleLimits
-from milters.message import Message, Tools
+from milters.message import Dependencies, Message
 from milters.postman import Postman
+from milters.refund import GiveBacks
+from milters.role_limits import RoleLimits
 from milters.spam import Report
 from milters.spamd import Spamd, SpamdUnavailable
-from store.directory import Directory
 from store.engine import Store
+from store.memory.directory import Directory
 
 log = logging.getLogger("milter")
 # Postfix has at most 100 processes a service by default, one message each: three
@@ -126,7 +126,7 @@ class Service:
         if self._spamd is None or self._spamd.address != address:
             self._spamd = Spamd(address) if address else None
         scan = self._scan if self._spamd else None
-        self._tools = Tools(settings, limits, scan, self._notify, self._postman.is_ours)
+        self._tools = Dependencies(settings, limits, scan, self._notify, self._postman.is_ours)
         self._trusted = tuple(map(ip_network, settings.spam.trusted))
 
     def _notify(self, notice: bytes, to: str) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 
-from config.start import begin
+from config.daemon.start import begin
 from policyd.workers import run
 from store.readiness import log_trouble
 

@@ -9,7 +9,7 @@ from datetime import datetime, tzinfo
 from config.replies import one_line
 from config.settings import Settings
 from config.units import format_size, format_span
-from store.window import Charge, Limit, Verdict
+from store.limits.window import Charge, ChargeResult, Limit
 
 DUNNO = "DUNNO"
 # Postfix takes 5,000 bytes; a client shows a line or two, and the store's column holds 1024.
@@ -57,7 +57,7 @@ def too_many(count: int, limit: int) -> str:
 
 
 def over_limit(
-    charge: Charge, verdict: Verdict, now: float, *, settings: Settings, zone: tzinfo | None
+    charge: Charge, verdict: ChargeResult, now: float, *, settings: Settings, zone: tzinfo | None
 ) -> str:
     """Tell which limit refused, what was used, when to try again, and what helps at once."""
     limit = verdict.limit

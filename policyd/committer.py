@@ -18,13 +18,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from config.logs import fields
-from policyd.chores import Chores
-from policyd.fallback import Fallback
+from config.daemon.logs import fields
+from policyd.background import Chores
+from policyd.local_counters import LocalCounters
 from store.engine import STATEMENT_MS
 from store.errors import StoreUnavailable
-from store.usage import Usage
-from store.window import Charge, Counted, Verdict, Word
+from store.limits.counters import Counters
+from store.limits.window import Charge, ChargeResult, LocalCharge, RefusalText
 
 log = logging.getLogger("policyd")
 # A transaction of this many takes some 20 ms: nobody waits long for the one before.
@@ -51,7 +51,7 @@ class Ticket(Protocol):
     def wanted(self) -> bool:
         """Whether anybody still waits for the verdict."""
 
-    def settled(self, verdict: Verdict) -> None:
+    def settled(self, verdict: ChargeResult) -> None:
         """Take the verdict."""
 
     def failed(self) -> None:
@@ -63,11 +63,11 @@ class _Job:
     """Work for the thread: tickets to charge, or entries to restore."""
 
     tickets: Sequence[Ticket] = ()
-    entries: Sequence[Counted] = ()
-    verdicts: Sequence[Verdict | None] = ()  # `None`: a bug of ours
+    entries: Sequence[LocalCharge] = ()
+    verdicts: Sequence[ChargeResult | None] = ()  # `None`: a bug of ours
     error: str = ""  # why the store could not
     # What of the tickets was accepted without the store, while this hung.
-    meanwhile: Sequence[Counted] = ()
+    meanwhile: Sequence[LocalCharge] = ()
 
 
 class Committer:
@@ -75,8 +75,8 @@ class Committer:
 
     def __init__(
         self,
-        usage: Usage[Any],
-        word: Word,
+        usage: Counters[Any],
+        word: RefusalText,
         loop: asyncio.AbstractEventLoop,
         *,
         on_loss: Callable[[], Literal["local", "defer"]],
@@ -93,11 +93,11 @@ class Committer:
         self._running: _Job | None = None
         self._began = 0.0  # when it did
         self._patience: asyncio.TimerHandle | None = None
-        self._fallback: Fallback | None = None  # while the store is away
+        self._fallback: LocalCounters | None = None  # while the store is away
         self._lost_at = 0.0
         self._lost_since = 0.0  # the same by the clock
         self._closing = False  # the last of what was counted is on its way to the store
-        self._telling: Sequence[Counted] = ()  # what is on its way when we end
+        self._telling: Sequence[LocalCharge] = ()  # what is on its way when we end
         self._stopping = False
         self._inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="committer", daemon=True)
@@ -212,13 +212,13 @@ class Committer:
             if self._waiting and not self._scheduled:
                 self._soon()
 
-    def _lose(self, reason: str) -> Fallback:
+    def _lose(self, reason: str) -> LocalCounters:
         """Open the circuit; who waits gets an answer without the store."""
         self._patience = None
         mode = self._on_loss()
         log.warning(fields(event="store-lost", reason=reason, meanwhile=mode))
         self._lost_at, self._lost_since = self._loop.time(), time.time() - HANG_SECONDS
-        self._fallback = fallback = Fallback(self._usage.seen, self._usage.offset)
+        self._fallback = fallback = LocalCounters(self._usage.seen, self._usage.offset)
         if self._running is not None:
             self._without_store(self._running.tickets, fallback)
             # The store may still take them: to be told to it only if it did not.
@@ -227,7 +227,7 @@ class Committer:
         self._without_store(batch, fallback)
         return fallback
 
-    def _without_store(self, batch: Sequence[Ticket], fallback: Fallback) -> None:
+    def _without_store(self, batch: Sequence[Ticket], fallback: LocalCounters) -> None:
         if self._on_loss() == "defer":
             for ticket in batch:
                 ticket.failed()
@@ -250,7 +250,7 @@ class Committer:
         self._closing = False
         self._next()
 
-    def _tried(self, job: _Job, fallback: Fallback) -> None:
+    def _tried(self, job: _Job, fallback: LocalCounters) -> None:
         """See whether the store is back after *job*, which may have hung since the loss."""
         closing, self._closing = self._closing, False
         if job.error:
@@ -301,8 +301,8 @@ class Committer:
             job.error = str(error) or type(error).__name__
 
     def _attempt(
-        self, tickets: Sequence[Ticket], entries: Sequence[Counted]
-    ) -> Sequence[Verdict] | None:
+        self, tickets: Sequence[Ticket], entries: Sequence[LocalCharge]
+    ) -> Sequence[ChargeResult] | None:
         """Charge *tickets*, else restore *entries*; ``None`` after a bug of ours."""
         try:
             if tickets:
@@ -334,7 +334,7 @@ def _tell_lost(charges: int) -> None:
         log.error(fields(event="counts-lost", charges=charges))
 
 
-def _untold(job: _Job) -> list[Counted]:
+def _untold(job: _Job) -> list[LocalCharge]:
     """Return what was accepted while *job* hung, and then refused by the store."""
     refused = {
         ticket.charge

@@ -1,49 +1,40 @@
-"""One request, one decision: the rules in their order, the first answer wins. Pure."""
+"""One request, one decision: the rules in their order; the first that decides wins. Pure."""
 
 from policyd import action
-from policyd.facts import Answer, Facts, Scene, Standing, is_submission
-from policyd.limiter import charge_of, is_own_report, limits_of
+from policyd.context import Context, Decision
+from policyd.facts import Facts
 from policyd.request import Request
+from policyd.requester import requester_of
 from policyd.rules import recipients, size, suspended
-from store.window import Charge
+from policyd.rules.sending import charge_of, is_own_report
+from store.limits.window import Charge
 
-_PASS = Answer(action.DUNNO, "")
-_PASS_OURS = Answer(action.DUNNO, "", ours=True)
-# Why sending limits do not concern a message, said where they would be charged.
-_INBOUND = Answer(action.DUNNO, "inbound")
-_NULL_SENDER = Answer(action.DUNNO, "null-sender", ours=True)
-_EXEMPT = Answer(action.DUNNO, "exempt", ours=True)
-_NO_LIMIT = Answer(action.DUNNO, "no-limit", ours=True)
+_PASS = Decision(action.DUNNO, "")
+_PASS_LOCAL = Decision(action.DUNNO, "", from_our_user=True)
+# Why no sending limit applies to a message, logged at the state where it would be charged.
+_INBOUND = Decision(action.DUNNO, "inbound")
+_NULL_SENDER = Decision(action.DUNNO, "null-sender", from_our_user=True)
+_EXEMPT = Decision(action.DUNNO, "exempt", from_our_user=True)
+_NO_LIMIT = Decision(action.DUNNO, "no-limit", from_our_user=True)
 RULES = (suspended.check, size.check, recipients.check)
 
 
-def decide(request: Request, facts: Facts, now: float) -> Answer | Charge:
-    """Return the answer, or the charge whose verdict will be the answer."""
-    who = (request.client_address, request.sasl_username, request.context, int(now))
-    standing = facts.standings.get(who) or facts.remember(who, _standing(request, facts, now))
-    scene = Scene(request, facts, now, *standing)
+def decide(request: Request, facts: Facts, now: float) -> Decision | Charge:
+    """Return the decision, or the charge whose result will decide."""
+    context = Context(request, facts, now, requester_of(request, facts, now))
     for rule in RULES:
-        answer = rule(scene)
-        if answer is not None:
-            return answer
-    return charge_of(scene) or _uncharged(scene)
+        decision = rule(context)
+        if decision is not None:
+            return decision
+    return charge_of(context) or _uncharged(context)
 
 
-def _uncharged(scene: Scene) -> Answer:
-    if scene.request.state != scene.facts.settings.limits.charge_at:
-        return _PASS_OURS if scene.submission else _PASS
-    if not scene.submission:
+def _uncharged(context: Context) -> Decision:
+    requester = context.requester
+    if context.request.state != context.facts.settings.limits.charge_at:
+        return _PASS_LOCAL if requester.submission else _PASS
+    if not requester.submission:
         return _INBOUND
-    if is_own_report(scene.request):
+    if is_own_report(context.request):
         return _NULL_SENDER
-    return _EXEMPT if scene.exempt else _NO_LIMIT
-
-
-def _standing(request: Request, facts: Facts, now: float) -> Standing:
-    """Find out who asks."""
-    user, client = request.sasl_username, request.client_address
-    submission = is_submission(request, facts.campus)
-    sender = facts.directory.person(user) if user else None
-    exempt = facts.directory.whitelisted(client, now) is not None
-    limits = limits_of(request, facts, sender, exempt=exempt, now=now) if submission else ()
-    return Standing(submission, sender, exempt, limits)
+    return _EXEMPT if requester.exempt else _NO_LIMIT

@@ -17,16 +17,16 @@ from typing import NamedTuple
 
 import uvloop
 
-from config.listen import BACKLOG
+from config.daemon.listen import BACKLOG
+from config.daemon.logs import fields
 from config.loader import ConfigError, load
-from config.logs import fields
 from config.settings import Settings
 from policyd.facts import Facts
-from policyd.refresher import Refresher
 from policyd.service import MAX_CONNECTIONS, Service
-from store.directory import Directory
 from store.engine import Store
-from store.usage import open_usage
+from store.limits.open import open_counters
+from store.memory.directory import Directory
+from store.memory.refresher import Refresher
 
 log = logging.getLogger("policyd")
 # Held back from the start of the process (`policyd.workers`) until the loop can take them.
@@ -39,7 +39,7 @@ LINGER_SECONDS = 0.1
 SPARE_FDS = 56
 
 
-class Tell(NamedTuple):
+class Lifecycle(NamedTuple):
     """Whom to tell how far we are."""
 
     serving: Callable[[], None]
@@ -50,14 +50,14 @@ class Server:
     """One policyd process."""
 
     def __init__(
-        self, path: Path, settings: Settings, sockets: list[socket.socket], tell: Tell
+        self, path: Path, settings: Settings, sockets: list[socket.socket], tell: Lifecycle
     ) -> None:
         self._path = path
         self._sockets = sockets
         self._tell = tell
         self._settings = settings
         self._store = Store(settings.store.url)
-        self._usage = open_usage(self._store)
+        self._usage = open_counters(self._store)
         directory = Directory(self._store, settings)
         self._refresher = Refresher(directory)
         self._facts = Facts(settings, directory)
@@ -154,7 +154,7 @@ def descriptors() -> int:
     return most
 
 
-def serve(path: Path, settings: Settings, sockets: list[socket.socket], tell: Tell) -> None:
+def serve(path: Path, settings: Settings, sockets: list[socket.socket], tell: Lifecycle) -> None:
     """Serve *settings* (read from *path*) on *sockets* until SIGTERM; *tell* how far we are."""
 
     async def run() -> None:

@@ -5,17 +5,18 @@ import logging
 import time
 from typing import Any, Final, Literal
 
-from config.logs import fields
+from config.daemon.logs import fields
 from policyd import action
 from policyd.committer import Committer
-from policyd.connection import Connection
+from policyd.connections import Connection
+from policyd.context import Decision
 from policyd.decide import decide
-from policyd.facts import Answer, Facts
-from policyd.journal import Journal
+from policyd.decision_log import DecisionLog
+from policyd.facts import Facts
 from policyd.request import Request
 from policyd.tally import TALLY_SECONDS, Tally
-from store.usage import Usage
-from store.window import Charge, Verdict
+from store.limits.counters import Counters
+from store.limits.window import Charge, ChargeResult
 
 log = logging.getLogger("policyd")
 # Postfix opens at most one per smtpd process and service; 100 smtpd are its default.
@@ -35,7 +36,7 @@ class Service:
     def __init__(
         self,
         facts: Facts,
-        usage: Usage[Any],
+        usage: Counters[Any],
         *,
         loop: asyncio.AbstractEventLoop,
         max_connections: int = MAX_CONNECTIONS,
@@ -44,7 +45,7 @@ class Service:
         self.loop = loop
         self.connections: set[Connection] = set()
         self.committer = Committer(usage, self._word, loop, on_loss=self._on_loss)
-        self.journal = Journal(loop)
+        self.journal = DecisionLog(loop)
         self.tally = Tally()
         self._max_connections = max_connections
         self._words: dict[tuple[object, ...], str] = {}  # under these facts
@@ -88,20 +89,20 @@ class Service:
             least.abort()
         self.connections.add(connection)
 
-    def decided(self, request: Request) -> Answer | Charge:
+    def decided(self, request: Request) -> Decision | Charge:
         """Decide *request*; a charge still needs its verdict."""
         found = decide(request, self.facts, time.time())
         if isinstance(found, Charge):
             self.tally.asked(request.state)
             return found
-        if found.ours:
+        if found.from_our_user:
             self.tally.asked(request.state)
         if found.cause:
             self.journal.answered(request, found)
         self.tally.causes[found.cause or "pass"] += 1
         return found
 
-    def said(self, request: Request, verdict: Verdict) -> str:
+    def said(self, request: Request, verdict: ChargeResult) -> str:
         """Return the action that *verdict* means, and log it."""
         refused = bool(verdict.action)
         observed = refused and self.facts.settings.limits.mode == "observe"
@@ -120,7 +121,7 @@ class Service:
     def _on_loss(self) -> Literal["local", "defer"]:
         return self.facts.settings.limits.on_store_loss
 
-    def _word(self, charge: Charge, verdict: Verdict, now: float) -> str:
+    def _word(self, charge: Charge, verdict: ChargeResult, now: float) -> str:
         """Return the text of a refusal. Called in the committer's thread."""
         # First: no text of old facts may come among those of the new.
         words = self._words

@@ -7,8 +7,8 @@ question is answered, none is charged, and nobody notices until a mailbox is sto
 import logging
 from collections import Counter
 
-from config.logs import fields
-from config.settings import Limits
+from config.daemon.logs import fields
+from config.settings import LimitSettings
 
 log = logging.getLogger("policyd")
 TALLY_SECONDS = 600.0
@@ -46,7 +46,7 @@ class Tally:
         self.states = dict.fromkeys(_STATES, 0)
         return fields(event="tally", **counts)
 
-    def misuse(self, limits: Limits) -> str | None:
+    def misuse(self, limits: LimitSettings) -> str | None:
         """Return a warning, once, if limits are charged at a state that never comes."""
         if self.states[limits.charge_at]:
             self._warned = False

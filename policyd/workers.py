@@ -17,12 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Never
 
-from config.listen import listening, name_of
-from config.logs import fields
-from config.parent import end_with
+from config.daemon.listen import listening, name_of
+from config.daemon.logs import fields
+from config.daemon.parent import end_with
+from config.daemon.systemd import notify
 from config.settings import Settings
-from config.systemd import notify
-from policyd.server import SIGNALS, Tell, serve
+from policyd.server import SIGNALS, Lifecycle, serve
 
 log = logging.getLogger("policyd")
 # A worker that dies at once must not become a fork bomb.
@@ -41,7 +41,7 @@ def run(path: Path, settings: Settings) -> int:
         notify("READY=1")
 
     if len(sets) == 1:
-        serve(path, settings, sets[0], Tell(ready, _stopping))
+        serve(path, settings, sets[0], Lifecycle(ready, _stopping))
         return 0
     return _Parent(path, settings, sets).run(ready)
 
@@ -100,7 +100,7 @@ class _Parent:
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
             end_with(parent)
-            tell = Tell(self._serving, _say_nothing)
+            tell = Lifecycle(self._serving, _say_nothing)
             serve(self._path, self._settings, self._sets[which], tell)
             code = 0
         except Exception:  # the edge of a process: what is not caught here is lost

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from store.engine import Store
-from store.models import Audit
+from store.models import AuditRow
 
 MAX_WHY = 255
 MAX_WHO = 320
@@ -18,7 +18,7 @@ MAX_LISTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class AuditContext:
     """The person (or service) that changes something, and the reason given."""
 
     who: str
@@ -26,7 +26,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AuditEntry:
     """One line of the audit."""
 
     at: int
@@ -39,7 +39,7 @@ class Entry:
 
 def record(
     session: Session,
-    change: Change,
+    change: AuditContext,
     *,
     at: int,
     action: str,
@@ -47,11 +47,11 @@ def record(
     detail: Mapping[str, object] | None = None,
 ) -> None:
     """Add a row for *change*; *detail* never holds a secret or an identity number."""
-    session.add(Audit(**row(change, at=at, action=action, subject=subject, detail=detail)))
+    session.add(AuditRow(**row(change, at=at, action=action, subject=subject, detail=detail)))
 
 
 def row(
-    change: Change,
+    change: AuditContext,
     *,
     at: int,
     action: str,
@@ -72,13 +72,13 @@ def row(
     }
 
 
-def entries(store: Store, *, subject: str | None = None, limit: int = 100) -> list[Entry]:
+def entries(store: Store, *, subject: str | None = None, limit: int = 100) -> list[AuditEntry]:
     """Return the newest *limit* rows, newest first, of one *subject* or of all."""
-    query = select(Audit).order_by(Audit.id.desc()).limit(min(limit, MAX_LISTED))
+    query = select(AuditRow).order_by(AuditRow.id.desc()).limit(min(limit, MAX_LISTED))
     if subject is not None:
-        query = query.where(Audit.subject == subject)
+        query = query.where(AuditRow.subject == subject)
     with store.reading() as session:
         return [
-            Entry(row.at, row.who, row.action, row.subject, row.why, json.loads(row.detail))
+            AuditEntry(row.at, row.who, row.action, row.subject, row.why, json.loads(row.detail))
             for row in session.scalars(query)
         ]

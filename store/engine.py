@@ -105,7 +105,7 @@ class Store:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """A bare connection, without the ORM (`store.usage`, `store.changed`); a writer commits."""
+        """A bare connection, without the ORM (for counters and memory copies); a writer commits."""
         with translated(), self.engine.connect() as connection:
             yield connection
 

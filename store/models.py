@@ -3,7 +3,7 @@
 Times are whole seconds of Unix time (UTC): the same in SQLite, PostgreSQL and
 MariaDB, comparable in SQL, and free of time zones. Sizes are bytes. Every row
 that the services keep in memory carries ``rev``, the store's revision at its
-last change, so that a refresh reads only what changed (see `store.directory`).
+last change, so that a refresh reads only what changed (see `store.memory.directory`).
 """
 
 from typing import Annotated
@@ -41,11 +41,11 @@ def _exact(length: int) -> String:
     return String(length).with_variant(binary, "mysql", "mariadb")
 
 
-Key = Annotated[int, mapped_column(BigId, primary_key=True)]
+PrimaryKey = Annotated[int, mapped_column(BigId, primary_key=True)]
 Seconds = Annotated[int, mapped_column(BigInteger)]
 Bytes = Annotated[int, mapped_column(BigInteger)]
-Name = Annotated[str, mapped_column(_exact(128))]  # canonical: see store.names
-Word = Annotated[str, mapped_column(String(32))]
+Name = Annotated[str, mapped_column(_exact(128))]  # canonical: see store.people.names
+ShortText = Annotated[str, mapped_column(String(32))]
 Mail = Annotated[str, mapped_column(_exact(320))]  # 64 + @ + 255 (RFC 5321 4.5.3.1)
 
 
@@ -67,14 +67,14 @@ class Revision(Base):
     value: Mapped[int] = mapped_column(BigInteger)
 
 
-class Account(Base):
+class AccountRow(Base):
     """A person or a function with a mailbox."""
 
     __tablename__ = "account"
-    id: Mapped[Key]
+    id: Mapped[PrimaryKey]
     name: Mapped[Name] = mapped_column(unique=True)
-    role: Mapped[Word]
-    condition: Mapped[Word]  # the registrar's word (R2)
+    role: Mapped[ShortText]
+    condition: Mapped[ShortText]  # the registrar's word (R2)
     password: Mapped[str | None] = mapped_column(String(512))  # {SCHEME}hash, as Dovecot writes it
     initial: Mapped[bool]  # still the password made from the identity document (R3)
     identity: Mapped[str | None] = mapped_column(String(128))  # keyed hash, never readable
@@ -91,11 +91,11 @@ class Account(Base):
     rev: Mapped[int] = mapped_column(BigInteger, index=True)
 
 
-class Address(Base):
+class AliasRow(Base):
     """Another name of an account: a local part of our domains, or a whole address."""
 
     __tablename__ = "address"
-    id: Mapped[Key]
+    id: Mapped[PrimaryKey]
     name: Mapped[Mail] = mapped_column(unique=True)
     account_id: Mapped[int] = mapped_column(BigId, ForeignKey("account.id"), index=True)
 
@@ -104,30 +104,30 @@ class PasswordEvent(Base):
     """When a password was set, and how; never the password."""
 
     __tablename__ = "password_event"
-    id: Mapped[Key]
+    id: Mapped[PrimaryKey]
     account_id: Mapped[int] = mapped_column(BigId, ForeignKey("account.id"), index=True)
     at: Mapped[Seconds]
-    how: Mapped[Word]  # initial, reset, changed, upgraded
+    how: Mapped[ShortText]  # initial, reset, changed, upgraded
 
 
-class Suspension(Base):
+class SuspensionRow(Base):
     """An operator's stop, apart from the registrar's condition (R2)."""
 
     __tablename__ = "suspension"
-    id: Mapped[Key]
+    id: Mapped[PrimaryKey]
     account_id: Mapped[int] = mapped_column(BigId, ForeignKey("account.id"), index=True)
-    scope: Mapped[Word]  # sending, everything
+    scope: Mapped[ShortText]  # sending, everything
     reason: Mapped[str] = mapped_column(String(255))
     created_at: Mapped[Seconds]
     until: Mapped[Seconds | None]
     ended_at: Mapped[Seconds | None]
 
 
-class Whitelist(Base):
+class WhitelistRow(Base):
     """A network whose client limit is lifted (R13, R20)."""
 
     __tablename__ = "whitelist"
-    id: Mapped[Key]
+    id: Mapped[PrimaryKey]
     network: Mapped[str] = mapped_column(String(49), index=True)  # CIDR; a host is /32 or /128
     created_at: Mapped[Seconds]
     expires_at: Mapped[Seconds | None] = mapped_column(index=True)  # NULL = permanent
@@ -137,7 +137,7 @@ class Whitelist(Base):
     rev: Mapped[int] = mapped_column(BigInteger, index=True)
 
 
-class Usage(Base):
+class UsageRow(Base):
     """One sliding window of one subject: what was accepted, by sixtieths of its span.
 
     ``slot`` is the number of the current sixtieth since 1970, ``used`` what was
@@ -160,7 +160,7 @@ class Usage(Base):
     until: Mapped[Seconds] = mapped_column(index=True)  # may be forgotten after this time
 
 
-class Answer(Base):
+class SettledMessage(Base):
     """What a message (Postfix ``instance``) was told, so that a repeat hears the same once."""
 
     __tablename__ = "answer"
@@ -170,23 +170,23 @@ class Answer(Base):
     action: Mapped[str] = mapped_column(String(1024))
 
 
-class Batch(Base):
+class BatchRow(Base):
     """What `Answer` is elsewhere, on SQLite: the messages of one transaction in one row.
 
     A row for each message would touch a page of its own in every commit: four times
     the work. Here rows are only appended; processes keep the last minutes in memory.
-    ``counts`` is ahead of `Usage` (see `store.usage_sqlite`): JSON, row id of a window →
+    ``counts`` is ahead of `Usage` (see `store.limits.counters_sqlite`): JSON, row id of a window →
     ``used << 31 | refused``, or null where that row has been written; NULL says that
     `Usage` holds all until here. Who changes `Usage` otherwise must fold the log first.
     """
 
     __tablename__ = "batch"
-    id: Mapped[Key]
+    id: Mapped[PrimaryKey]
     at: Mapped[Seconds]
     messages: Mapped[bytes] = mapped_column(LargeBinary)  # 8 bytes each, big-endian
     refused: Mapped[str] = mapped_column(Text)  # JSON: message → what it was told
     counts: Mapped[str | None] = mapped_column(Text)
-    # On every database: what may have to be given back (`store.giving`). 8 bytes a charge,
+    # On every database: what may have to be given back (`store.limits.refund`). 8 bytes a charge,
     # the message's name, zero once given back; JSON, a list for each of them: how much, its
     # limits, and when it was charged, if not at `at`.
     queues: Mapped[bytes | None] = mapped_column(LargeBinary)
@@ -199,7 +199,7 @@ class GiveBack(Base):
     """A message that was not accepted: if it was charged, its charge is to be taken back."""
 
     __tablename__ = "give_back"
-    id: Mapped[Key]
+    id: Mapped[PrimaryKey]
     queue: Mapped[int] = mapped_column(BigInteger)  # its name (store.giving.name_of)
     began: Mapped[Seconds]
     at: Mapped[Seconds]
@@ -210,7 +210,7 @@ class Guess(Base):
     """Failed logins of one subject, as the time when none of them counts any more."""
 
     __tablename__ = "guess"
-    subject: Mapped[str] = mapped_column(_exact(160), primary_key=True)  # see store.guesses
+    subject: Mapped[str] = mapped_column(_exact(160), primary_key=True)  # see store.logins.guesses
     full_at: Mapped[Seconds] = mapped_column(index=True)
 
 
@@ -218,7 +218,7 @@ class Origin(Base):
     """A network from which an account has logged in."""
 
     __tablename__ = "origin"
-    id: Mapped[Key]
+    id: Mapped[PrimaryKey]
     account_id: Mapped[int] = mapped_column(BigId, ForeignKey("account.id"))
     network: Mapped[str] = mapped_column(_exact(49))
     at: Mapped[Seconds] = mapped_column(index=True)
@@ -226,30 +226,30 @@ class Origin(Base):
     __table_args__ = (UniqueConstraint("account_id", "network"),)
 
 
-class Graduation(Base):
+class GraduationRow(Base):
     """What an account was before it graduated, so that it can be undone (R7)."""
 
     __tablename__ = "graduation"
-    id: Mapped[Key]
+    id: Mapped[PrimaryKey]
     account_id: Mapped[int] = mapped_column(BigId, ForeignKey("account.id"), index=True)
     at: Mapped[Seconds] = mapped_column(index=True)
-    role: Mapped[Word]
+    role: Mapped[ShortText]
     mailbox: Mapped[Bytes | None]
     mailbox_until: Mapped[Seconds | None]
     undone_at: Mapped[Seconds | None]
 
 
-class Notice(Base):
-    """A mail to a person that waits to be sent, or was (`store.notices`)."""
+class NoticeRow(Base):
+    """A mail to a person that waits to be sent, or was (`store.people.notices`)."""
 
     __tablename__ = "notice"
-    id: Mapped[Key]
+    id: Mapped[PrimaryKey]
     recipient: Mapped[Mail]
     subject: Mapped[str] = mapped_column(String(255))
     text: Mapped[str] = mapped_column(Text)
     created_at: Mapped[Seconds]
     sent_at: Mapped[Seconds | None] = mapped_column(index=True)
-    kind: Mapped[Word | None]
+    kind: Mapped[ShortText | None]
     dedupe: Mapped[str | None] = mapped_column(_exact(128), unique=True)  # once per what
     tries: Mapped[int] = mapped_column(Integer, server_default="0")
     next_at: Mapped[Seconds] = mapped_column(server_default="0")
@@ -258,14 +258,14 @@ class Notice(Base):
     given_up_at: Mapped[Seconds | None]
 
 
-class Audit(Base):
+class AuditRow(Base):
     """Who changed what, when and why; written in the same transaction as the change."""
 
     __tablename__ = "audit"
-    id: Mapped[Key]
+    id: Mapped[PrimaryKey]
     at: Mapped[Seconds] = mapped_column(index=True)
     who: Mapped[Mail]
-    action: Mapped[Word]  # "account.add", "whitelist.revoke"
+    action: Mapped[ShortText]  # "account.add", "whitelist.revoke"
     subject: Mapped[Mail]
     why: Mapped[str] = mapped_column(String(255))
     detail: Mapped[str] = mapped_column(Text)  # JSON of what changed, never a secret

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import inspect, text
 
-from config.logs import fields
+from config.daemon.logs import fields
 from store.engine import Store
 from store.errors import StoreUnavailable
 

@@ -1,4 +1,4 @@
-# What dovecot_auth/checkpassword.py uses of CPython's built-in module behind signal.
+# What dovecot_auth/checkpassword/script.py uses of CPython's built-in module behind signal.
 SIGALRM: int
 SIG_DFL: int
 def signal(signalnum: int, handler: int, /) -> object: ...

@@ -8,12 +8,12 @@ import pytest
 
 from config.settings import Settings
 from store import schema
-from store.audit import Change
+from store.audit import AuditContext
 from store.engine import Store
 from tests.stack import mariadb, postgres
 from tests.stack.dovecot_release import release
 
-CHANGE = Change("tester", "a test")
+CHANGE = AuditContext("tester", "a test")
 # No example has a time of its own (200 ms otherwise), which a busy machine breaks for nothing:
 # what is slow breaks the time of its test.
 # The same examples every time: a landing must not hang on luck. `--slow` looks for others.

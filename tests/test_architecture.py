@@ -67,10 +67,10 @@ def test_a_pure_file_knows_no_socket_and_no_clock() -> None:
         "policyd/request.py",
         "policyd/action.py",
         "policyd/decide.py",
-        "store/window.py",
-        "store/names.py",
-        "dovecot_auth/fd3.py",
-        "milters/mime_scan.py",
+        "store/limits/window.py",
+        "store/people/names.py",
+        "dovecot_auth/checkpassword/protocol.py",
+        "milters/mime/scan.py",
     )
     rules = [str(p.relative_to(ROOT)) for p in tracked("policyd/rules/*.py")]
     for name in (*pure, *rules):

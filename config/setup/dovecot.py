@@ -12,7 +12,7 @@ from config.setup.dovecot_files import Block, File, blocks, switched_off
 from config.setup.files import Change, changed
 from config.setup.part import Note
 
-SHARE = Path(__file__).parents[1]
+SHARE = Path(__file__).parents[1] / "etc"
 NAMES, AUTH = "00-gatepost-names.conf", "gatepost-auth.conf"
 # Before 10-auth.conf, which names the site's own.
 INSTALLED_AUTH = "00-gatepost-auth.conf"

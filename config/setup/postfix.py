@@ -15,7 +15,7 @@ from config.setup import main_cf, restrictions
 from config.setup.part import CannotSetUp, Note
 from config.units import Address, format_size
 
-SNIPPETS = Path(__file__).parents[1] / "postfix"
+SNIPPETS = Path(__file__).parents[1] / "etc/postfix"
 POLICY = "$gatepost_policy"
 MILTER = "$gatepost_milter"
 QUOTA = "$gatepost_quota"

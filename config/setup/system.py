@@ -20,8 +20,8 @@ from config.setup.files import Change, changed, linked
 from config.setup.part import CannotSetUp, Note, Plan, command
 from config.setup.postfix import DEFAULT_QUEUE
 
-SHARE = Path(__file__).parents[1]
-PACKAGES = SHARE.parent
+SHARE = Path(__file__).parents[1] / "etc"
+PACKAGES = SHARE.parents[1]
 UNITS = Path("/etc/systemd/system")
 SOCKET_UNIT = "gatepost-policyd.socket"
 SERVICES = ("gatepost-policyd", "gatepost-milter", "gatepost-authd")
@@ -53,7 +53,7 @@ def plan(settings: Settings | None, queue_directory: str | None) -> list[Change]
             changes.append(changed(UNITS / path.name, text))
     changes += [linked(path, target) for path, target in _links()]
     if not SETTINGS.exists():
-        sample = _shipped("samples/gatepost.toml", replaced)
+        sample = _shipped("gatepost.toml", replaced)
         changes.append(changed(SETTINGS, sample, mode=0o640))
     return changes
 
@@ -80,7 +80,7 @@ def _listening(unit: str, settings: Settings) -> str:
 def _links() -> Iterator[tuple[Path, str]]:
     """Yield the names under which other programs find what pip installed."""
     yield HOME / "share", str(SHARE)
-    yield HOME / "checkpassword", str(PACKAGES / "dovecot_auth/checkpassword.py")
+    yield HOME / "checkpassword", str(PACKAGES / "dovecot_auth/checkpassword/script.py")
     yield HOME / "passdb.lua", str(PACKAGES / "dovecot_auth/passdb.lua")
     yield COMMAND, str(HOME / "venv/bin/gatepost")
 

@@ -5,21 +5,21 @@ every mail program.
 """
 
 from policyd import action
-from policyd.facts import Answer, Scene
+from policyd.context import Context, Decision
 
 
-def check(scene: Scene) -> Answer | None:
+def check(context: Context) -> Decision | None:
     """Refuse whatever such an account asks, whichever limits are lifted for it."""
-    sender = scene.sender
+    sender = context.requester.sender
     if sender is None:
         return None
-    stop = sender.suspended(scene.now, "sending")
-    facts = scene.facts
+    stop = sender.suspended(context.now, "sending")
+    facts = context.facts
     if stop is None:
         if sender.initial and not facts.settings.auth.initial_may_send:
             text = action.initial_password(sender.name, facts.settings)
-            return Answer(text, "initial-password")
+            return Decision(text, "initial-password")
         return None
-    until = "" if stop.until is None else action.clock(stop.until, scene.now, facts.zone)
+    until = "" if stop.until is None else action.clock(stop.until, context.now, facts.zone)
     text = action.suspended(sender.name, stop.reason, until, facts.settings)
-    return Answer(text, "suspended")
+    return Decision(text, "suspended")

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from store.engine import Store
-from store.usage_report import report
-from tests.policyd import relay
+from store.limits.report import report
+from tests.policyd import dropping_proxy
 from tests.policyd.daemon import configure, prepared, running
-from tests.policyd.relay import send
+from tests.policyd.dropping_proxy import send
 from tests.stack import postgres
 from tests.stack.ports import free_port
 
@@ -77,7 +77,7 @@ def kill_under_load(tmp_path: Path, kills: int) -> None:
     stop = threading.Event()
     chance = random.Random(7)  # noqa: S311 - when to kill, not whom
     try:
-        with relay.running(f"inet:127.0.0.1:{supervised.port}") as mta:
+        with dropping_proxy.running(f"inet:127.0.0.1:{supervised.port}") as mta:
             loads = [
                 threading.Thread(target=_load, args=(mta.port, stop, codes), daemon=True)
                 for _ in range(SESSIONS)
@@ -171,7 +171,7 @@ def test_a_lost_answer_is_charged_once_and_the_mail_goes_out(tmp_path: Path) -> 
     with (
         running(config),
         proxied(port) as proxy,
-        relay.running(f"inet:127.0.0.1:{proxy.server_address[1]}") as mta,
+        dropping_proxy.running(f"inet:127.0.0.1:{proxy.server_address[1]}") as mta,
         mta.session() as session,
     ):
         start = time.monotonic()
@@ -187,7 +187,7 @@ def test_the_machines_own_reports_are_not_charged_and_a_client_is(tmp_path: Path
     with (
         socket.create_server(("127.0.0.1", 0), backlog=100) as held,
         running(configure(tmp_path, url, '[limits]\nclient = ["3/1h"]\n'), held=held) as daemon,
-        relay.running(f"inet:127.0.0.1:{held.getsockname()[1]}") as mta,
+        dropping_proxy.running(f"inet:127.0.0.1:{held.getsockname()[1]}") as mta,
         mta.session() as session,
     ):
         assert [send(session, 3, sender="") for _ in range(2)] == [354, 354]
@@ -269,7 +269,7 @@ def test_fifty_smtp_sessions_on_two_mail_servers_get_exactly_the_limit(
             config = configure(tmp_path / name, shared_url, '[limits]\nclient = ["100/1h"]\n')
             held = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=100))
             stack.enter_context(running(config, held=held))
-            mta = relay.running(f"inet:127.0.0.1:{held.getsockname()[1]}")
+            mta = dropping_proxy.running(f"inet:127.0.0.1:{held.getsockname()[1]}")
             ports.append(stack.enter_context(mta).port)
 
         def five(number: int) -> int:

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from policyd.protocol import MAX_REQUEST, Decoder, ProtocolError
-from policyd.refresher import REFRESH_SECONDS
 from policyd.request import Request, parse
-from store import accounts, suspension
-from store.audit import Change
+from store.audit import AuditContext
 from store.engine import Store
+from store.memory.refresher import REFRESH_SECONDS
+from store.people import accounts, suspension
 from tests.conftest import CHANGE, settings_for
-from tests.policyd import relay
+from tests.policyd import dropping_proxy
 from tests.policyd.conftest import wire
 from tests.policyd.daemon import Client, Daemon, configure, prepared, running
 
@@ -209,8 +209,8 @@ def populated(url: str) -> None:
     """Add bob, a student, and carol, who is suspended for a hostile reason."""
     store, settings = Store(url), settings_for(url)
     for name in ("bob", "carol"):
-        accounts.add(store, settings, accounts.New(name, "student"), change=CHANGE)
-    why = Change("tester", HOSTILE)
+        accounts.add(store, settings, accounts.NewAccount(name, "student"), change=CHANGE)
+    why = AuditContext("tester", HOSTILE)
     suspension.suspend(store, settings, "carol", scope="sending", seconds=None, change=why)
     store.close()
 
@@ -222,7 +222,9 @@ def test_no_text_of_the_site_or_a_stranger_makes_a_second_smtp_line(tmp_path: Pa
     with (
         held_port() as held,
         running(written(tmp_path, url), held=held) as daemon,
-        relay.running(f"inet:127.0.0.1:{held.getsockname()[1]}", "message_size_limit = 0") as mta,
+        dropping_proxy.running(
+            f"inet:127.0.0.1:{held.getsockname()[1]}", "message_size_limit = 0"
+        ) as mta,
     ):
         said = [
             answer(mta, "ADDR=192.0.2.8", recipient="bob@mail.example.edu", size=99_000_000),
@@ -243,7 +245,7 @@ def test_no_text_of_the_site_or_a_stranger_makes_a_second_smtp_line(tmp_path: Pa
 
 
 def answer(
-    mta: relay.Relay, who: str, *, recipient: str = "b@elsewhere.example", size: int = 0
+    mta: dropping_proxy.Relay, who: str, *, recipient: str = "b@elsewhere.example", size: int = 0
 ) -> tuple[int, bytes]:
     """Send one mail as *who*; return the first reply that is not a 250."""
     with mta.session() as session:

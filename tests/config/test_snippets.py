@@ -16,13 +16,13 @@ import pytest
 from pydantic import BaseModel
 
 from config.loader import load
-from config.settings import Role, Settings
+from config.settings import RoleSettings, Settings
 from config.setup.postfix import DATA, END_OF_DATA, RECIPIENT, SIZES
 from tests.stack import programs, shipped
 from tests.stack.dovecot_release import release
 
-SAMPLE = shipped.CONFIG / "samples/gatepost.toml"
-SYSTEMD = shipped.CONFIG / "systemd"
+SAMPLE = shipped.ETC / "gatepost.toml"
+SYSTEMD = shipped.ETC / "systemd"
 UNITS = sorted(SYSTEMD.glob("*.service"))
 SPOOL = "/var/spool/postfix/"
 # CHECKS 36. systemd calls 2 to 4 "OK"; ours have 1.5.
@@ -73,7 +73,7 @@ def test_the_sample_names_every_key() -> None:
     missing += [
         f"roles.{name}.{key}"
         for name, table in sample["roles"].items()
-        for key in set(Role.model_fields).difference(table)
+        for key in set(RoleSettings.model_fields).difference(table)
     ]
     assert not missing
     assert set(sample) == set(Settings.model_fields)
@@ -95,7 +95,7 @@ def test_the_shipped_lines_take_the_place_of_no_line_of_a_site() -> None:
 
 def test_the_documentation_names_every_parameter_that_is_changed() -> None:
     changed = {RECIPIENT, DATA, END_OF_DATA, *SIZES, "smtpd_milters", "disable_vrfy_command"}
-    operations = (shipped.CONFIG.parent / "docs/operations.md").read_text(encoding="utf-8")
+    operations = (shipped.ETC.parents[1] / "docs/operations.md").read_text(encoding="utf-8")
     table = "".join(re.findall(r"^\| `\w+`.*$", operations, re.MULTILINE))
     assert changed <= set(re.findall(r"`(\w+)`", table))
 
@@ -128,7 +128,7 @@ def test_the_services_are_where_postfix_looks_for_them() -> None:
 def test_the_installed_dovecot_reads_its_snippets_without_a_warning(tmp_path: Path) -> None:
     head = {"2.3": "", "2.4": "dovecot_config_version = 2.4.1\ndovecot_storage_version = 2.4.1\n"}
     conf = tmp_path / "dovecot.conf"
-    conf.write_text(f"{head[release()]}!include {shipped.CONFIG}/dovecot-{release()}/*.conf\n")
+    conf.write_text(f"{head[release()]}!include {shipped.ETC}/dovecot-{release()}/*.conf\n")
     done = subprocess.run(
         [programs.path("doveconf"), "-n", "-c", str(conf)],
         check=True, capture_output=True, text=True,
@@ -139,7 +139,7 @@ def test_the_installed_dovecot_reads_its_snippets_without_a_warning(tmp_path: Pa
 
 @pytest.mark.parametrize("version", ["2.3", "2.4"])
 def test_dovecot_makes_the_sockets_that_postfix_asks(version: str) -> None:
-    snippets = (shipped.CONFIG / f"dovecot-{version}").glob("*.conf")
+    snippets = (shipped.ETC / f"dovecot-{version}").glob("*.conf")
     text = "".join(path.read_text(encoding="utf-8") for path in snippets)
     made = set(re.findall(rf"unix_listener {SPOOL}(\S+)", text))
     # The first two by the site's own main.cf: SASL and LMTP.
@@ -162,7 +162,7 @@ def test_dovecot_makes_the_sockets_that_postfix_asks(version: str) -> None:
 def test_no_warning_is_written_with_what_could_change_it(
     version: str, percent: str, user: str
 ) -> None:
-    script = shipped.CONFIG / f"dovecot-{version}/quota-warning"
+    script = shipped.ETC / f"dovecot-{version}/quota-warning"
     done = subprocess.run([script, percent, user], check=False, capture_output=True)
     assert done.returncode == 64
 
@@ -239,7 +239,7 @@ def test_a_service_is_started_again_for_as_long_as_it_takes(path: Path) -> None:
 
 
 def test_cron_runs_the_installed_command_as_a_user_systemd_makes() -> None:
-    lines = (shipped.CONFIG / "cron.d/gatepost").read_text().splitlines()
+    lines = (shipped.ETC / "cron.d/gatepost").read_text().splitlines()
     (job,) = [line for line in lines if re.match(r"[*\d]", line)]
     *_when, user, program, word, _quiet = job.split()
     assert re.search(rf"^u {user} ", (SYSTEMD / "gatepost.sysusers.conf").read_text(), re.MULTILINE)

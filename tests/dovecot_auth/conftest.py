@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from store.suspension import suspend
-from tests.dovecot_auth.place import CHANGE, Place, place
+from store.people.suspension import suspend
+from tests.dovecot_auth.site import CHANGE, Place, place
 
 
 def people(where: Place) -> Place:

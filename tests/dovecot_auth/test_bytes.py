@@ -4,8 +4,8 @@ from urllib.parse import quote_from_bytes
 
 import pytest
 
-from dovecot_auth import fd3
-from tests.dovecot_auth.place import Place
+from dovecot_auth.checkpassword import protocol
+from tests.dovecot_auth.site import Place
 from tests.stack import unix_http
 
 pytestmark = pytest.mark.integration
@@ -42,5 +42,5 @@ def test_no_byte_on_descriptor_3_is_a_fault(house: Place, answering: str, field:
         pair = [b"nobody", b"wrong"]
         pair[field] = b"x" + part.replace(b"\0", b"") + b"y"
         given = b"\0".join((*pair, b"", b""))
-        assert len(given) <= fd3.MAX_BYTES
+        assert len(given) <= protocol.MAX_BYTES
         assert house.script(given, options=options).returncode == 1

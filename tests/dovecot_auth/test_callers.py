@@ -12,8 +12,8 @@ import pytest
 
 from dovecot_auth.connections import MAX_CONNECTIONS, MAX_STRANGERS
 from tests.dovecot_auth.conftest import people
-from tests.dovecot_auth.place import Place, connected, place
-from tests.dovecot_auth.test_authd import ALICE, until
+from tests.dovecot_auth.site import Place, connected, place
+from tests.dovecot_auth.test_service import ALICE, until
 from tests.stack.process import Process
 
 pytestmark = pytest.mark.integration  # needs root: it asks as several users

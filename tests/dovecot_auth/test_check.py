@@ -7,23 +7,16 @@ from contextlib import contextmanager
 
 import pytest
 
-from dovecot_auth.check import (
-    Allowed,
-    Blocked,
-    Checker,
-    Login,
-    Pending,
-    Refused,
-    Upgrade,
-    Verdict,
-)
-from store import accounts, libcrypt, passwords
+from dovecot_auth.check import Checker
+from dovecot_auth.verdict import Allowed, Blocked, Denied, Login, LoginResult, Pending, Upgrade
 from store.engine import Store
 from store.errors import StoreUnavailable
-from store.guesses import ACCOUNT_BUDGET, ACCOUNT_REFILL, NETWORK_BUDGET
-from store.passwords import UnknownScheme
-from store.suspension import suspend
-from tests.dovecot_auth.place import CHANGE, Place, cheap
+from store.logins import libcrypt, password_hashes
+from store.logins.budgets import ACCOUNT_BUDGET, ACCOUNT_REFILL, NETWORK_BUDGET
+from store.logins.schemes import UnknownScheme
+from store.people import accounts
+from store.people.suspension import suspend
+from tests.dovecot_auth.site import CHANGE, Place, cheap
 from tests.store.read_only import read_only
 
 ALICE = "alice's password"
@@ -34,19 +27,19 @@ def checker(empty_house: Place) -> Checker:
     return Checker(empty_house.store, empty_house.settings)
 
 
-def decided(checker: Checker, user: str, password: str, service: str = "imap") -> Verdict:
+def decided(checker: Checker, user: str, password: str, service: str = "imap") -> LoginResult:
     return checker.verify(Login(user, password, service, "192.0.2.7"))
 
 
 def refused(checker: Checker, user: str, password: str, service: str = "imap") -> str:
     answer = decided(checker, user, password, service).answer
-    return answer.reason if isinstance(answer, Refused) else "allowed"
+    return answer.reason if isinstance(answer, Denied) else "allowed"
 
 
-def finish(checker: Checker, verdict: Verdict) -> None:
+def finish(checker: Checker, verdict: LoginResult) -> None:
     """Do what authd does after the answer."""
     upgrade = verdict.upgrade
-    checker.finish(verdict, passwords.hash_password(upgrade.password) if upgrade else None)
+    checker.finish(verdict, password_hashes.hash_password(upgrade.password) if upgrade else None)
 
 
 @pytest.mark.parametrize(
@@ -129,13 +122,13 @@ def test_a_suspended_account_goes_on_receiving(checker: Checker) -> None:
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the hashes that were really checked, as they are checked."""
     seen: list[str] = []
-    real = passwords.verify
+    real = password_hashes.verify
 
     def counted(password: str, stored: str) -> bool:
         seen.append(stored)
         return real(password, stored)
 
-    monkeypatch.setattr(passwords, "verify", counted)
+    monkeypatch.setattr(password_hashes, "verify", counted)
     return seen
 
 
@@ -208,9 +201,7 @@ def test_guessing_is_stopped_even_for_the_right_password(checker: Checker) -> No
     guess(checker, ACCOUNT_BUDGET)
     stranger = Login("alice", ALICE, "imap", "203.0.113.5")
     assert checker.verify(stranger).answer == Blocked()
-    assert checker.verify(Login("nobody", ALICE, "imap", "203.0.113.5")).answer == Refused(
-        "unknown"
-    )
+    assert checker.verify(Login("nobody", ALICE, "imap", "203.0.113.5")).answer == Denied("unknown")
 
 
 def test_a_remembered_password_is_no_oracle_for_a_blocked_guesser(checker: Checker) -> None:
@@ -252,7 +243,7 @@ def test_who_asked_before_another_failed_asks_again(checker: Checker) -> None:
     checker.release(last)
     assert not checker.admit(one_more)
     assert checker.admit(one_more, to_ask_again=True)
-    assert checker.begin(one_more.login) == Verdict(Blocked())
+    assert checker.begin(one_more.login) == LoginResult(Blocked())
 
 
 @contextmanager
@@ -268,7 +259,7 @@ def test_guessing_is_stopped_while_the_store_can_only_be_read(empty_house: Place
             checker.verify(Login("alice", f"guess {number}", "imap", "198.51.100.9")).answer
             for number in range(300)
         ]
-        assert answers.count(Refused("wrong password")) == ACCOUNT_BUDGET
+        assert answers.count(Denied("wrong password")) == ACCOUNT_BUDGET
         assert answers.count(Blocked()) == 300 - ACCOUNT_BUDGET
         assert checker.verify(Login("alice", ALICE, "imap", "198.51.100.9")).answer == Blocked()
         assert isinstance(checker.verify(Login("bob", "bob's password")).answer, Allowed)
@@ -343,7 +334,7 @@ def test_work_without_a_store_is_left_for_the_next_login(
 ) -> None:
     away = Checker(Store("sqlite:////nonexistent/gatepost.db"), empty_house.settings)
     with caplog.at_level(logging.WARNING):
-        away.finish(Verdict(Refused(""), upgrade=Upgrade(1, "a", "{PLAIN}x", "x")), "{PLAIN}y")
+        away.finish(LoginResult(Denied(""), upgrade=Upgrade(1, "a", "{PLAIN}x", "x")), "{PLAIN}y")
     assert "left for the next login" in caplog.text
 
 
@@ -368,5 +359,5 @@ def test_a_hash_that_cannot_be_checked_is_never_a_wrong_password(
 def test_nothing_that_may_be_printed_shows_a_password() -> None:
     assert "canary" not in repr(Login("alice", "canary"))
     assert "canary" not in repr(
-        Verdict(Refused("x"), upgrade=Upgrade(1, "a", "{PLAIN}canary", "canary"))
+        LoginResult(Denied("x"), upgrade=Upgrade(1, "a", "{PLAIN}canary", "canary"))
     )

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import uvloop
 
-from config.callers import Callers
+from config.daemon.callers import Callers
 from dovecot_auth import connections
-from dovecot_auth.authd import Answer, Service
 from dovecot_auth.connections import MAX_AHEAD, Connections
 from dovecot_auth.http import Request
+from dovecot_auth.service import Response, Service
 
 OURS = Callers(())  # the user of the tests is the service's own
 KEPT = b"GET /health HTTP/1.1\r\n\r\n"
@@ -27,7 +27,7 @@ class Scripted(Service):
     def __init__(self, pause: float = 0.0, text: str = "") -> None:
         self.pause, self.text, self.asked = pause, text, 0
 
-    async def answer(self, request: Request) -> Answer:
+    async def answer(self, request: Request) -> Response:
         del request
         self.asked += 1
         await asyncio.sleep(self.pause)

@@ -9,7 +9,7 @@ import pytest
 
 from bench.login_dovecot import Client, dovecot
 from tests.dovecot_auth.conftest import people
-from tests.dovecot_auth.place import Place, place
+from tests.dovecot_auth.site import Place, place
 from tests.stack import programs
 from tests.stack.dovecot_release import release
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from dovecot_auth.check import Blocked, Checker
-from store.guesses import ACCOUNT_BUDGET, standing
-from tests.dovecot_auth.place import Place
-from tests.dovecot_auth.test_authd import ALICE, until
+from dovecot_auth.check import Checker
+from dovecot_auth.verdict import Blocked
+from store.logins.budgets import ACCOUNT_BUDGET
+from store.logins.guesses import standing
+from tests.dovecot_auth.site import Place
 from tests.dovecot_auth.test_check import decided
+from tests.dovecot_auth.test_service import ALICE, until
 from tests.stack.probes import answers
 from tests.store.read_only import read_only
 

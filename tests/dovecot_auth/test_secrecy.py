@@ -21,10 +21,12 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from store import accounts, passwords, registrar, registrar_plan
-from store.registrar_lines import Line
-from store.suspension import suspend
-from tests.dovecot_auth.place import CHANGE, REPLIED, Place, cheap, place
+from store.logins import password_hashes
+from store.people import accounts
+from store.people.suspension import suspend
+from store.registrar import plan, write
+from store.registrar.lines import Line
+from tests.dovecot_auth.site import CHANGE, REPLIED, Place, cheap, place
 from tests.stack import shipped
 
 pytestmark = pytest.mark.integration
@@ -40,7 +42,7 @@ _numbers = itertools.count()
 def crowd() -> Iterator[Place]:
     """A place with many people of each kind: argon2, an old hash, a slow one, stopped."""
     with place() as where:
-        argon2 = passwords.hash_password("right")
+        argon2 = password_hashes.hash_password("right")
         bcrypt12 = "{BLF-CRYPT}" + bcrypt.hashpw(b"right", bcrypt.gensalt(12)).decode()
         lines = [
             *(Line(n, f"new{n}", "student", password=argon2) for n in range(CROWD)),
@@ -48,8 +50,8 @@ def crowd() -> Iterator[Place]:
             *(Line(n, f"slow{n}", "student", password=bcrypt12) for n in range(CROWD)),
             *(Line(n, f"stopped{n}", "student", password=argon2) for n in range(CROWD)),
         ]
-        todo = registrar_plan.plan(where.store, where.settings, lines)
-        registrar.carry_out(where.store, todo, change=CHANGE)
+        todo = plan.plan(where.store, where.settings, lines)
+        write.carry_out(where.store, todo, change=CHANGE)
         for n in range(CROWD):
             suspend(
                 where.store,
@@ -122,7 +124,7 @@ def test_the_time_of_a_refusal_tells_nothing(crowd: Place) -> None:
 def stormed() -> tuple[list[int], list[float], int]:
     """Log in 200 times at once; return the exit codes, the sorted times, authd's peak in MiB."""
     with place("cache_seconds = 0\n") as where:  # every login is hashed
-        stored = passwords.hash_password("right")
+        stored = password_hashes.hash_password("right")
         where.account("alice", None)
         accounts.set_password(
             where.store, where.settings, "alice", stored, how="reset", change=CHANGE
@@ -184,7 +186,7 @@ def test_no_trace_of_a_password_anywhere(empty_house: Place) -> None:
                         if wanted.search((process / part).read_bytes()):
                             found.add(f"{part} of a process")
 
-    stored = passwords.hash_password(SECRET)
+    stored = password_hashes.hash_password(SECRET)
     accounts.set_password(where.store, where.settings, "bob", stored, how="reset", change=CHANGE)
     with where.running(), ThreadPoolExecutor(1) as watcher:
         watching = watcher.submit(watch)
@@ -225,7 +227,7 @@ def traced(where: Place, logins: int) -> tuple[str, str]:
 
 @pytest.mark.parametrize("logins", [24, pytest.param(1000, marks=LONG)])
 def test_no_password_is_executed_or_written(empty_house: Place, logins: int) -> None:
-    where, stored = empty_house, passwords.hash_password(SECRET)
+    where, stored = empty_house, password_hashes.hash_password(SECRET)
     accounts.set_password(where.store, where.settings, "bob", stored, how="reset", change=CHANGE)
     scripts, authd = traced(where, logins)
     assert scripts.count("execve(") >= logins
@@ -245,7 +247,7 @@ def test_authd_leaves_no_core_file_and_lets_no_other_process_look() -> None:
     )
     done = subprocess.run([sys.executable, "-c", started], check=True, capture_output=True)
     assert done.stdout == b"0\n"
-    unit = (shipped.CONFIG / "systemd/gatepost-authd.service").read_text()
+    unit = (shipped.ETC / "systemd/gatepost-authd.service").read_text()
     assert "\nLimitCORE=0\n" in unit
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from dovecot_auth.check import Checker
-from store import accounts
-from tests.dovecot_auth.place import CHANGE, Place, cheap
+from store.people import accounts
+from tests.dovecot_auth.site import CHANGE, Place, cheap
 from tests.dovecot_auth.test_check import ALICE, refused
 
 

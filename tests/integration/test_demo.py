@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.demo import take
-from tests.demo_keep import hints
-from tests.demo_tour import STEPS, Outcome, Tour
+from tests.demo.__main__ import take
+from tests.demo.keep import hints
+from tests.demo.tour import STEPS, Outcome, Tour
 from tests.integration.conftest import People
 from tests.stack.stack import Stack
 
 ROOT = Path(__file__).parents[2]
-DEMO = [sys.executable, "-m", "tests.demo"]
+DEMO = [sys.executable, "-m", "tests.demo.__main__"]
 LOGINS = ("by IMAP", "by POP3", "for sending")
 SECONDS = 200  # half a minute alone on the machine
 

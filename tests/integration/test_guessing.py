@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from store.guesses import ACCOUNT_BUDGET
+from store.logins.budgets import ACCOUNT_BUDGET
 from tests.integration.conftest import People
 from tests.stack import unix_http
 from tests.stack.clients import Login, LoginRefused

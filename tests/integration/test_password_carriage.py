@@ -9,13 +9,14 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from config.loader import load
-from store import accounts, password_rules, passwords
-from store.audit import Change
+from store.audit import AuditContext
 from store.engine import Store
+from store.logins import password_hashes, password_rules
+from store.people import accounts
 from tests.stack.ports import HOST
 from tests.stack.stack import DOMAIN, Account, Stack
 
-CHANGE = Change("tests", "a test")
+CHANGE = AuditContext("tests", "a test")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def set_directly(stack: Stack, name: str, password: str) -> None:
     longest = max((f"{name}@{domain}" for domain in settings.site.domains), key=len)
     password_rules.check(password, name=longest, local_words={name})
     store = Store(settings.store.url)
-    stored = passwords.hash_password(password)
+    stored = password_hashes.hash_password(password)
     accounts.set_password(store, settings, name, stored, how="reset", change=CHANGE)
     store.close()
 

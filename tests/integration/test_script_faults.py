@@ -17,7 +17,7 @@ from tests.stack.stack import Stack
 pytestmark = pytest.mark.usefixtures("trouble")
 
 # Dovecot has an interpreter run the script, and gives it a program to become.
-IMPORT = "    from dovecot_auth.client import main\n"
+IMPORT = "    from dovecot_auth.checkpassword.client import main\n"
 GONE = (
     "import os, sys\n*words, program = sys.argv[1:]\n"
     "os.execv(sys.executable, [sys.executable, '-IS', {!r}, *words, program + '.gone'])\n"

@@ -31,9 +31,9 @@ def test_the_wheel_is_built_installed_and_runs(tmp_path: Path) -> None:
     (site / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
     gatepost = str(tmp_path / "site/bin/gatepost")
     assert run(gatepost, "--version", cwd=tmp_path).startswith("gatepost, version ")
-    sample = site / "config/samples/gatepost.toml"
+    sample = site / "config/etc/gatepost.toml"
     assert "good" in run(gatepost, "--config", str(sample), "config", "check", cwd=tmp_path)
     where = run(str(python), "-I", "-c", "import cli, policyd; print(cli.__file__)", cwd=tmp_path)
     assert where.strip() == str(site / "cli.py")
-    for shipped in ("config/postfix/main.cf", "store/migrations/env.py", "policyd/server.py"):
+    for shipped in ("config/etc/postfix/main.cf", "store/migrations/env.py", "policyd/server.py"):
         assert (site / shipped).exists()

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from config.units import Address
-from store import accounts, schema
+from store import schema
 from store.engine import Store
+from store.people import accounts
 from tests.conftest import CHANGE, settings_for
 from tests.stack import tables
 from tests.stack.probes import answers, listens
@@ -109,7 +110,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = Store(settings.store.url)
     schema.upgrade(store)
     for role in ("staff", "student", "alumni"):
-        new = accounts.New(name=role, role=role)
+        new = accounts.NewAccount(name=role, role=role)
         accounts.add(store, settings, new, change=CHANGE)
     store.close()
     with sqlite3.connect(path) as file:  # all of it into the one file that is copied

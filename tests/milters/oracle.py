@@ -11,7 +11,7 @@ from email import message_from_bytes
 from email.errors import InvalidHeaderDefect, MissingHeaderBodySeparatorDefect
 from email.message import Message
 
-from milters.mime_scan import Scanner
+from milters.mime.scan import Scanner
 
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 # Two named differences: what follows the padding counts, and one character too many does not.

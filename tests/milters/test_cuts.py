@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from milters.envelope import Envelope
-from milters.message import Message, Tools
+from milters.message import Dependencies, Message
 from milters.spam import Report
 from milters.verdict import Accept, Refuse, Verdict
 from tests.conftest import settings_for
 from tests.milters import oracle
-from tests.milters.test_mime_scan import CORPUS
+from tests.milters.mime.test_scan import CORPUS
 
 SETTINGS = settings_for("sqlite:////nowhere", spam={"scan": "1K"})
 HAM = Report(is_spam=False, score=0, threshold=5)
@@ -42,7 +42,7 @@ def judged(raw: bytes, cuts: Sequence[int], limit: int) -> tuple[Verdict, bytes]
     site = Site(limit)
     made = Message(
         Envelope("192.0.2.1", "client", "", "<a@b>", "", trusted=False, declared=None, date="now"),
-        Tools(SETTINGS, site, site.scan, lambda *_: None),
+        Dependencies(SETTINGS, site, site.scan, lambda *_: None),
     )
     made.recipient("<anna@mail.example.edu>")
     head, _, body = raw.partition(b"\r\n\r\n")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from milters.envelope import Envelope
-from milters.message import MAX_VERDICTS, Message, Notify, Scan, Tools
+from milters.message import MAX_VERDICTS, Dependencies, Message, Notify, Scan
 from milters.postman import NotSent
 from milters.spam import Edit, Report
 from milters.spamd import SpamdUnavailable
@@ -50,7 +50,9 @@ def message(
     is_notice: Callable[[bytes], bool] = lambda _: False,
     **tables: Any,
 ) -> Message:
-    tools = Tools(settings_for("sqlite:////nowhere", **tables), LIMITS, scan, notify, is_notice)
+    tools = Dependencies(
+        settings_for("sqlite:////nowhere", **tables), LIMITS, scan, notify, is_notice
+    )
     envelope = Envelope("192.0.2.1", "client", "me", "<a@b>", user, trusted, declared, "now")
     made = Message(envelope, tools)
     for each in recipients:

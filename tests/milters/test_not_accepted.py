@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from store.giving import name_of, number_of
+from store.limits.refund import name_of, number_of
 from tests.milters.client import Client, connected
 from tests.milters.conftest import Milter, Start
 from tests.stack.clients import wait_until

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from milters import journal
-from milters.limits import RoleLimits
+from milters import message_log
+from milters.role_limits import RoleLimits
 from milters.verdict import Accept, Refuse
-from store.directory import Directory
 from store.engine import Store
+from store.memory.directory import Directory
 from tests.conftest import settings_for
 from tests.milters.test_message import KIB, SPAM, fill, message
 
@@ -64,11 +64,11 @@ def test_the_log_says_how_large_a_mail_is_that_was_not_read_to_its_end(
     made = message("foreign", declared=declared, scan=lambda _: SPAM, spam={"scan": "2K"})
     made.header("Subject", b"hello")
     assert not made.body(b"x" * 2055)
-    assert f" size={size} verdict=accept" in journal.line(made, Accept(), "4ABC")
+    assert f" size={size} verdict=accept" in message_log.line(made, Accept(), "4ABC")
 
 
 def test_the_log_says_the_whole_size_and_what_counted() -> None:
     made = fill(message("big"), 12 * KIB)
     head = len(b"Content-Type: application/pdf\r\n\r\n")
-    line = journal.line(made, made.verdict(), "4ABC")
+    line = message_log.line(made, made.verdict(), "4ABC")
     assert f"size={head + 12 * KIB} counted={12 * KIB} " in line

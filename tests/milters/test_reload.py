@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from milters.process import DRAIN_SECONDS, STOP_SECONDS
+from milters.server import DRAIN_SECONDS, STOP_SECONDS
 from tests.milters import test_spamd
 from tests.milters.client import Client, Reply, connected
 from tests.milters.conftest import Start

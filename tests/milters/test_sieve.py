@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack.dovecot_release import release
-from tests.stack.shipped import CONFIG
+from tests.stack.shipped import ETC
 
 pytestmark = pytest.mark.integration
 # How a private Dovecot finds mailboxes, in the words of each release.
@@ -30,7 +30,7 @@ def folder() -> Iterator[Path]:
         f"{MAIL[release()].format(folder=made)}"
         f"mail_uid = 5000\nmail_gid = 5000\nmail_home = {made}\n"
     )
-    shutil.copy(CONFIG / f"dovecot-{release()}/spam-to-junk.sieve", made / "script.sieve")
+    shutil.copy(ETC / f"dovecot-{release()}/spam-to-junk.sieve", made / "script.sieve")
     yield made
     shutil.rmtree(made)
 

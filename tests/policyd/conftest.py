@@ -7,9 +7,10 @@ import pytest
 
 from config.settings import Settings
 from policyd.facts import Facts
-from store import accounts, suspension, whitelist
-from store.directory import Directory
 from store.engine import Store
+from store.limits import whitelist
+from store.memory.directory import Directory
+from store.people import accounts, suspension
 from tests.conftest import CHANGE, settings_for
 
 NOW = 1_800_000_000  # 15 January 2027, 08:00 UTC
@@ -42,10 +43,10 @@ def make_facts(store: Store, url: str) -> MakeFacts:
 
 def _people(store: Store, settings: Settings) -> None:
     add = accounts.add
-    staff = accounts.New("alice", "staff", aliases=("a.lovelace",))
+    staff = accounts.NewAccount("alice", "staff", aliases=("a.lovelace",))
     add(store, settings, staff, change=CHANGE, now=NOW)
-    add(store, settings, accounts.New("bob", "student"), change=CHANGE, now=NOW)
-    add(store, settings, accounts.New("carol", "alumni"), change=CHANGE, now=NOW)
+    add(store, settings, accounts.NewAccount("bob", "student"), change=CHANGE, now=NOW)
+    add(store, settings, accounts.NewAccount("carol", "alumni"), change=CHANGE, now=NOW)
     suspension.suspend(
         store, settings, "carol", scope="sending", seconds=3600, change=CHANGE, now=NOW
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from config.settings import Settings
 from policyd import action
 from policyd.protocol import encode
-from store.window import Charge, Limit, Verdict
+from store.limits.window import Charge, ChargeResult, Limit
 from tests.conftest import settings_for
 
 NOON = 1_800_014_400  # 15 January 2027, 12:00 UTC
@@ -24,13 +24,13 @@ def site(**tables: object) -> Settings:
     return settings_for("sqlite:////tmp/none.db", **{"portal": portal, **tables})
 
 
-def said(verdict: Verdict, settings: Settings, amount: int = 1) -> str:
+def said(verdict: ChargeResult, settings: Settings, amount: int = 1) -> str:
     charge = Charge(None, amount, ())
     return action.over_limit(charge, verdict, NOON, settings=settings, zone=UTC)
 
 
 def test_a_refused_client_learns_limit_use_time_and_where_to_register() -> None:
-    verdict = Verdict(accepted=False, limit=CLIENT, used=200, again=NOON + 9270)
+    verdict = ChargeResult(accepted=False, limit=CLIENT, used=200, again=NOON + 9270)
     assert said(verdict, site()) == (
         "450 4.7.1 Limit of 200 recipients per hour for 192.0.2.7 reached (200 used). "
         "Try again at 14:35, or register this computer for 60 minutes: "
@@ -39,7 +39,7 @@ def test_a_refused_client_learns_limit_use_time_and_where_to_register() -> None:
 
 
 def test_an_account_is_not_told_to_register_a_computer() -> None:
-    verdict = Verdict(accepted=False, limit=BOB, used=498, again=NOON + 86400)
+    verdict = ChargeResult(accepted=False, limit=BOB, used=498, again=NOON + 86400)
     assert said(verdict, site(), amount=5) == (
         "450 4.7.1 Limit of 500 recipients per day for bob reached (498 used, 5 more wanted). "
         "Try again at 12:00 on 16 Jan"
@@ -47,14 +47,14 @@ def test_an_account_is_not_told_to_register_a_computer() -> None:
 
 
 def test_without_a_portal_the_help_page_is_named_and_without_one_nothing() -> None:
-    verdict = Verdict(accepted=False, limit=CLIENT, used=200, again=NOON)
+    verdict = ChargeResult(accepted=False, limit=CLIENT, used=200, again=NOON)
     page = {"domains": ["mail.example.edu"], "help_url": HELP}
     assert said(verdict, site(portal={}, site=page)).endswith("60 minutes: " + HELP)
     assert said(verdict, site(portal={})).endswith("Try again at 12:00")
 
 
 def test_a_message_that_never_fits_is_refused_for_good() -> None:
-    verdict = Verdict(accepted=False, limit=CLIENT, used=0, again=None)
+    verdict = ChargeResult(accepted=False, limit=CLIENT, used=0, again=None)
     assert said(verdict, site(), amount=300) == (
         "550 5.7.1 Limit of 200 recipients per hour for 192.0.2.7: "
         "a message to 300 recipients never fits"
@@ -90,7 +90,7 @@ def test_no_text_of_anybody_can_break_out_of_the_reply(reason: str, name: str) -
         assert encode(text).count(b"\n") == 2
         assert text.isascii()
     limit = Limit(f"account {name}", 60, 1)
-    assert encode(said(Verdict(accepted=False, limit=limit, used=1, again=NOON), settings))
+    assert encode(said(ChargeResult(accepted=False, limit=limit, used=1, again=NOON), settings))
 
 
 def test_a_reply_has_a_bounded_length() -> None:

@@ -12,9 +12,9 @@ from policyd.committer import MAX_BATCH, Committer
 from store import models
 from store.engine import Store
 from store.errors import StoreUnavailable
-from store.usage_report import report
-from store.usage_sqlite import SqliteUsage
-from store.window import Charge, Counted, Limit, Verdict, Word
+from store.limits.counters_sqlite import SqliteCounters
+from store.limits.report import report
+from store.limits.window import Charge, ChargeResult, Limit, LocalCharge, RefusalText
 from tests.policyd.test_store_loss import locked
 
 ROOM = Limit("account alice", 3600, 100)
@@ -23,10 +23,10 @@ POISON = 13
 Work: TypeAlias = Callable[[Committer], Coroutine[None, None, None]]
 
 
-class Flawed(SqliteUsage):
+class Flawed(SqliteCounters):
     """Counters with a bug wherever the message `POISON` comes, and in forgetting."""
 
-    def restore(self, entries: Sequence[Counted]) -> None:
+    def restore(self, entries: Sequence[LocalCharge]) -> None:
         if any(entry.charge.id == POISON for entry in entries):
             raise ValueError
         super().restore(entries)
@@ -35,18 +35,18 @@ class Flawed(SqliteUsage):
         raise ValueError
 
 
-class Hanging(SqliteUsage):
+class Hanging(SqliteCounters):
     """Counters in a store that fails, and then falls silent."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self.answering = threading.Event()
 
-    def charge(self, batch: Sequence[Charge], word: Word) -> list[Verdict]:
+    def charge(self, batch: Sequence[Charge], word: RefusalText) -> list[ChargeResult]:
         del batch, word
         raise StoreUnavailable
 
-    def restore(self, entries: Sequence[Counted]) -> None:
+    def restore(self, entries: Sequence[LocalCharge]) -> None:
         self.answering.wait(30)
         super().restore(entries)
 
@@ -60,14 +60,14 @@ class Asked:
         self.charge = charge
         self.outcome: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
 
-    def settled(self, verdict: Verdict) -> None:
+    def settled(self, verdict: ChargeResult) -> None:
         self.outcome.set_result(verdict.accepted)
 
     def failed(self) -> None:
         self.outcome.set_result(None)
 
 
-def word(charge: Charge, verdict: Verdict, now: float) -> str:
+def word(charge: Charge, verdict: ChargeResult, now: float) -> str:
     del verdict, now
     if charge.id == POISON:
         raise ValueError
@@ -92,7 +92,7 @@ def committing(
     store: Store,
     work: Work,
     *,
-    usage: SqliteUsage | None = None,
+    usage: SqliteCounters | None = None,
     on_loss: Literal["local", "defer"] = "local",
 ) -> dict[str, int]:
     """Do *work* with a committer on *store*; return what is counted in the end."""
@@ -194,7 +194,7 @@ def test_who_asks_again_one_by_one_shares_the_next_transaction(store: Store) -> 
 
 def transactions(store: Store) -> int:
     with store.reading() as session:
-        return session.query(models.Batch).count()
+        return session.query(models.BatchRow).count()
 
 
 def test_what_hangs_on_its_way_to_the_store_at_the_end_is_an_error_too(

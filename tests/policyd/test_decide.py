@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from policyd.action import DUNNO
+from policyd.context import Decision
 from policyd.decide import decide
-from policyd.facts import Answer, Facts
+from policyd.facts import Facts
 from policyd.request import parse
-from store import accounts
 from store.engine import Store
-from store.window import Charge
+from store.limits.window import Charge
+from store.people import accounts
 from tests.conftest import CHANGE
 from tests.policyd.conftest import NOW, MakeFacts, wire
 
@@ -18,13 +19,13 @@ MIB = 1 << 20
 HOUR, DAY = 3600, 86400
 
 
-def asked(facts: Facts, *, now: float = NOW, **attributes: Any) -> Answer | Charge:
+def asked(facts: Facts, *, now: float = NOW, **attributes: Any) -> Decision | Charge:
     return decide(parse(wire(**attributes)[:-2]), facts, now)
 
 
 def text(facts: Facts, *, now: float = NOW, **attributes: Any) -> str:
     found = asked(facts, now=now, **attributes)
-    assert isinstance(found, Answer)
+    assert isinstance(found, Decision)
     return found.action
 
 
@@ -48,7 +49,7 @@ def test_an_initial_password_that_may_not_send_is_told_so_wherever_we_are_asked(
     make_facts: MakeFacts, store: Store, state: str
 ) -> None:
     facts = make_facts(auth={"initial_may_send": False})
-    new = accounts.New("dora", "staff", password="{PLAIN}x", initial=True)
+    new = accounts.NewAccount("dora", "staff", password="{PLAIN}x", initial=True)
     accounts.add(store, facts.settings, new, change=CHANGE, now=NOW)
     facts.directory.refresh()
     assert text(facts, protocol_state=state, sasl_username="dora") == (
@@ -67,7 +68,7 @@ def test_an_initial_password_sends_where_the_site_lets_it(
     make_facts: MakeFacts, store: Store
 ) -> None:
     facts = make_facts()
-    new = accounts.New("dora", "staff", password="{PLAIN}x", initial=True)
+    new = accounts.NewAccount("dora", "staff", password="{PLAIN}x", initial=True)
     accounts.add(store, facts.settings, new, change=CHANGE, now=NOW)
     facts.directory.refresh()
     assert subjects(facts, sasl_username="dora")
@@ -79,7 +80,9 @@ def test_a_name_that_exists_comes_before_the_one_without_its_extension(
     site = {"domains": ["mail.example.edu"], "recipient_delimiter": "-+"}
     facts = make_facts(site=site)
     for name in ("mary", "mary-ann"):
-        accounts.add(store, facts.settings, accounts.New(name, "staff"), change=CHANGE, now=NOW)
+        accounts.add(
+            store, facts.settings, accounts.NewAccount(name, "staff"), change=CHANGE, now=NOW
+        )
     facts.directory.refresh()
     for user, counted in (
         ("mary-ann", "account mary-ann"),
@@ -152,7 +155,7 @@ def test_the_sizes_of_the_sender_count_when_configured(
 ) -> None:
     facts = make_facts(attachments={"applies_to": applies_to})
     found = asked(facts, sasl_username="bob", size=96 * MIB, **asked_at)
-    said = found.action if isinstance(found, Answer) else ""
+    said = found.action if isinstance(found, Decision) else ""
     assert said.startswith("552") is refused
 
 
@@ -165,7 +168,7 @@ def test_too_many_recipients_of_one_message_are_refused_for_good(make_facts: Mak
 
 def test_observing_lets_too_many_recipients_pass_and_says_so(make_facts: MakeFacts) -> None:
     found = asked(make_facts(limits={"mode": "observe"}), recipient_count=101)
-    assert found == Answer(DUNNO, "would-refuse")
+    assert found == Decision(DUNNO, "would-refuse")
 
 
 def test_client_and_account_are_both_charged(make_facts: MakeFacts) -> None:
@@ -264,7 +267,7 @@ def test_why_nothing_is_charged_is_told_where_it_would_be(
     facts = make_facts(limits={"charge_at": charge_at})
     for state in ("RCPT", "DATA", "END-OF-MESSAGE"):
         found = asked(facts, protocol_state=state, size=0, **attributes)
-        assert isinstance(found, Answer)
+        assert isinstance(found, Decision)
         assert (found.action, found.cause) == (DUNNO, cause if state == charge_at else "")
 
 

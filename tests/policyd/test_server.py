@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from config.listen import listening
+from config.daemon.listen import listening
 from config.units import Address
 from policyd.server import LINGER_SECONDS
-from store import whitelist
 from store.engine import Store
+from store.limits import whitelist
 from tests.conftest import CHANGE
 from tests.policyd.conftest import wire
 from tests.policyd.daemon import AS_SYSTEMD, Client, Daemon, configure, prepared, running

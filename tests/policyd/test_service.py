@@ -8,16 +8,16 @@ from contextlib import contextmanager
 
 import pytest
 
-from config.settings import Limits
+from config.settings import LimitSettings
 from policyd.service import SWEEP_SECONDS, Service
 from policyd.tally import Tally
 from store.engine import Store
-from store.usage import open_usage
-from store.window import Charge, Limit, Verdict
+from store.limits.open import open_counters
+from store.limits.window import Charge, ChargeResult, Limit
 from tests.policyd.conftest import NOW, MakeFacts
 
 RATE = Limit("client 192.0.2.7", 3600, 200)
-REFUSED = Verdict(accepted=False, limit=RATE, used=200, again=NOW + 60)
+REFUSED = ChargeResult(accepted=False, limit=RATE, used=200, again=NOW + 60)
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def serving(make_facts: MakeFacts, store: Store, **tables: object) -> Iterator[S
     """Make a service whose loop does not run."""
     loop = asyncio.new_event_loop()
     try:
-        yield Service(make_facts(**tables), open_usage(store), loop=loop)
+        yield Service(make_facts(**tables), open_counters(store), loop=loop)
     finally:
         loop.close()
 
@@ -50,7 +50,7 @@ def test_a_refusal_is_worded_by_the_facts_of_now(make_facts: MakeFacts, store: S
 class Broken(Tally):
     """A tally with a bug."""
 
-    def misuse(self, limits: Limits) -> str | None:
+    def misuse(self, limits: LimitSettings) -> str | None:
         raise ValueError(limits)
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from store.engine import Store
-from store.usage_report import report
-from tests.policyd import relay
+from store.limits.report import report
+from tests.policyd import dropping_proxy
 from tests.policyd.daemon import Daemon, configure, prepared, running
 from tests.stack import mariadb, postgres
 
@@ -205,16 +205,16 @@ def test_with_defer_a_client_of_postfix_hears_451_in_time_and_sends_two_seconds_
     with (
         socket.create_server(("127.0.0.1", 0), backlog=100) as held,
         running(configure(tmp_path, halted.url, extra), held=held) as daemon,
-        relay.running(f"inet:127.0.0.1:{held.getsockname()[1]}") as mta,
+        dropping_proxy.running(f"inet:127.0.0.1:{held.getsockname()[1]}") as mta,
         mta.session() as session,
     ):
-        assert relay.send(session) == 354
+        assert dropping_proxy.send(session) == 354
         opened = descriptors(daemon)
         start = time.monotonic()
         with halted.stopped():
-            assert relay.send(session) == 451
+            assert dropping_proxy.send(session) == 451
             assert time.monotonic() - start < 11
-        assert eventually(lambda: relay.send(session) == 354, 2)
+        assert eventually(lambda: dropping_proxy.send(session) == 354, 2)
         assert eventually(lambda: descriptors(daemon) <= opened + 2, 2)
 
 

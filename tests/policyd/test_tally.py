@@ -2,10 +2,10 @@
 
 import pytest
 
-from config.settings import Limits
+from config.settings import LimitSettings
 from policyd.tally import SUSPICIOUS_MESSAGES, Tally
 
-LIMITS = Limits()
+LIMITS = LimitSettings()
 MANY = SUSPICIOUS_MESSAGES * LIMITS.recipients_per_message
 
 

@@ -86,7 +86,7 @@ class Services:
 def sample(layout: Layout) -> dict[str, Any]:
     """Return the shipped sample with its paths and ports made private."""
     ports = layout.ports
-    table = tomllib.loads(shipped.text("samples/gatepost.toml", {}))
+    table = tomllib.loads(shipped.text("gatepost.toml", {}))
     private = {
         "site": {
             "mail_home": f"{layout.mail}/{{name}}",

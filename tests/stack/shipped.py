@@ -7,14 +7,14 @@ fails instead of running on something else than what we ship.
 from collections.abc import Mapping
 from pathlib import Path
 
-CONFIG = Path(__file__).parents[2] / "config"
+ETC = Path(__file__).parents[2] / "config/etc"
 
 
 def text(name: str, replacements: Mapping[str, str]) -> str:
-    """Return config/*name* with every key of *replacements* replaced by its value."""
-    found = (CONFIG / name).read_text(encoding="utf-8")
+    """Return config/etc/*name* with every key of *replacements* replaced by its value."""
+    found = (ETC / name).read_text(encoding="utf-8")
     for old, new in replacements.items():
         if old not in found:
-            raise LookupError(f"config/{name} no longer contains {old!r}")
+            raise LookupError(f"config/etc/{name} no longer contains {old!r}")
         found = found.replace(old, new)
     return found

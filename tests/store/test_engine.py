@@ -1,10 +1,11 @@
 import pytest
 
 from config.settings import Settings
-from store import accounts, whitelist
-from store.accounts import New
 from store.engine import Store
 from store.errors import StoreUnavailable
+from store.limits import whitelist
+from store.people import accounts, view
+from store.people.accounts import NewAccount
 from tests.conftest import CHANGE
 
 
@@ -42,9 +43,9 @@ HOSTILE = ["' OR 1=1 --", "%", "_", "\\", '"', "\N{PILE OF POO}" * 20, "a" * 255
 def test_hostile_text_is_kept_as_it_is_or_found_nowhere(
     store: Store, settings: Settings, text: str
 ) -> None:
-    accounts.add(store, settings, New("alice", "staff", condition="normal"), change=CHANGE)
+    accounts.add(store, settings, NewAccount("alice", "staff", condition="normal"), change=CHANGE)
     whitelist.add(store, "192.0.2.7", seconds=60, change=CHANGE.__class__("x", text))
     (entry,) = whitelist.listed(store)
     assert entry.reason == text
-    assert accounts.listed(store, search=text) == []
-    assert [v.name for v in accounts.listed(store, search="lic")] == ["alice"]
+    assert view.listed(store, search=text) == []
+    assert [v.name for v in view.listed(store, search="lic")] == ["alice"]

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from store import readiness, schema, whitelist
+from store import readiness, schema
 from store.engine import Store
 from store.errors import StoreUnavailable
+from store.limits import whitelist
 
 
 def test_the_services_know_the_newest_version_without_alembic() -> None:

@@ -5,14 +5,16 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from config.settings import Settings
-from store import accounts, giving, notices, schema
-from store.accounts import New
+from store import schema
 from store.engine import Store
-from store.giving import Dropped, name_of
+from store.limits import refund
+from store.limits.open import open_counters
+from store.limits.refund import Dropped, name_of
+from store.limits.window import Charge, Limit
 from store.models import Base
+from store.people import accounts, notices
+from store.people.accounts import NewAccount
 from store.readiness import version
-from store.usage import open_usage
-from store.window import Charge, Limit
 from tests.conftest import CHANGE
 
 OF_0_1_0 = "0005"
@@ -32,11 +34,11 @@ def test_upgrading_twice_changes_nothing(store: Store) -> None:
 
 
 def test_the_schema_goes_down_and_up_again(store: Store, settings: Settings) -> None:
-    accounts.add(store, settings, New("alice", "staff"), change=CHANGE)
+    accounts.add(store, settings, NewAccount("alice", "staff"), change=CHANGE)
     schema.downgrade(store, "base")
     assert version(store) is None
     schema.upgrade(store)
-    accounts.add(store, settings, New("alice", "staff"), change=CHANGE)
+    accounts.add(store, settings, NewAccount("alice", "staff"), change=CHANGE)
 
 
 def test_a_store_of_0_1_0_is_upgraded_and_taken_back_with_what_it_holds(store: Store) -> None:
@@ -58,11 +60,11 @@ def test_a_store_of_0_1_0_is_upgraded_and_taken_back_with_what_it_holds(store: S
     for _ in range(2):
         schema.upgrade(store)
         assert held() == before
-        usage = open_usage(store)
+        usage = open_counters(store)
         name = name_of("4ABC", "192.0.2.7")
         limits = (Limit("client 192.0.2.7", 3600, 200),)
         assert usage.charge([Charge(None, 1, limits, name)], lambda *_: "")[0].accepted
-        giving.ask(store, [Dropped(name, time.monotonic(), time.monotonic())])
+        refund.ask(store, [Dropped(name, time.monotonic(), time.monotonic())])
         assert usage.give_back() == 1
         usage.close()
         schema.downgrade(store, OF_0_1_0)

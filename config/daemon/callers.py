@@ -1,0 +1,66 @@
+"""Which processes of this machine may ask a service: by their user, as the kernel tells it.
+
+A path's permissions let a whole group in; SO_PEERCRED (unix(7)) names the one user who
+connected, and nobody can claim another. Root may always ask, and so may the user of the
+service itself: both can read all that an answer would tell.
+"""
+
+import logging
+import os
+import pwd
+import socket
+import struct
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+
+from config.daemon.logs import fields
+
+log = logging.getLogger(__name__)
+
+_UCRED = struct.Struct("iII")  # pid, uid, gid
+_ROOT = 0
+# Users that the log names, once each. A machine has a handful that could ever ask.
+MAX_NAMED = 100
+
+
+class Callers:
+    """The users who may ask, and a count of the others who tried."""
+
+    def __init__(self, users: Iterable[str]) -> None:
+        self.refused: Counter[int] = Counter()  # by uid
+        self._uids: frozenset[int] = frozenset()
+        self.allow(users)
+
+    def allow(self, users: Iterable[str]) -> None:
+        """Let these *users*, names or numbers, ask from now on, and nobody else."""
+        found = {_ROOT, os.geteuid()}
+        for user in users:
+            try:
+                found.add(int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid)
+            except KeyError:
+                log.warning(fields(event="no-such-user", user=user, cause="who may ask"))
+        self._uids = frozenset(found)
+
+    def admits(self, uid: int) -> bool:
+        """Return whether *uid* may ask; count who may not, and say so once."""
+        if uid in self._uids:
+            return True
+        if uid in self.refused or len(self.refused) < MAX_NAMED:
+            self.refused[uid] += 1
+            if self.refused[uid] == 1:
+                log.warning(fields(event="caller-refused", uid=uid, user=_name(uid)))
+        return False
+
+
+def uid_of(peer: socket.socket) -> int:
+    """Return the user at the other end of a unix socket; of any other, nobody's number."""
+    raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    uid: int = _UCRED.unpack(raw)[1]
+    return uid
+
+
+def _name(uid: int) -> str | None:
+    with suppress(KeyError):
+        return pwd.getpwuid(uid).pw_name
+    return None

@@ -1,0 +1,1 @@
+"""The checkpassword program that Dovecot 2.3 runs at each login."""

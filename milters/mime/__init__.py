@@ -1,0 +1,1 @@
+"""Measuring the files in a MIME message as it streams past."""

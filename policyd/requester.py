@@ -1,0 +1,103 @@
+"""The requester: whose message a request is about, and which limits hold for it. Pure."""
+
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+)
+from typing import NamedTuple
+
+from config.settings import Settings
+from config.units import Rate
+from policyd.facts import Facts
+from policyd.request import Request
+from store.limits import subjects
+from store.limits.window import Limit
+from store.people.entitlements import Person, generous
+from store.people.names import canonical
+
+# The longest name of a subject that the store's key holds (store.models.UsageRow).
+MAX_SUBJECT = 160
+
+
+class Requester(NamedTuple):
+    """Who sends, and within which limits."""
+
+    submission: bool  # a local user sends; otherwise mail arrives from outside
+    sender: Person | None  # the account that signed in, if it is known
+    exempt: bool  # whether the client is on the whitelist
+    limits: tuple[Limit, ...]  # what sending is charged to
+
+
+def requester_of(request: Request, facts: Facts, now: float) -> Requester:
+    """Return the requester of *request*; *now* is Unix seconds."""
+    user, client = request.sasl_username, request.client_address
+    submission = is_submission(request, facts.campus)
+    sender = facts.directory.person(user) if user else None
+    exempt = facts.directory.whitelisted(client, now) is not None
+    limits = limits_of(request, facts, sender, exempt=exempt, now=now) if submission else ()
+    return Requester(submission, sender, exempt, limits)
+
+
+def is_submission(request: Request, campus: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+    """Return whose rules hold: who signed in is ours, else the site says it, else the address."""
+    if request.sasl_username or request.context == "submission":
+        return True
+    return request.context != "inbound" and _on_campus(request.client_address, campus)
+
+
+def _on_campus(address: str, campus: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+    client = _client(address)
+    return client is not None and any(client in network for network in campus)
+
+
+def _client(address: str) -> IPv4Address | IPv6Address | None:
+    """Read *address*; an IPv4 client that came over an IPv6 socket is an IPv4 client."""
+    try:
+        client = ip_address(address)
+    except ValueError:
+        return None  # "unknown", or empty: nobody of ours
+    if isinstance(client, IPv6Address) and client.ipv4_mapped is not None:
+        return client.ipv4_mapped
+    return client
+
+
+def limits_of(
+    request: Request, facts: Facts, sender: Person | None, *, exempt: bool, now: float
+) -> tuple[Limit, ...]:
+    """Return the limits of who asks; an *exempt* client is freed of what the site says."""
+    settings = facts.settings
+    freed = settings.whitelist.lifts if exempt else ()
+    limits: list[Limit] = []
+    if "client" not in freed:
+        limits += _client_limits(request.client_address, settings)
+    if request.sasl_username and "account" not in freed:
+        limits += _account_limits(request.sasl_username, sender, settings, now)
+    return tuple(limits)
+
+
+def _client_limits(address: str, settings: Settings) -> list[Limit]:
+    try:
+        subject = subjects.client(address, ipv6_prefix=settings.limits.ipv6_prefix)
+    except ValueError:
+        return []  # "unknown", or empty
+    return _limits(subject, settings.limits.client)
+
+
+def _account_limits(
+    user: str, sender: Person | None, settings: Settings, now: float
+) -> list[Limit]:
+    if sender is not None:
+        name, rates = sender.name, sender.send(now)
+    else:
+        # Signed in, but not (yet) in our copy: never refuse on ignorance, still count.
+        name, rates = canonical(user, settings.site), generous(settings).send
+    if not name.isascii():
+        name = name.encode("utf-8", "backslashreplace").decode()
+    return _limits(subjects.account(name)[:MAX_SUBJECT], rates)
+
+
+def _limits(subject: str, rates: tuple[Rate, ...]) -> list[Limit]:
+    return [Limit(subject, rate.window, rate.limit) for rate in rates]

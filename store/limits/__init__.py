@@ -1,0 +1,1 @@
+"""Sending limits: windows, their counters on each database, exemptions."""

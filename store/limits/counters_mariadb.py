@@ -1,0 +1,209 @@
+"""The counters in MariaDB: lock the batch's rows in order, decide, write.
+
+Rows that are missing are made first, so that locking never waits on a gap. InnoDB
+may still see a deadlock where none is; it then undoes one transaction whole, and
+that one is run again.
+
+"Now" is the database's, taken once all rows are locked: machines need not agree.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from store.engine import MARIADB_NOW, Store, translated
+from store.limits.counters import ANSWER_SECONDS, FORGET_ROWS, PROBE_ID, Counters, packed
+from store.limits.window import Charge, ChargeResult, Key, RefusalText, Window, slot_of
+
+T = TypeVar("T")
+# A deadlock's victim is undone at once; more than a few in a row is another trouble.
+MAX_TRIES = 5
+# Windows that one transaction forgets: 2 ms for 100, 24 ms for 500 (answers: 6 ms).
+FORGET_WINDOWS = 100
+_DEADLOCK = 1213  # ER_LOCK_DEADLOCK
+_SAVE = (
+    "INSERT INTO `usage` (subject, span, slot, used, past, refused, until)"
+    " VALUES (%s, %s, %s, %s, %s, %s, %s)"
+    " ON DUPLICATE KEY UPDATE slot = VALUES(slot), used = VALUES(used), past = VALUES(past),"
+    " refused = VALUES(refused), until = VALUES(until)"
+)
+# Of rows that are there: PyMySQL makes one statement of many rows for INSERT only.
+_REWORD = (
+    "INSERT INTO answer (id, at, action) VALUES (%s, 0, %s)"
+    " ON DUPLICATE KEY UPDATE action = VALUES(action)"
+)
+_CHARGED = (
+    "INSERT INTO batch (at, messages, refused, queues, charges) VALUES (%s, '', '{}', %s, %s)"
+)
+# Tells the time as well: a question less than to ask for it and to write down what is charged.
+_HOPED = (
+    "INSERT INTO batch (at, messages, refused, queues, charges)"  # noqa: S608 - constants of ours
+    f" VALUES (floor(({MARIADB_NOW})), '', '{{}}', %s, %s) RETURNING id, ({MARIADB_NOW})"
+)
+_RECHARGED = "UPDATE batch SET queues = %s, charges = %s WHERE id = %s"
+_PROBE = "REPLACE INTO answer (id, at, action) VALUES (%s, %s, '')"
+_FORGET_ANSWERS = "DELETE FROM answer WHERE at <= %s ORDER BY at LIMIT %s"
+_EMPTY = "SELECT subject, span FROM `usage` WHERE until BETWEEN 1 AND %s ORDER BY until LIMIT %s"
+
+
+class MariaCounters(Counters[Connection]):
+    """`store.limits.counters.Usage` on a shared MariaDB."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._kept: Connection | None = None
+        self._locked: dict[Key, Window] = {}
+        self._at = 0.0
+        self._hoped: Sequence[Charge] = ()  # what may be charged, and the row that says it was
+        self._noted: int | None = None
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    _find = (
+        "SELECT id, at, queues, charges FROM batch WHERE id > ? AND instr(queues, ?) > 0"
+        " ORDER BY id DESC FOR UPDATE"
+    )
+    _skip = " FOR UPDATE SKIP LOCKED"
+
+    def _sql(self, tx: Connection, query: str, values: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
+        done = tx.exec_driver_sql(query.replace("?", "%s"), values)
+        return done.fetchall() if done.returns_rows else ()
+
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        with translated():
+            for _ in range(MAX_TRIES - 1):
+                try:
+                    return self._once(work)
+                except OperationalError as error:
+                    if error.orig is None or error.orig.args[:1] != (_DEADLOCK,):
+                        raise
+            return self._once(work)
+
+    def _once(self, work: Callable[[Connection], T]) -> T:
+        if self._kept is None:
+            # Locks on what is there, none on what is not.
+            self._kept = self._store.engine.connect().execution_options(
+                isolation_level="READ COMMITTED"
+            )
+        connection = self._kept
+        self._locked, self._charged, self._noted = {}, (), None
+        try:
+            result = work(connection)
+            connection.commit()
+        except BaseException:
+            self._kept = None
+            connection.invalidate()
+            connection.close()
+            raise
+        if self._locked:
+            self._saw(self._locked, self._at)
+        return result
+
+    def _settle(
+        self, tx: Connection, batch: Sequence[Charge], word: RefusalText
+    ) -> list[ChargeResult]:
+        self._hoped = [charge for charge in batch if charge.queue is not None]
+        try:
+            return super()._settle(tx, batch, word)
+        finally:
+            self._hoped = ()
+
+    def _noting(self, tx: Connection) -> float:
+        """Write down what may have to be given back, as if all were accepted; return the time."""
+        self._noted, now = tx.exec_driver_sql(_HOPED, packed(self._hoped)).one()
+        return float(now)
+
+    def _now(self, tx: Connection) -> float:
+        return float(tx.exec_driver_sql(MARIADB_NOW).scalar_one())
+
+    def _claim(self, tx: Connection, ids: Sequence[int], at: int) -> dict[int, str]:
+        if not ids:
+            return {}
+        rows = ",".join(["(%s, %s, '')"] * len(ids))
+        taken = tx.exec_driver_sql(
+            f"INSERT IGNORE INTO answer (id, at, action) VALUES {rows} RETURNING id",  # noqa: S608
+            tuple(value for each in ids for value in (each, at)),
+        ).scalars()
+        others = sorted(set(ids).difference(taken))
+        if not others:
+            return {}
+        marks = ",".join(["%s"] * len(others))
+        found = tx.exec_driver_sql(
+            f"SELECT id, action FROM answer WHERE id IN ({marks})",  # noqa: S608 - only marks
+            tuple(others),
+        )
+        return {row[0]: row[1] for row in found}
+
+    def _lock(self, tx: Connection, keys: Sequence[Key], now: float) -> dict[Key, Window]:
+        if not keys:
+            return {}
+        windows = _locked(tx, keys)
+        missing = [key for key in keys if key not in windows]
+        if missing:
+            rows = ",".join(["(%s, %s, %s, 0, '', 0, 0)"] * len(missing))
+            tx.exec_driver_sql(
+                "INSERT IGNORE INTO `usage` (subject, span, slot, used, past, refused, until)"  # noqa: S608
+                f" VALUES {rows}",
+                tuple(part for key in missing for part in (*key, slot_of(now, key[1]))),
+            )
+            windows = _locked(tx, keys)
+        self._at = self._noting(tx) if self._hoped else self._now(tx)
+        for window in windows.values():
+            window.advance(self._at)
+        self._locked = windows
+        return windows
+
+    def _save(self, tx: Connection, windows: Mapping[Key, Window]) -> None:
+        if windows:
+            tx.exec_driver_sql(
+                _SAVE,
+                [(*key, w.slot, w.used, w.past, w.refused, w.until) for key, w in windows.items()],
+            )
+
+    def _note(self, tx: Connection, fresh: Sequence[int], said: Sequence[tuple[int, str]]) -> None:
+        del fresh  # claimed, and so noted
+        if self._noted is None:
+            if self._charged:
+                owed = packed(self._charged, self._when)
+                tx.exec_driver_sql(_CHARGED, (int(self._at), *owed))
+        elif len(self._charged) < len(self._hoped):
+            tx.exec_driver_sql(_RECHARGED, (*packed(self._charged), self._noted))
+        if said:
+            tx.exec_driver_sql(_REWORD, list(said))
+
+    def _probe(self, tx: Connection, now: int) -> None:
+        tx.exec_driver_sql(_PROBE, (PROBE_ID, now))
+
+    def _forget(self, tx: Connection, now: int) -> int:
+        gone = tx.exec_driver_sql(_FORGET_ANSWERS, (now - ANSWER_SECONDS, FORGET_ROWS)).rowcount
+        gone += self._forget_charged(tx, now)
+        empty = sorted(tuple(row) for row in tx.exec_driver_sql(_EMPTY, (now, FORGET_WINDOWS)))
+        if empty:
+            # In the order of locking; the time again, for one may have been used meanwhile.
+            marks = ",".join(["(%s, %s)"] * len(empty))
+            tx.exec_driver_sql(
+                f"DELETE FROM `usage` WHERE (subject, span) IN ({marks}) AND until <= %s",  # noqa: S608
+                (*(part for key in empty for part in key), now),
+            )
+        return gone + len(empty)
+
+
+def _locked(connection: Connection, keys: Sequence[Key]) -> dict[Key, Window]:
+    marks = ",".join(["(%s, %s)"] * len(keys))
+    query = (
+        "SELECT subject, span, slot, used, past, refused FROM `usage`"  # noqa: S608 - only marks
+        f" WHERE (subject, span) IN ({marks}) ORDER BY subject, span FOR UPDATE"
+    )
+    rows = connection.exec_driver_sql(query, tuple(part for key in keys for part in key))
+    return {cast("Key", (row[0], row[1])): _window(row) for row in rows}
+
+
+def _window(row: Sequence[object]) -> Window:
+    _, span, slot, used, past, refused = cast("tuple[str, int, int, int, bytes, int]", tuple(row))
+    return Window(span, slot, used=used, past=past, refused=refused)

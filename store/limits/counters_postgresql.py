@@ -1,0 +1,313 @@
+"""The counters in PostgreSQL: one set-based statement a batch.
+
+The statement claims the ids of the batch and charges its totals, moving each
+row's slots in SQL; the row locks it takes hold until commit. What the totals
+should not have charged (refusals, repeats) is taken off again by a second
+statement, before the commit makes anything visible. Rows are locked in the order
+of their keys everywhere, so processes wait for each other but never in a circle.
+
+"Now" is the time of the statement at the database: machines need not agree.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from socket import SHUT_RDWR, socket
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+import psycopg
+from sqlalchemy import Connection, event
+
+from store.engine import Store, translated
+from store.limits.counters import ANSWER_SECONDS, FORGET_ROWS, PROBE_ID, Counters, charged, packed
+from store.limits.window import (
+    JITTER_SECONDS,
+    PAST_BYTES,
+    SLOT_BYTES,
+    SLOTS,
+    Charge,
+    ChargeResult,
+    Key,
+    RefusalText,
+    Window,
+    keys_of,
+    refusals,
+    settle_all,
+)
+
+T = TypeVar("T")
+_NOW = "extract(epoch FROM statement_timestamp())::float8"
+_CHARGE = f"""
+WITH claimed AS (
+  INSERT INTO answer (id, at, action)
+  SELECT id, {_NOW}::bigint, '' FROM unnest(%s::bigint[]) AS ids(id) ORDER BY id
+  ON CONFLICT DO NOTHING RETURNING id
+), charged AS (
+  INSERT INTO usage AS held (subject, span, slot, used, past, refused, until)
+  SELECT subject, span, slot, amount, ''::bytea, 0, ceil((slot + {SLOTS + 1}) * span / {SLOTS}.0)
+  FROM (SELECT subject, span, amount, floor({_NOW} * {SLOTS} / span)::bigint AS slot
+        FROM unnest(%s::text[], %s::int[], %s::int[]) AS asked(subject, span, amount)) AS timed
+  ORDER BY subject COLLATE "C", span
+  ON CONFLICT (subject, span) DO UPDATE SET
+    slot = CASE WHEN held.slot - excluded.slot
+                  BETWEEN 1 AND 1 + ceil({JITTER_SECONDS * SLOTS}.0 / held.span)
+                THEN held.slot ELSE excluded.slot END,
+    used = CASE WHEN excluded.slot > held.slot THEN excluded.used
+                ELSE held.used + excluded.used END,
+    past = CASE WHEN excluded.slot <= held.slot THEN held.past
+                WHEN excluded.slot - held.slot > {SLOTS} THEN ''::bytea
+                ELSE substring(
+                  substring(decode(repeat('00', {PAST_BYTES}), 'hex')
+                            FROM 1 FOR {SLOT_BYTES} * (excluded.slot - held.slot - 1)::int)
+                  || int4send(held.used) || held.past FROM 1 FOR {PAST_BYTES}) END,
+    refused = CASE WHEN excluded.slot - held.slot > {SLOTS} THEN 0 ELSE held.refused END,
+    until = CASE WHEN held.slot - excluded.slot
+                   BETWEEN 0 AND 1 + ceil({JITTER_SECONDS * SLOTS}.0 / held.span)
+                 THEN held.until ELSE excluded.until END
+  RETURNING subject, span, slot, used, past, refused
+), noted AS (
+  INSERT INTO batch (at, messages, refused, queues, charges)
+  SELECT floor({_NOW})::bigint, ''::bytea, '{{}}', queues, charges
+  FROM (SELECT %s::bytea, %s::text) AS given(queues, charges) WHERE queues IS NOT NULL
+  RETURNING id
+)
+SELECT charged.*, {_NOW}, (SELECT count(*) FROM claimed), (SELECT id FROM noted) FROM charged
+"""  # noqa: S608 - constants of ours; what people sent is bound
+_CORRECT = """
+UPDATE usage SET used = usage.used - wrong.used, refused = usage.refused + wrong.refused
+FROM unnest(%s::text[], %s::int[], %s::int[], %s::int[]) AS wrong(subject, span, used, refused)
+WHERE usage.subject = wrong.subject AND usage.span = wrong.span
+"""
+# Rows of others: what this transaction has claimed is not yet told to anybody.
+_TOLD = """
+SELECT id, action FROM answer
+WHERE id = ANY(%s::bigint[]) AND xmin <> pg_current_xact_id()::xid
+"""
+_REWORD = """
+UPDATE answer SET action = said.action
+FROM unnest(%s::bigint[], %s::text[]) AS said(id, action) WHERE answer.id = said.id
+"""
+_CLAIM = """
+INSERT INTO answer (id, at, action)
+SELECT id, %s, '' FROM unnest(%s::bigint[]) AS ids(id) ORDER BY id
+ON CONFLICT DO NOTHING
+"""
+_CHARGED = (
+    "INSERT INTO batch (at, messages, refused, queues, charges) VALUES (%s, '', '{}', %s, %s)"
+)
+_RECHARGED = "UPDATE batch SET queues = %s, charges = %s WHERE id = %s"
+_PROBE = """
+INSERT INTO answer (id, at, action) VALUES (%s, %s, '')
+ON CONFLICT (id) DO UPDATE SET at = excluded.at
+"""
+_MAKE = f"""
+INSERT INTO usage (subject, span, slot, used, past, refused, until)
+SELECT subject, span, floor(%s * {SLOTS} / span)::bigint, 0, ''::bytea, 0, 0
+FROM unnest(%s::text[], %s::int[]) AS asked(subject, span) ORDER BY subject COLLATE "C", span
+ON CONFLICT DO NOTHING
+"""  # noqa: S608 - constants of ours
+_LOCK = """
+SELECT usage.subject, usage.span, slot, used, past, refused
+FROM usage JOIN unnest(%s::text[], %s::int[]) AS asked(subject, span)
+ON usage.subject = asked.subject AND usage.span = asked.span
+ORDER BY usage.subject COLLATE "C", usage.span FOR UPDATE OF usage
+"""
+_SAVE = """
+UPDATE usage SET slot = now.slot, used = now.used, past = now.past, refused = now.refused,
+  until = now.until
+FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::int[], %s::bytea[], %s::int[], %s::bigint[])
+  AS now(subject, span, slot, used, past, refused, until)
+WHERE usage.subject = now.subject AND usage.span = now.span
+"""
+_FORGET_ANSWERS = """
+WITH old AS MATERIALIZED (
+  SELECT id FROM answer WHERE at <= %s ORDER BY at LIMIT %s FOR UPDATE SKIP LOCKED)
+DELETE FROM answer USING old WHERE answer.id = old.id
+"""
+# A row in use is locked: passing over it waits for nobody, in whatever order.
+_FORGET_WINDOWS = """
+WITH empty AS MATERIALIZED (
+  SELECT subject, span FROM usage WHERE until BETWEEN 1 AND %s ORDER BY until
+  LIMIT %s FOR UPDATE SKIP LOCKED)
+DELETE FROM usage USING empty WHERE usage.subject = empty.subject AND usage.span = empty.span
+"""
+
+
+class PostgresCounters(Counters[Connection]):
+    """`store.limits.counters.Usage` on a shared PostgreSQL."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._kept: Connection | None = None
+        self._locked: dict[Key, Window] = {}
+        self._at = 0.0
+        # All of the store, not only ours: one that is silent may be handed to us next.
+        self._open: WeakSet[psycopg.Connection[Any]] = WeakSet()
+        event.listen(store.engine, "connect", self._opened)
+
+    def _opened(self, connection: "psycopg.Connection[Any]", _record: object) -> None:
+        self._open.add(connection)
+
+    def cut(self) -> None:
+        """Shut the sockets down: PyMySQL has a timeout for reading, libpq has none."""
+        for connection in tuple(self._open):
+            # A closed one has no number any more.
+            with (
+                suppress(OSError, psycopg.Error),
+                socket(fileno=os.dup(connection.fileno())) as opened,
+            ):
+                opened.shutdown(SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    _find = (
+        "SELECT id, at, queues, charges FROM batch"
+        " WHERE id > ? AND position(?::bytea in queues) > 0 ORDER BY id DESC FOR UPDATE"
+    )
+    _skip = " FOR UPDATE SKIP LOCKED"
+
+    def _sql(self, tx: Connection, query: str, values: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
+        done = tx.exec_driver_sql(query.replace("?", "%s"), values)
+        return done.fetchall() if done.returns_rows else ()
+
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        with translated():
+            if self._kept is None:
+                self._kept = self._store.engine.connect()
+            connection = self._kept
+            self._locked, self._charged = {}, ()
+            try:
+                result = work(connection)
+                connection.commit()
+            except BaseException:
+                # Whatever state it is in: closing rolls back, the pool looks before reuse.
+                self._kept = None
+                connection.invalidate()
+                connection.close()
+                raise
+        if self._locked:
+            self._saw(self._locked, self._at)
+        return result
+
+    def _settle(
+        self, tx: Connection, batch: Sequence[Charge], word: RefusalText
+    ) -> list[ChargeResult]:
+        ids = sorted({charge.id for charge in batch if charge.id is not None})
+        totals = _totals(batch)
+        keys = keys_of(batch)
+        hoped = [charge for charge in batch if charge.queue is not None]
+        asked = (
+            _numbers(ids),
+            _texts([key[0] for key in keys]),
+            _numbers([key[1] for key in keys]),
+            _numbers([totals[key] for key in keys]),
+            *packed(hoped),
+        )
+        rows = tx.exec_driver_sql(_CHARGE, asked).fetchall()
+        windows = {(row[0], row[1]): _before(row, totals) for row in rows}
+        now, claimed, noted = rows[0][6:9]
+        told = _told(tx, ids) if claimed < len(ids) else {}
+        verdicts = settle_all(batch, windows, told=told, now=now, word=word)
+        _correct(tx, rows, windows)
+        self._locked, self._at = windows, now
+        happened = charged(batch, verdicts)
+        if len(happened) < len(hoped):
+            tx.exec_driver_sql(_RECHARGED, (*packed(happened), noted))
+        self._note(tx, ids, refusals(batch, verdicts))
+        return verdicts
+
+    def _now(self, tx: Connection) -> float:
+        return float(tx.exec_driver_sql(f"SELECT {_NOW}").scalar_one())
+
+    def _claim(self, tx: Connection, ids: Sequence[int], at: int) -> dict[int, str]:
+        if not ids:
+            return {}
+        taken = tx.exec_driver_sql(_CLAIM, (at, _numbers(ids))).rowcount
+        return _told(tx, ids) if taken < len(ids) else {}
+
+    def _lock(self, tx: Connection, keys: Sequence[Key], now: float) -> dict[Key, Window]:
+        if not keys:
+            return {}
+        named = ([k[0] for k in keys], [k[1] for k in keys])
+        tx.exec_driver_sql(_MAKE, (now, *named))
+        rows = tx.exec_driver_sql(_LOCK, named).fetchall()
+        self._at = self._now(tx)
+        for row in rows:
+            window = Window(row[1], row[2], used=row[3], past=row[4], refused=row[5])
+            window.advance(self._at)
+            self._locked[row[0], row[1]] = window
+        return self._locked
+
+    def _save(self, tx: Connection, windows: Mapping[Key, Window]) -> None:
+        if windows:
+            columns = [
+                (*key, w.slot, w.used, w.past, w.refused, w.until) for key, w in windows.items()
+            ]
+            tx.exec_driver_sql(_SAVE, _transposed(columns))
+
+    def _note(self, tx: Connection, fresh: Sequence[int], said: Sequence[tuple[int, str]]) -> None:
+        del fresh  # claimed, and so noted
+        if self._charged:
+            tx.exec_driver_sql(_CHARGED, (int(self._at), *packed(self._charged, self._when)))
+        if said:
+            tx.exec_driver_sql(_REWORD, _transposed(said))
+
+    def _probe(self, tx: Connection, now: int) -> None:
+        tx.exec_driver_sql(_PROBE, (PROBE_ID, now))
+
+    def _forget(self, tx: Connection, now: int) -> int:
+        gone = tx.exec_driver_sql(_FORGET_ANSWERS, (now - ANSWER_SECONDS, FORGET_ROWS)).rowcount
+        gone += self._forget_charged(tx, now)
+        return gone + tx.exec_driver_sql(_FORGET_WINDOWS, (now, FORGET_ROWS)).rowcount
+
+
+def _totals(batch: Sequence[Charge]) -> Counter[Key]:
+    totals: Counter[Key] = Counter()
+    for charge in batch:
+        for limit in charge.limits:
+            totals[limit.subject, limit.span] += charge.amount
+    return totals
+
+
+def _before(row: Any, totals: Counter[Key]) -> Window:
+    """Return the window as it was before the batch's totals."""
+    subject, span, slot, used, past, refused = row[:6]
+    return Window(span, slot, used=used - totals[subject, span], past=past, refused=refused)
+
+
+def _told(tx: Connection, ids: Sequence[int]) -> dict[int, str]:
+    return {row[0]: row[1] for row in tx.exec_driver_sql(_TOLD, (_numbers(ids),))}
+
+
+def _numbers(values: Sequence[int]) -> str:
+    """Return an array as PostgreSQL reads it: psycopg takes ten times as long for a list."""
+    return f"{{{','.join(map(str, values))}}}"
+
+
+def _texts(values: Sequence[str]) -> str:
+    joined = '","'.join(values)
+    if "\\" in joined or joined.count('"') != 2 * (len(values) - 1):
+        joined = '","'.join([v.replace("\\", r"\\").replace('"', r"\"") for v in values])
+    return f'{{"{joined}"}}'
+
+
+def _correct(tx: Connection, rows: Sequence[Any], windows: dict[Key, Window]) -> None:
+    """Take off what the totals charged too much, and count the refusals."""
+    wrong = []
+    for subject, span, _, used, _, refused, *_ in rows:
+        window = windows[subject, span]
+        if window.used != used or window.refused != refused:
+            wrong.append((subject, span, used - window.used, window.refused - refused))
+    if wrong:
+        tx.exec_driver_sql(_CORRECT, _transposed(wrong))
+
+
+def _transposed(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Any], ...]:
+    """Return *rows* as the columns that ``unnest`` takes."""
+    return tuple(list(column) for column in zip(*rows, strict=True))

@@ -1,0 +1,183 @@
+"""Exemptions of client addresses: permanent or timed, with a reason and an owner (R13, R20)."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from store.audit import AuditContext, record
+from store.engine import Store
+from store.errors import NotFound, Refused
+from store.models import WhitelistRow
+from store.revision import advance
+
+# A wider exemption would lift the limit for half the Internet; say it in the
+# role's limits instead.
+SHORTEST_PREFIX = {4: 8, 6: 19}
+MAX_REASON = 255
+MAX_DIGITS = 18  # of an entry's number: 64 bits hold them
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """One exemption as operators see it."""
+
+    id: int
+    network: str
+    created_at: int
+    expires_at: int | None
+    ended_at: int | None
+    reason: str
+    who: str
+
+    def active(self, now: float) -> bool:
+        """Return whether it lifts limits at *now*."""
+        return self.ended_at is None and (self.expires_at is None or now < self.expires_at)
+
+    def covers(self, client: str) -> bool:
+        """Return whether all of *client*, an address or a network, lies within."""
+        own, other = ip_network(self.network), ip_network(client)
+        if isinstance(own, IPv6Network):
+            return isinstance(other, IPv6Network) and other.subnet_of(own)
+        return isinstance(other, IPv4Network) and other.subnet_of(own)
+
+
+def is_number(text: str) -> bool:
+    """Return whether *text* can be an entry's number."""
+    return text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
+
+
+def parse_network(text: str) -> str:
+    """Return *text* (an address or a network) as CIDR; raise ``ValueError``.
+
+    Host bits are an error, not rounded away: ``192.0.2.7/24`` is more often a slip
+    than a wish for 256 addresses.
+    """
+    try:
+        network = ip_network(text.strip())
+    except ValueError as error:
+        raise ValueError(f"{text!r} is neither an address nor a network: {error}") from None
+    if network.version == 6 and network.network_address.ipv4_mapped:  # noqa: PLR2004
+        if network.prefixlen != network.max_prefixlen:
+            raise ValueError(f"{text!r}: write an IPv4-mapped network as IPv4")
+        network = ip_network(ip_address(network.network_address.ipv4_mapped))
+    if network.prefixlen < SHORTEST_PREFIX[network.version]:
+        shortest = SHORTEST_PREFIX[network.version]
+        raise ValueError(f"{network} is too wide; the widest is a /{shortest}")
+    return str(network)
+
+
+def add(
+    store: Store, network: str, *, seconds: int | None, change: AuditContext, now: int | None = None
+) -> Exemption:
+    """Exempt *network* for *seconds* (``None``: for good); ``change.why`` is the reason.
+
+    An active timed entry of the same network and owner is prolonged, not doubled:
+    registering again means 60 minutes from now. It is never shortened; revoking is.
+    Raises `Refused`, `StoreUnavailable`.
+    """
+    cidr = parse_network(network)
+    if not change.why.strip():
+        raise Refused("an exemption needs a reason")
+    with store.changing() as session:
+        at = store.now(session) if now is None else now
+        until = None if seconds is None else at + seconds
+        row = _active(session, cidr, change.who, at)
+        if row is None:
+            row = WhitelistRow(network=cidr, created_at=at, who=change.who, reason="", rev=0)
+            session.add(row)
+        elif row.expires_at is None and until is not None:
+            raise Refused(f"{cidr} is exempt for good already (entry {row.id}); revoke that first")
+        elif row.expires_at is not None and until is not None:
+            until = max(until, row.expires_at)
+        row.expires_at = until
+        row.reason = change.why[:MAX_REASON]
+        row.rev = advance(session)
+        record(
+            session, change, at=at, action="whitelist.add", subject=cidr, detail={"until": until}
+        )
+        session.flush()
+        return _entry(row)
+
+
+def revoke(
+    store: Store, target: str, *, change: AuditContext, now: int | None = None
+) -> list[Exemption]:
+    """End every active entry of *target*, a network or an entry's number.
+
+    Raises `NotFound` when there is none.
+    """
+    with store.changing() as session:
+        at = store.now(session) if now is None else now
+        query = select(WhitelistRow).where(WhitelistRow.ended_at.is_(None))
+        if is_number(target):
+            query = query.where(WhitelistRow.id == int(target))
+        else:
+            query = query.where(WhitelistRow.network == parse_network(target))
+        rows = session.scalars(query).all()
+        if not rows:
+            raise NotFound(f"no active exemption for {target}")
+        rev = advance(session)
+        for row in rows:
+            row.ended_at, row.rev = at, rev
+            record(session, change, at=at, action="whitelist.revoke", subject=row.network)
+        session.flush()
+        return [_entry(row) for row in rows]
+
+
+def listed(store: Store, *, everything: bool = False, now: int | None = None) -> list[Exemption]:
+    """Return the active entries, or with *everything* also those of the past, by network."""
+    with store.reading() as session:
+        at = store.now(session) if now is None else now
+        rows = session.scalars(select(WhitelistRow).order_by(WhitelistRow.network, WhitelistRow.id))
+        entries = [_entry(row) for row in rows]
+    return [entry for entry in entries if everything or entry.active(at)]
+
+
+def expire(store: Store, *, change: AuditContext, now: int | None = None) -> int:
+    """Mark entries whose time is over as ended; return how many.
+
+    Housekeeping only: an expired entry stops working at its minute without this.
+    """
+    with store.changing() as session:
+        at = store.now(session) if now is None else now
+        rows = session.scalars(
+            select(WhitelistRow).where(
+                WhitelistRow.ended_at.is_(None), WhitelistRow.expires_at <= at
+            )
+        ).all()
+        if not rows:
+            return 0
+        rev = advance(session)
+        for row in rows:
+            row.ended_at, row.rev = row.expires_at, rev
+            record(session, change, at=at, action="whitelist.expire", subject=row.network)
+        return len(rows)
+
+
+def _active(session: Session, network: str, who: str, now: int) -> WhitelistRow | None:
+    query = (
+        select(WhitelistRow)
+        .where(
+            WhitelistRow.network == network,
+            WhitelistRow.who == who,
+            WhitelistRow.ended_at.is_(None),
+            (WhitelistRow.expires_at.is_(None)) | (WhitelistRow.expires_at > now),
+        )
+        .order_by(WhitelistRow.expires_at.is_(None).desc())
+        .limit(1)
+    )
+    return session.scalar(query)
+
+
+def _entry(row: WhitelistRow) -> Exemption:
+    return Exemption(
+        id=row.id,
+        network=row.network,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        ended_at=row.ended_at,
+        reason=row.reason,
+        who=row.who,
+    )

@@ -1,0 +1,1 @@
+"""Passwords, and the budgets that bound guessing."""

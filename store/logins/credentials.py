@@ -1,0 +1,126 @@
+"""What a login is checked against: one fresh read, no cache, no password written here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, bindparam, select, update
+
+from config.settings import Settings
+from store.engine import Store
+from store.models import AccountRow, AliasRow, PasswordEvent, SuspensionRow
+from store.people.entitlements import Suspended, effective, generous
+from store.people.names import stems, whole
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """An account as the login edge needs it."""
+
+    account: int
+    name: str
+    role: str
+    condition: str
+    password: str | None  # {SCHEME}hash
+    initial: bool
+    mailbox: int  # bytes in force now; 0 is unlimited
+    suspended: tuple[Suspended, ...]  # in force now
+
+    def stopped(self, scope: str) -> Suspended | None:
+        """Return the suspension that stops *scope* (``"sending"``, ``"everything"``)."""
+        return next((s for s in self.suspended if s.scope in {scope, "everything"}), None)
+
+
+# Made once: at a login, building a statement costs more than running it.
+_ACCOUNT = (
+    select(
+        AccountRow.id,
+        AccountRow.name,
+        AccountRow.role,
+        AccountRow.condition,
+        AccountRow.password,
+        AccountRow.initial,
+        AccountRow.mailbox,
+        AccountRow.mailbox_until,
+        SuspensionRow.scope,
+        SuspensionRow.reason,
+        SuspensionRow.until,
+    )
+    .outerjoin(
+        SuspensionRow,
+        and_(SuspensionRow.account_id == AccountRow.id, SuspensionRow.ended_at.is_(None)),
+    )
+    .where(AccountRow.removed_at.is_(None))
+)
+_BY_NAME = _ACCOUNT.where(AccountRow.name == bindparam("wanted"))
+_BY_ALIAS = _ACCOUNT.join(AliasRow, AliasRow.account_id == AccountRow.id).where(
+    AliasRow.name == bindparam("wanted")
+)
+
+
+def credentials(
+    store: Store, settings: Settings, name: str, *, now: int | None = None
+) -> Credentials | None:
+    """Return the credentials of *name* (or alias), ``None`` for nobody of ours.
+
+    Raises `StoreUnavailable`.
+    """
+    if now is None:
+        with store.reading() as session:
+            now = store.now(session)
+    with store.connection() as connection:
+        return read(connection, settings, name, now=now)
+
+
+def read(connection: Connection, settings: Settings, name: str, *, now: int) -> Credentials | None:
+    """Return the credentials of *name* as `credentials` does, on an open connection."""
+    wanted = whole(name, settings.site)
+    rows = _rows(connection, wanted)
+    if not rows:  # at most 32 stems, and those only where "-" or "." is a delimiter
+        rows = next(filter(None, (_rows(connection, s) for s in stems(wanted, settings.site))), [])
+    if not rows:
+        return None
+    row = rows[0]
+    role = settings.roles.get(row.role) or generous(settings)
+    return Credentials(
+        account=row.id,
+        name=row.name,
+        role=row.role,
+        condition=row.condition,
+        password=row.password,
+        initial=row.initial,
+        mailbox=effective(row.mailbox, row.mailbox_until, of_role=role.mailbox, now=now),
+        suspended=tuple(
+            Suspended(
+                "sending" if each.scope == "sending" else "everything", each.reason, each.until
+            )
+            for each in rows
+            if each.scope is not None and (each.until is None or each.until > now)
+        ),
+    )
+
+
+def _rows(connection: Connection, name: str) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Two questions, each answered by an index; a name is asked first, as nearly all are names."""
+    wanted = {"wanted": name}
+    return connection.execute(_BY_NAME, wanted).all() or connection.execute(_BY_ALIAS, wanted).all()
+
+
+def upgrade_hash(store: Store, account: int, *, old: str, new: str, now: int | None = None) -> bool:
+    """Replace the hash *old* by *new*, a stronger one of the same password.
+
+    Only while *old* is still there: a password changed meanwhile wins. Not a
+    change anybody must see, so no revision and no audit row; a password event.
+    """
+    with store.changing() as session:
+        at = store.now(session) if now is None else now
+        kept = select(AccountRow.id).where(AccountRow.id == account, AccountRow.password == old)
+        if session.scalar(kept) is None:
+            return False
+        session.execute(
+            update(AccountRow)
+            .where(AccountRow.id == account, AccountRow.password == old)
+            .values(password=new)
+        )
+        session.add(PasswordEvent(account_id=account, at=at, how="upgraded"))
+        return True

@@ -1,0 +1,181 @@
+"""Guessed passwords, counted so that guessing gets nowhere and owners still get in.
+
+Three kinds of subject have a budget of failures that refills with time: an account,
+a network (an IPv4 address, an IPv6 /64), and a known pair of both. A failure is
+charged to all of them. Where an account has logged in before, only the pair's can
+stop it: whoever guesses from elsewhere cannot lock the owner out, and one infected
+computer in a lab cannot lock out the others that are used there. Everywhere else
+account and network stop it. Names that do not exist have a budget as well, and who
+is wrong where any budget is spent is told so (`Standing.is_spent`), stopped or not:
+nothing tells a name from a nobody.
+
+The budget is kept as one number, the time at which it will be full again (GCRA):
+one row, one statement, exact for every process and machine that shares the store.
+What the store could not take counts in the process alone (`Uncharged`).
+"""
+
+from collections.abc import Collection
+from contextlib import suppress
+from operator import attrgetter
+
+from sqlalchemy import Connection, bindparam, case, delete, func, insert, literal, select, update
+
+from store.engine import Store
+from store.errors import Refused
+from store.logins.budgets import (
+    _NETWORK,
+    ACCOUNT_BUDGET,
+    ACCOUNT_REFILL,
+    KNOWN_SECONDS,
+    NETWORK_BUDGET,
+    NETWORK_REFILL,
+    SEEN_AGAIN_SECONDS,
+    Budget,
+    BudgetState,
+    _account,
+    _budgets,
+    network_of,
+)
+from store.models import AccountRow, Guess, Origin
+
+BATCH = 200  # rows a transaction while forgetting, as in store.aging
+MAX_LISTED = 1000  # closed networks; an attack may come from more, nobody reads them
+
+
+# Made once: at a login, building a statement costs more than running it.
+_FULL_AT = select(Guess.subject, Guess.full_at).where(
+    Guess.subject.in_(bindparam("subjects", expanding=True))
+)
+_SEEN_AT = select(Origin.at).where(
+    Origin.account_id == bindparam("account"), Origin.network == bindparam("network")
+)
+
+
+def standing(
+    connection: Connection, *, name: str, account: int | None, remote: str, now: int
+) -> BudgetState:
+    """Return the budgets that count for *name* from *remote*, and what is left of them."""
+    network = network_of(remote)
+    # An account that does not exist asks as well: same statements, same time.
+    seen_at: int | None = connection.scalar(
+        _SEEN_AT, {"account": account or 0, "network": network or ""}
+    )
+    known = seen_at is not None and seen_at > now - KNOWN_SECONDS
+    budgets = _budgets(name, network, known=known)
+    rows = connection.execute(_FULL_AT, {"subjects": [each.subject for each in budgets]})
+    full_at = {row.subject: row.full_at for row in rows}
+    return BudgetState(
+        budgets=budgets,
+        left={
+            each.subject: each.size - each.spent(full_at.get(each.subject, 0), now=now)
+            for each in budgets
+        },
+        seen_lately=seen_at is not None and seen_at > now - SEEN_AGAIN_SECONDS,
+    )
+
+
+def charge(store: Store, budgets: Collection[Budget], *, now: int) -> None:
+    """Count one failure against each of *budgets*, or none. Raises `StoreUnavailable`."""
+    # All in one order: of two that charge the same budgets, neither waits for the other twice.
+    in_order = sorted(budgets, key=attrgetter("subject"))
+    for _ in in_order:
+        with suppress(Refused):  # somebody inserted a row first: now it is there
+            _charge(store, in_order, now)
+            return
+    _charge(store, in_order, now)
+
+
+def remember(store: Store, account: int, remote: str, *, now: int) -> None:
+    """Mark that *account* logged in from *remote*. Raises `StoreUnavailable`."""
+    network = network_of(remote)
+    if network is None:
+        return
+    mark = (Origin.account_id == account, Origin.network == network)
+    try:
+        with store.changing() as session:
+            if (
+                not session.connection()
+                .execute(update(Origin).where(*mark).values(at=now))
+                .rowcount
+            ):
+                session.add(Origin(account_id=account, network=network, at=now))
+    except Refused:
+        return  # another process marked it in this moment
+
+
+def closed_until(store: Store, name: str, *, now: int) -> int | None:
+    """Return when *name* is open again to strangers and to each known place; ``None``: it is."""
+    query = select(func.max(Guess.full_at)).where(Guess.subject.startswith(_account(name)))
+    with store.reading() as session:
+        full_at = session.scalar(query) or 0
+    opens = full_at - (ACCOUNT_BUDGET - 1) * ACCOUNT_REFILL  # a pair's budget is as large
+    return opens if opens > now else None
+
+
+def forgive(store: Store, name: str) -> bool:
+    """Give *name* its whole budgets back, everywhere (an operator reset the password)."""
+    own = Guess.subject.startswith(_account(name))
+    with store.changing() as session:
+        return bool(session.connection().execute(delete(Guess).where(own)).rowcount)
+
+
+def closed_networks(store: Store, *, now: int, account: str | None = None) -> dict[str, int]:
+    """Return the networks that are closed to names not known there, and when each opens.
+
+    Of the *account* of a name: those it ever logged in from and is remembered at.
+    """
+    spent = (NETWORK_BUDGET - 1) * NETWORK_REFILL
+    query = (
+        select(Guess.subject, Guess.full_at)
+        .where(Guess.subject.startswith(_NETWORK), Guess.full_at > now + spent)
+        .order_by(Guess.full_at.desc())
+        .limit(MAX_LISTED)
+    )
+    if account is not None:
+        own = select(AccountRow.id).where(AccountRow.name == account).scalar_subquery()
+        places = select(literal(_NETWORK) + Origin.network).where(Origin.account_id == own)
+        query = query.where(Guess.subject.in_(places))
+    with store.reading() as session:
+        return {
+            row.subject.removeprefix(_NETWORK): row.full_at - spent
+            for row in session.execute(query)
+        }
+
+
+def forgive_network(store: Store, remote: str) -> bool:
+    """Give the network of *remote*, an address or what `closed_networks` names, its budget back.
+
+    Raises ``ValueError`` for what is no address.
+    """
+    network = network_of(remote.partition("/")[0])
+    if network is None:
+        raise ValueError(f"{remote} is not an IP address")
+    own = Guess.subject == _NETWORK + network
+    with store.changing() as session:
+        return bool(session.connection().execute(delete(Guess).where(own)).rowcount)
+
+
+def forget(store: Store, *, now: int) -> int:
+    """Forget at most `BATCH` full budgets and `BATCH` old places; return how many."""
+    with store.changing() as session:
+        full = session.scalars(select(Guess.subject).where(Guess.full_at <= now).limit(BATCH)).all()
+        old = session.scalars(
+            select(Origin.id).where(Origin.at <= now - KNOWN_SECONDS).limit(BATCH)
+        ).all()
+        if full:
+            session.execute(delete(Guess).where(Guess.subject.in_(full), Guess.full_at <= now))
+        if old:
+            session.execute(delete(Origin).where(Origin.id.in_(old)))
+        return len(full) + len(old)
+
+
+def _charge(store: Store, budgets: Collection[Budget], now: int) -> None:
+    with store.changing() as session:
+        connection = session.connection()
+        for each in budgets:
+            full_at, latest = Guess.full_at, each.latest(now)
+            start = case((full_at > latest, latest), (full_at > now, full_at), else_=now)
+            counted = update(Guess).where(Guess.subject == each.subject)
+            if not connection.execute(counted.values(full_at=start + each.refill)).rowcount:
+                first = {"subject": each.subject, "full_at": now + each.refill}
+                connection.execute(insert(Guess).values(first))

@@ -1,0 +1,233 @@
+"""Accounts: made, found, changed. Every change is one transaction with its audit row.
+
+Names come in as people write them and are made canonical here (`store.people.names`);
+an alias finds its account. Passwords come in as hashes in Dovecot's notation:
+this file never sees a password.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from config.settings import Settings
+from store.audit import AuditContext, record
+from store.engine import Store
+from store.errors import Refused
+from store.models import AccountRow, AliasRow, PasswordEvent
+from store.people.fields import (
+    check_alias,
+    check_condition,
+    check_role,
+    second_mailbox,
+    send_limits,
+)
+from store.people.names import account_name, named
+from store.people.view import AccountView, _view, row_of
+from store.revision import advance
+
+How = Literal["initial", "reset", "changed", "upgraded"]
+DEFAULT_CONDITION = "normal"
+MAX_ALIASES = 50  # of one account: every one is kept in the memory of every service
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """What an account is made of. *password* is a hash, *identity* a keyed hash."""
+
+    name: str
+    role: str
+    condition: str = DEFAULT_CONDITION
+    password: str | None = None
+    initial: bool = False
+    identity: str | None = None
+    second_mailbox: str | None = None
+    aliases: tuple[str, ...] = ()
+
+
+def add(
+    store: Store,
+    settings: Settings,
+    new: NewAccount,
+    *,
+    change: AuditContext,
+    now: int | None = None,
+) -> AccountView:
+    """Make an account; raise `Refused` when the name or an alias is taken."""
+    with store.changing() as session:
+        at = store.now(session) if now is None else now
+        row = add_in(session, settings, new, change=change, at=at, rev=advance(session))
+        return _view(session, row, at)
+
+
+def add_in(
+    session: Session,
+    settings: Settings,
+    new: NewAccount,
+    *,
+    change: AuditContext,
+    at: int,
+    rev: int,
+) -> AccountRow:
+    """Make an account inside a transaction (imports make many in one)."""
+    check_role(settings, new.role)
+    check_condition(new.condition)
+    name = _new_name(settings, new.name)
+    if _is_taken(session, name):
+        raise Refused(f"{name} is taken already, by an account or an alias")
+    row = AccountRow(
+        name=name,
+        role=new.role,
+        condition=new.condition,
+        password=new.password,
+        initial=new.initial,
+        identity=new.identity,
+        second_mailbox=second_mailbox(settings, new.second_mailbox),
+        created_at=at,
+        rev=rev,
+    )
+    session.add(row)
+    session.flush()
+    _set_aliases(session, settings, row, new.aliases)
+    if new.password is not None:
+        how: How = "initial" if new.initial else "reset"
+        session.add(PasswordEvent(account_id=row.id, at=at, how=how))
+    detail: dict[str, object] = {"role": row.role, "condition": row.condition}
+    record(session, change, at=at, action="account.add", subject=name, detail=detail)
+    return row
+
+
+def set_fields(
+    store: Store,
+    settings: Settings,
+    name: str,
+    *,
+    fields: Mapping[str, object],
+    aliases: Collection[str] | None = None,
+    change: AuditContext,
+    now: int | None = None,
+) -> AccountView:
+    """Change columns of an account (`View`'s names, and ``identity``: a keyed hash) and, when
+    given, all its aliases.
+
+    Raises `NotFound`, and `Refused` for a value that cannot be.
+    """
+    with store.changing() as session:
+        at = store.now(session) if now is None else now
+        rev = advance(session)  # first: what is free or held then stays so (`store.revision`)
+        row = row_of(session, settings, name)
+        changed: dict[str, object] = {}
+        for field, value in fields.items():
+            kept = _checked(session, settings, row, field, value)
+            if getattr(row, field) != kept:
+                changed[field] = kept if field != "identity" else "on file"
+                setattr(row, field, kept)
+        if aliases is not None:
+            changed["aliases"] = _set_aliases(session, settings, row, aliases)
+        if changed:
+            row.rev = rev
+            record(session, change, at=at, action="account.set", subject=row.name, detail=changed)
+        session.flush()
+        return _view(session, row, at)
+
+
+def set_password(
+    store: Store,
+    settings: Settings,
+    name: str,
+    password: str,
+    *,
+    how: How,
+    change: AuditContext,
+    initial: bool = False,
+    document: str | None = None,
+    now: int | None = None,
+) -> None:
+    """Keep the hash *password*, and *document*, the keyed hash of the identity behind it.
+
+    *how* it came goes to the password events.
+    """
+    with store.changing() as session:
+        at = store.now(session) if now is None else now
+        rev = advance(session)
+        row = row_of(session, settings, name)
+        row.password, row.initial, row.rev = password, initial, rev
+        row.identity = document or row.identity
+        session.add(PasswordEvent(account_id=row.id, at=at, how=how))
+        record(
+            session, change, at=at, action="account.passwd", subject=row.name, detail={"how": how}
+        )
+
+
+def remove(
+    store: Store, settings: Settings, name: str, *, change: AuditContext, now: int | None = None
+) -> str:
+    """Remove an account and its aliases; its mailbox on disk is not touched."""
+    with store.changing() as session:
+        at = store.now(session) if now is None else now
+        rev = advance(session)
+        row = row_of(session, settings, name)
+        removed = row.name
+        _set_aliases(session, settings, row, ())
+        row.removed_at, row.password, row.identity = at, None, None
+        # The name is free again; the row stays so that memory copies learn of it.
+        row.name = f"{removed} {row.id}"
+        row.rev = rev
+        record(session, change, at=at, action="account.remove", subject=removed)
+        return removed
+
+
+def _new_name(settings: Settings, text: str) -> str:
+    try:
+        return account_name(text, settings.site)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+
+
+def _is_taken(session: Session, name: str) -> bool:
+    held = select(func.count()).where(AccountRow.name == name)
+    alias = select(func.count()).where(AliasRow.name == name)
+    return bool(session.scalar(held)) or bool(session.scalar(alias))
+
+
+def _set_aliases(
+    session: Session, settings: Settings, row: AccountRow, aliases: Iterable[str]
+) -> list[str]:
+    wanted = {named(alias, settings.site) for alias in aliases} - {row.name}
+    if len(wanted) > MAX_ALIASES:
+        raise Refused(f"an account has at most {MAX_ALIASES} aliases")
+    held = {
+        a.name: a for a in session.scalars(select(AliasRow).where(AliasRow.account_id == row.id))
+    }
+    for gone in held.keys() - wanted:
+        session.delete(held[gone])
+    session.flush()
+    for alias in sorted(wanted - held.keys()):
+        check_alias(alias)
+        if _is_taken(session, alias):
+            raise Refused(f"the alias {alias} is taken already")
+        session.add(AliasRow(name=alias, account_id=row.id))
+    session.flush()
+    return sorted(wanted)
+
+
+def _checked(
+    session: Session, settings: Settings, row: AccountRow, field: str, value: object
+) -> object:
+    """Return *value* as the column *field* keeps it; raise `Refused`."""
+    if field == "role":
+        check_role(settings, str(value))
+    elif field == "condition":
+        check_condition(str(value))
+    elif field == "name":
+        name = _new_name(settings, str(value))
+        if name != row.name and _is_taken(session, name):
+            raise Refused(f"{name} is taken already, by an account or an alias")
+        return name
+    elif field == "second_mailbox":
+        return second_mailbox(settings, None if value is None else str(value))
+    elif field == "send" and value is not None:
+        return send_limits(str(value)) if value else ""  # no limit
+    return value

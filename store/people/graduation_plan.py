@@ -1,0 +1,161 @@
+"""Who graduates, and with which mailbox. Pure."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from config.settings import Settings
+from store import bulk
+from store.engine import Store
+from store.errors import NotFound, Refused
+from store.models import AccountRow
+from store.people.entitlements import effective, generous
+from store.people.fields import check_role
+from store.people.names import named
+from store.people.view import AccountView, row_of
+
+STUDENT = "student"
+ROLE = "alumni"
+GRACE_SECONDS = 90 * 86400  # a summer to tidy up in
+T = TypeVar("T")
+MeasureMailbox = Callable[[str], int | None]  # bytes in the mailbox of a name; None: cannot be told
+
+
+@dataclass(frozen=True, slots=True)
+class Graduate:
+    """One account, and what graduating means for it."""
+
+    account: int
+    name: str
+    role: str  # before
+    to: str
+    old_quota: int
+    new_quota: int
+    used: int | None
+    keeps_until: int | None  # the old quota stays until then
+    own: int | None = None  # a mailbox size of its own, which ends; an undo brings it back
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the mailbox holds more than the new quota (0 is unlimited)."""
+        return bool(self.new_quota) and (self.used or 0) > self.new_quota
+
+
+@dataclass(frozen=True, slots=True)
+class GraduationPlan:
+    """What graduating would do."""
+
+    graduates: tuple[Graduate, ...]
+    already: tuple[str, ...]  # alumni before
+    refused: tuple[tuple[str, str], ...]  # name and reason
+
+    @property
+    def over(self) -> tuple[Graduate, ...]:
+        """Return who holds more than the new quota."""
+        return tuple(each for each in self.graduates if each.is_over)
+
+    @property
+    def unmeasured(self) -> tuple[Graduate, ...]:
+        """Return whose mail could not be measured; they have the grace as well."""
+        return tuple(each for each in self.graduates if each.used is None)
+
+
+def cohort(store: Store, prefix: str, *, role: str = STUDENT) -> list[str]:
+    """Return the names of *role* that start with *prefix*: student numbers of one year."""
+    if not prefix.strip():
+        raise Refused("a cohort without a prefix would be everybody")
+    query = (
+        select(AccountRow.name)
+        .where(AccountRow.removed_at.is_(None), AccountRow.role == role)
+        .where(AccountRow.name.startswith(prefix.casefold(), autoescape=True))
+        .order_by(AccountRow.name)
+    )
+    with store.reading() as session:
+        return list(session.scalars(query))
+
+
+def plan(
+    store: Store,
+    settings: Settings,
+    names: Iterable[str],
+    *,
+    used: MeasureMailbox,
+    grace: int = GRACE_SECONDS,
+    role: str = ROLE,
+    now: int | None = None,
+) -> GraduationPlan:
+    """Find out what graduating *names* means; nothing is written. Raises `Refused`."""
+    check_role(settings, role)
+    found: dict[int, AccountRow] = {}
+    refused = []
+    wanted = list(dict.fromkeys(names))
+    with store.reading() as session:
+        at = store.now(session) if now is None else now
+        known = _by_name(session, settings, wanted)
+        for name in wanted:
+            try:
+                row = known.get(name) or row_of(session, settings, name)  # an alias
+                found[row.id] = row
+            except NotFound as error:
+                refused.append((name, str(error)))
+    already = tuple(row.name for row in found.values() if row.role == role)
+    # Without a session: to measure a cohort takes minutes, and no transaction should.
+    graduates = tuple(
+        graduate_of(settings, row, role, used=used(row.name), grace=grace, now=at)
+        for row in found.values()
+        if row.role != role
+    )
+    return GraduationPlan(graduates, already, tuple(refused))
+
+
+def shrinks(settings: Settings, account: AccountRow | AccountView, role: str) -> bool:
+    """Return whether *role* would make a mailbox smaller at once: then graduate instead."""
+    if account.mailbox is not None and account.mailbox_until is None:
+        return False  # a size of its own, for good, goes with no role
+    before = (settings.roles.get(account.role) or generous(settings)).mailbox
+    after = settings.roles[role].mailbox
+    return bool(after) and (not before or after < before)
+
+
+def graduate_of(
+    settings: Settings, row: AccountRow, role: str, *, used: int | None, grace: int, now: int
+) -> Graduate:
+    """Return what becoming *role* means for the account *row*, which holds *used* bytes."""
+    before = settings.roles.get(row.role) or generous(settings)
+    old = effective(row.mailbox, row.mailbox_until, of_role=before.mailbox, now=now)
+    new = settings.roles[role].mailbox
+    own = effective(row.mailbox, row.mailbox_until, of_role=None, now=now)
+    # Who cannot be measured gets the grace as well: nobody loses mail to our ignorance.
+    needs_grace = bool(new) and (used is None or used > new)
+    return Graduate(
+        account=row.id,
+        name=row.name,
+        role=row.role,
+        to=role,
+        old_quota=old,
+        new_quota=new,
+        used=used,
+        keeps_until=now + grace if needs_grace else None,
+        own=own,
+    )
+
+
+def _by_name(session: Session, settings: Settings, names: Sequence[str]) -> dict[str, AccountRow]:
+    """Return the accounts of those *names* that are no aliases, by name as given."""
+    plain = {name: named(name, settings.site) for name in names}
+    rows = _held(session, AccountRow.name, [each for each in plain.values() if each.isprintable()])
+    found = {row.name: row for row in rows}
+    return {name: found[each] for name, each in plain.items() if each in found}
+
+
+def _held(
+    session: Session, column: InstrumentedAttribute[T], values: Sequence[T]
+) -> list[AccountRow]:
+    rows: list[AccountRow] = []
+    for part in bulk.cut(values):
+        query = select(AccountRow).where(AccountRow.removed_at.is_(None), column.in_(part))
+        rows += session.scalars(query)
+    return rows

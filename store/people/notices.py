@@ -1,0 +1,184 @@
+"""Mails to people that wait in the store until somebody sends them (`gatepost maintain`).
+
+None is lost and none is repeated for ever, wherever a kill falls: who sends claims a
+mail for `CLAIM_SECONDS`, hands it over and then marks it. Killed before the mark, it is
+sent again later with the same Message-ID. Each try is counted before it is made, comes
+later than the one before, and after `MAX_TRIES` the postmaster is told.
+
+Rows are read by whoever reads the store or its backups: links and codes of a portal
+never go through here, and there is no kind for them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypedDict
+
+from sqlalchemy import ColumnElement, func, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from store.engine import Store
+from store.errors import Refused
+from store.models import NoticeRow
+
+BATCH = 100
+# Longer than handing over may take (cli_commands.post.SECONDS).
+CLAIM_SECONDS = 120
+# Pauses after each try, the last one again and again.
+PAUSES = (60, 300, 900, 3600, 14400)
+# With these pauses: after two days.
+MAX_TRIES = 16
+MAX_ERROR = 255  # of the column
+
+Kind = Literal["graduated", "given-up"]
+
+
+class New(TypedDict):
+    """A mail to be sent, once for each *dedupe*."""
+
+    kind: Kind
+    dedupe: str
+    recipient: str
+    subject: str
+    text: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One mail."""
+
+    id: int
+    recipient: str
+    subject: str
+    text: str
+    created_at: int = 0
+    tries: int = 0
+
+
+def add(session: Session, mail: New) -> None:
+    """Have *mail* sent, unless one of the same *dedupe* is known."""
+    known = select(NoticeRow.id).where(NoticeRow.dedupe == mail["dedupe"])
+    if session.scalar(known) is None:
+        session.execute(insert(NoticeRow).values(**mail))
+
+
+def withdraw(session: Session, dedupe: str) -> None:
+    """Forget a mail that has not been sent yet."""
+    unsent = select(NoticeRow).where(NoticeRow.dedupe == dedupe, NoticeRow.sent_at.is_(None))
+    for each in session.scalars(unsent):
+        session.delete(each)
+
+
+def waiting(store: Store, *, after: int = 0, limit: int = BATCH) -> list[Waiting]:
+    """Return the oldest *limit* mails that nobody has sent, from the one *after* a number."""
+    query = select(NoticeRow).where(_unsent(), NoticeRow.id > after)
+    with store.reading() as session:
+        return _shown(session.scalars(query.order_by(NoticeRow.id).limit(limit)).all())
+
+
+def count(store: Store) -> int:
+    """Return how many wait."""
+    with store.reading() as session:
+        query = select(func.count()).select_from(NoticeRow).where(_unsent())
+        return session.scalar(query) or 0
+
+
+def send(
+    store: Store,
+    deliver: Callable[[Waiting], None],
+    *,
+    postmaster: str = "",
+    now: int | None = None,
+) -> int:
+    """Hand every mail that is due to *deliver*; return how many went.
+
+    A mail that *deliver* refuses waits for its next try and stops no other one; then
+    this raises `Refused`. Of one that is given up, *postmaster* is told.
+    """
+    sent, last, refusals = 0, 0, []
+    with store.reading() as session:
+        start = store.now(session) if now is None else now
+    while batch := _due(store, last, start):
+        for each in batch:
+            try:
+                sent += _send(store, each, deliver, postmaster=postmaster, now=now)
+            except Refused as refusal:
+                refusals.append(str(refusal))
+        last = batch[-1].id
+    if refusals:
+        raise Refused(f"{sent} sent, {len(refusals)} notices wait: {refusals[0]}")
+    return sent
+
+
+def _send(
+    store: Store,
+    mail: Waiting,
+    deliver: Callable[[Waiting], None],
+    *,
+    postmaster: str,
+    now: int | None,
+) -> bool:
+    """Send *mail* unless another machine just does, or it was tried too often."""
+    with store.changing() as session:
+        at = store.now(session) if now is None else now
+        mine = update(NoticeRow).where(NoticeRow.id == mail.id, _unsent(), *_free(at))
+        if mail.tries >= MAX_TRIES:
+            if session.connection().execute(mine.values(given_up_at=at)).rowcount:
+                _tell(session, mail, postmaster, at)
+            return False
+        pause = PAUSES[min(mail.tries, len(PAUSES) - 1)]
+        claim = mine.values(
+            claimed_until=at + CLAIM_SECONDS, tries=mail.tries + 1, next_at=at + pause
+        )
+        if not session.connection().execute(claim).rowcount:
+            return False
+    try:
+        deliver(mail)
+    except Refused as error:
+        _mark(store, mail, claimed_until=None, error=str(error)[:MAX_ERROR])
+        raise
+    _mark(store, mail, claimed_until=None, error=None, sent_at=at)
+    return True
+
+
+def _mark(store: Store, mail: Waiting, **values: object) -> None:
+    with store.changing() as session:
+        session.execute(update(NoticeRow).where(NoticeRow.id == mail.id).values(**values))
+
+
+def _tell(session: Session, mail: Waiting, postmaster: str, at: int) -> None:
+    """Tell *postmaster* of a mail that is given up; never of one about another."""
+    if not postmaster or mail.recipient == postmaster:
+        return
+    error = session.scalar(select(NoticeRow.error).where(NoticeRow.id == mail.id)) or "no answer"
+    text = f"To {mail.recipient}, after {mail.tries} tries: {mail.subject}\n{error}\n"
+    add(
+        session,
+        New(
+            kind="given-up",
+            dedupe=f"given-up {mail.id}",
+            recipient=postmaster,
+            subject="A notice could not be sent",
+            text=text,
+            created_at=at,
+        ),
+    )
+
+
+def _due(store: Store, after: int, at: int) -> list[Waiting]:
+    query = select(NoticeRow).where(_unsent(), *_free(at), NoticeRow.id > after)
+    with store.reading() as session:
+        return _shown(session.scalars(query.order_by(NoticeRow.id).limit(BATCH)).all())
+
+
+def _shown(rows: Sequence[NoticeRow]) -> list[Waiting]:
+    return [Waiting(n.id, n.recipient, n.subject, n.text, n.created_at, n.tries) for n in rows]
+
+
+def _unsent() -> ColumnElement[bool]:
+    return NoticeRow.sent_at.is_(None) & NoticeRow.given_up_at.is_(None)
+
+
+def _free(at: int) -> tuple[ColumnElement[bool], ...]:
+    claimed = NoticeRow.claimed_until
+    return NoticeRow.next_at <= at, or_(claimed.is_(None), claimed <= at)

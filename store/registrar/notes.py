@@ -1,0 +1,153 @@
+"""What becomes of the fields that another server's file has and gatepost keeps otherwise.
+
+Nothing is dropped without a note. A field is *grave* where dropping it would lose the
+way to stored mail or open a door: such a line is refused until somebody says that it is
+known (``import --accept-loss``).
+"""
+
+import grp
+import posixpath
+import pwd
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from config.settings import Settings, SiteSettings
+from config.units import MAX_SIZE, format_size
+from store.models import AccountRow
+from store.redaction import redact
+from store.registrar.columns import OVERRIDES, limit_text
+from store.registrar.lines import Line
+
+MAX_VALUE = 80  # characters of a value that a note repeats
+# Their values are, or may be, secrets: a proxy's or a master's password.
+_SECRET = re.compile(r"pass|secret|token|key", re.IGNORECASE)
+_MAIL = re.compile(r"(userdb_)?(mail|mail_.*|namespace/.*)")
+_QUOTA = re.compile(r"(userdb_)?quota.*")
+_MEANINGS = {
+    "allow_nets": "they could log in from any network",
+    "allow_real_nets": "they could log in from any network",
+    "expires": "the account would not expire",
+    "nologin": "kept as a suspension from everything; `gatepost account resume` ends it",
+    "nopassword": "they needed no password; without one nobody can log in here",
+    "shell": "it forbids logins to the machine, not to mail, here as before",
+}
+_GRAVE = {"allow_nets", "allow_real_nets", "expires"}
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One field of a line: what it said, and what that means for the account."""
+
+    number: int
+    name: str
+    field: str
+    value: str
+    meaning: str
+    grave: bool = False
+
+    def __str__(self) -> str:
+        """Return it as a clause."""
+        return f"{self.field} {self.value}: {self.meaning}"
+
+
+def notes(settings: Settings, line: Line, *, own_quota: int | None) -> list[Note]:
+    """Return a note on each field of *line* that is not kept as it stands.
+
+    *own_quota* is what the account gets as its own; ``None`` where the role gives the same.
+    """
+    return [
+        Note(line.number, line.name, field, _shown(field, value), meaning, grave)
+        for field, value, meaning, grave in _found(settings, line, own_quota)
+    ]
+
+
+def left_alone(
+    settings: Settings, account: AccountRow, line: Line, aliases: Iterable[str]
+) -> list[Note]:
+    """Return a note on what *line* says of an *account* that is there, and a refresh leaves.
+
+    *aliases* are those that it does not have. Passwords are people's own by now.
+    """
+    overrides = line.extras.overrides
+    found = [
+        (column, limit_text(column, overrides[column]))
+        for column in OVERRIDES
+        if column in overrides and overrides[column] != getattr(account, column)
+    ]
+    role = settings.roles.get(account.role)
+    held = account.mailbox if account.mailbox is not None else role and role.mailbox
+    if line.foreign.quota not in {None, held}:
+        found.append(("quota", format_size(line.foreign.quota or 0)))
+    found += [(f"suspended_{stop.scope}", stop.reason) for stop in line.extras.suspended]
+    found += [("aliases", alias) for alias in aliases]
+    meaning = "left as it is: --refresh changes role, condition, second mailbox, missing identity"
+    return [Note(line.number, line.name, field, _shown(field, v), meaning) for field, v in found]
+
+
+def _found(
+    settings: Settings, line: Line, own_quota: int | None
+) -> Iterator[tuple[str, str, str, bool]]:
+    site, foreign = settings.site, line.foreign
+    ours = site.mail_home.replace("{name}", line.name)
+    if foreign.home and posixpath.normpath(foreign.home) != posixpath.normpath(ours):
+        yield "home", foreign.home, f"Dovecot would look for the mail in {ours}", True
+    if owner := _other_owner(site, foreign.uid, foreign.gid):
+        yield (
+            "uid:gid",
+            owner,
+            f"Dovecot would open the mail as {site.mail_uid}:{site.mail_gid}",
+            True,
+        )
+    if own_quota is not None:
+        size = format_size(own_quota) if own_quota else "unlimited"
+        yield "quota", size, "kept as a mailbox size of its own", False
+    if foreign.quota is not None and foreign.quota > MAX_SIZE:
+        yield (
+            "quota",
+            f"{foreign.quota} bytes",
+            "more than gatepost can hold; the role's holds",
+            False,
+        )
+    for field, value in foreign.fields:
+        yield field, value, *_meaning(field)
+
+
+def _meaning(field: str) -> tuple[str, bool]:
+    if _MAIL.fullmatch(field):
+        return "the mail would be looked for where Dovecot's settings have it for everybody", True
+    if _QUOTA.fullmatch(field):
+        return "not kept; gatepost knows one size for the whole mailbox", False
+    return _MEANINGS.get(field, "not kept"), field in _GRAVE
+
+
+def _other_owner(site: SiteSettings, uid: str, gid: str) -> str:
+    """Return the owner of the mail if it is not the one of gatepost's settings."""
+    same_uid = not uid or _user(uid) == site.mail_uid
+    same_gid = not gid or _group(gid) == site.mail_gid
+    return "" if same_uid and same_gid else f"{uid}:{gid}"
+
+
+def _user(text: str) -> int | None:
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        return pwd.getpwnam(text).pw_uid
+    except (KeyError, ValueError):
+        return None
+
+
+def _group(text: str) -> int | None:
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        return grp.getgrnam(text).gr_gid
+    except (KeyError, ValueError):
+        return None
+
+
+def _shown(field: str, value: str) -> str:
+    if _SECRET.search(field):
+        return "(not shown)"
+    text = redact(value)
+    return text if len(text) <= MAX_VALUE else text[: MAX_VALUE - 1] + "…"

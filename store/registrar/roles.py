@@ -1,0 +1,32 @@
+"""A file that says who has which role: for files of accounts that have no place for it. Pure."""
+
+import re
+from collections.abc import Iterable
+
+from config.settings import Settings
+from store.errors import Refused
+from store.people.names import named
+from store.redaction import is_name_like
+
+_BETWEEN = re.compile(r"[\s,;:]+")
+
+
+def read_roles(settings: Settings, lines: Iterable[str]) -> dict[str, str]:
+    """Return roles by account name; raise `Refused`, with the line, for what is none.
+
+    A line is a name and a role with blanks, a comma, semicolon or colon between; ``#``
+    begins a comment.
+    """
+    roles: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        words = [word for word in _BETWEEN.split(line.partition("#")[0].strip()) if word]
+        if not words:
+            continue
+        if len(words) != 2 or not is_name_like(words[0]):  # noqa: PLR2004 - a name and a role
+            raise Refused(f"line {number}: not a name and a role")
+        name, role = named(words[0], settings.site), words[1].casefold()
+        if not is_name_like(role) or role not in settings.roles:
+            raise Refused(f"line {number}: the role is not one of {', '.join(settings.roles)}")
+        if roles.setdefault(name, role) != role:
+            raise Refused(f"line {number}: {name} has the role {roles[name]} above already")
+    return roles

@@ -1,0 +1,146 @@
+"""The registrar's lines as rows, hundreds in a statement.
+
+Everything here happens in a transaction that has taken the store's revision: nobody
+else takes a name until it ends, so what is found free or present stays so.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from store import audit, bulk
+from store.audit import AuditContext
+from store.models import AccountRow, AliasRow, AuditRow, PasswordEvent, SuspensionRow
+from store.people.accounts import DEFAULT_CONDITION
+from store.registrar.columns import OVERRIDES
+from store.registrar.lines import Line
+
+ACTION = "account.import"
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What all rows of one transaction have in common."""
+
+    change: AuditContext
+    at: int
+    rev: int
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What a line changes of an account that is there."""
+
+    account: int
+    name: str
+    columns: Mapping[str, str] = field(repr=False)
+
+
+def taken(session: Session, names: Iterable[str]) -> set[str]:
+    """Return which of *names* an account or an alias has."""
+    found: set[str] = set()
+    for part in bulk.cut(list(names)):
+        found.update(session.scalars(select(AccountRow.name).where(AccountRow.name.in_(part))))
+        found.update(session.scalars(select(AliasRow.name).where(AliasRow.name.in_(part))))
+    return found
+
+
+def add(session: Session, lines: Sequence[Line], stamp: Stamp) -> None:
+    """Make the accounts of *lines*, whose names are free."""
+    bulk.add(session, AccountRow, [_account(line, stamp) for line in lines])
+    made = select(AccountRow.name, AccountRow.id).where(
+        AccountRow.name.in_([line.name for line in lines])
+    )
+    ids = {each.name: each.id for each in session.execute(made)}
+    held = [(ids[line.name], line) for line in lines]
+    for table, rows_of in ((AliasRow, _aliases), (SuspensionRow, _stops), (PasswordEvent, _events)):
+        bulk.add(session, table, [row for each in held for row in rows_of(*each, stamp)])
+    bulk.add(session, AuditRow, [_audited(line.name, _made(line), stamp) for line in lines])
+
+
+def renew(session: Session, changed: Sequence[Renewal], stamp: Stamp) -> int:
+    """Write *changed*; return how many of the accounts are still there."""
+    present = select(AccountRow.id).where(
+        AccountRow.id.in_([each.account for each in changed]), AccountRow.removed_at.is_(None)
+    )
+    held = set(session.scalars(present))
+    todo = [each for each in changed if each.account in held]
+    rows = {each.account: {**each.columns, "rev": stamp.rev} for each in todo}
+    bulk.change(session, AccountRow, rows)
+    bulk.add(session, AuditRow, [_audited(each.name, _told(each.columns), stamp) for each in todo])
+    return len(todo)
+
+
+def said(line: Line) -> Iterator[tuple[str, str]]:
+    """Yield what *line* has a word on of an account that is there: column and value."""
+    for column, value in (
+        ("role", line.role),
+        ("condition", line.condition),
+        ("second_mailbox", line.second_mailbox),
+        ("identity", line.identity),
+    ):
+        if value is not None:
+            yield column, value
+
+
+def _told(values: Mapping[str, str]) -> Mapping[str, str]:
+    """Return *values* for the audit: that there is an identity now, not its hash."""
+    return {**values, "identity": "on file"} if "identity" in values else values
+
+
+def _audited(name: str, detail: Mapping[str, object], stamp: Stamp) -> dict[str, object]:
+    return audit.row(stamp.change, at=stamp.at, action=ACTION, subject=name, detail=detail)
+
+
+def _account(line: Line, stamp: Stamp) -> dict[str, object]:
+    overrides = dict.fromkeys(column for name in OVERRIDES for column in (name, f"{name}_until"))
+    return {
+        "name": line.name,
+        "role": line.role,
+        "condition": line.condition or DEFAULT_CONDITION,
+        "password": line.password,
+        "initial": _is_initial(line),
+        "identity": line.identity,
+        "second_mailbox": line.second_mailbox,
+        **overrides,
+        **line.extras.overrides,
+        "created_at": stamp.at,
+        "rev": stamp.rev,
+    }
+
+
+def _is_initial(line: Line) -> bool:
+    return line.password is not None and (line.identity is not None or line.extras.initial)
+
+
+def _aliases(account: int, line: Line, _: Stamp) -> bulk.Rows:
+    return [{"name": alias, "account_id": account} for alias in line.aliases]
+
+
+def _stops(account: int, line: Line, stamp: Stamp) -> bulk.Rows:
+    return [
+        {
+            "account_id": account,
+            "scope": stop.scope,
+            "reason": stop.reason,
+            "created_at": stamp.at,
+            "until": stop.until,
+        }
+        for stop in line.extras.suspended
+    ]
+
+
+def _events(account: int, line: Line, stamp: Stamp) -> bulk.Rows:
+    if line.password is None:
+        return []
+    how = "initial" if _is_initial(line) else "imported"
+    return [{"account_id": account, "at": stamp.at, "how": how}]
+
+
+def _made(line: Line) -> dict[str, object]:
+    """Return what the audit says of a new account: never a secret."""
+    detail: dict[str, object] = {"role": line.role, "line": line.number, **line.extras.overrides}
+    stops = [stop.scope for stop in line.extras.suspended]
+    return {**detail, "suspended": stops} if stops else detail

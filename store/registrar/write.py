@@ -1,0 +1,166 @@
+"""The registrar's files into the store: thousands of accounts at once.
+
+First everything is read and judged without writing (`store.registrar.plan`); then hashed, on all
+processors; then written in large batches (`carry_out`): in one transaction, or with
+``keep_going`` in one for each `BATCH`. Every account has its audit row, as if it had
+been made alone.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy.orm import Session
+
+from config.settings import Settings
+from store.audit import AuditContext
+from store.bulk import cut
+from store.engine import Store
+from store.errors import Refused
+from store.logins import password_hashes
+from store.people import graduation, identity
+from store.people.graduation_plan import Graduate
+from store.registrar import rows
+from store.registrar.lines import Line, Refusal, refusal
+from store.registrar.plan import ImportPlan
+from store.registrar.rows import Renewal, Stamp
+from store.revision import advance
+
+# One batch of hashing: progress is shown, and a stop is noticed, this often.
+HASHED_AT_ONCE = 64
+NAMED = 5  # refusals that an error names; thousands would be no line
+
+Progress = Callable[[int], None]
+
+
+@dataclass(slots=True)
+class Done:
+    """What was written, and what was refused meanwhile (with *keep_going*)."""
+
+    added: int = 0
+    changed: int = 0
+    graduated: int = 0
+    refused: list[Refusal] = field(default_factory=list)
+
+
+def carry_out(
+    store: Store,
+    todo: ImportPlan,
+    *,
+    change: AuditContext,
+    key: bytes | None = None,
+    keep_going: bool = False,
+    progress: Progress = lambda _: None,
+    now: int | None = None,
+) -> Done:
+    """Write *todo*; raise `Refused` when it refuses lines and not *keep_going*.
+
+    *progress* is told of `Plan.steps` done. Raises `StoreUnavailable`; without
+    *keep_going* nothing of the file is in the store then.
+    """
+    if todo.refused and not keep_going:
+        raise Refused(f"{len(todo.refused)} lines are refused, so nothing was changed")
+    new = list(_hashed(todo.new, key, progress))
+    changed = [_renewal_hashed(each, key) for each in todo.changed]
+    done = Done()
+    for batch in _batches(_Batch(new, changed, todo.graduates), apart=keep_going):
+        with store.changing() as session:
+            at = store.now(session) if now is None else now
+            stamp = Stamp(change, at, advance(session))
+            _write(session, todo.settings, batch, stamp, done, progress)
+            if done.refused and not keep_going:
+                raise Refused(_taken_since(done.refused))
+    return done
+
+
+def _hashed(lines: Sequence[Line], key: bytes | None, progress: Progress) -> Iterator[Line]:
+    """Make the initial passwords of identity numbers; Argon2 runs outside Python's lock."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for part in cut(lines, HASHED_AT_ONCE):
+            numbers = [line for line in part if line.identity]
+            made = pool.map(lambda line: _with_initial(line, key), numbers)
+            yield from (next(made) if line.identity else line for line in part)
+            progress(len(numbers))
+
+
+def _with_initial(line: Line, key: bytes | None) -> Line:
+    number = identity.normalised(line.identity or "")
+    first = password_hashes.hash_password(number)
+    return replace(line, password=first, identity=_document(number, key))
+
+
+def _renewal_hashed(each: Renewal, key: bytes | None) -> Renewal:
+    if "identity" not in each.columns:
+        return each
+    document = _document(each.columns["identity"], key)
+    return replace(each, columns={**each.columns, "identity": document})
+
+
+def _document(number: str, key: bytes | None) -> str:
+    if key is None:
+        raise ValueError("identity numbers cannot be kept without the key")  # our bug
+    return identity.keyed_hash(number, key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What one transaction writes."""
+
+    new: Sequence[Line] = ()
+    changed: Sequence[Renewal] = ()
+    graduates: Sequence[Graduate] = ()
+
+
+def _batches(all_: _Batch, *, apart: bool) -> Iterator[_Batch]:
+    """Return one batch of all, or each `BATCH` of a kind *apart*."""
+    if not apart:
+        yield all_
+        return
+    yield from (_Batch(new=part) for part in cut(all_.new))
+    yield from (_Batch(changed=part) for part in cut(all_.changed))
+    yield from (_Batch(graduates=part) for part in cut(all_.graduates))
+
+
+def _write(
+    session: Session,
+    settings: Settings,
+    batch: _Batch,
+    stamp: Stamp,
+    done: Done,
+    progress: Progress,
+) -> None:
+    for new in cut(batch.new):
+        free, refused = _still_free(session, new)
+        rows.add(session, free, stamp)
+        done.added += len(free)
+        done.refused += refused
+        progress(len(new))
+    for changed in cut(batch.changed):
+        done.changed += rows.renew(session, changed, stamp)
+        progress(len(changed))
+    for leaving in cut(batch.graduates):
+        done.graduated += graduation.apply(
+            session, settings, leaving, change=stamp.change, at=stamp.at, rev=stamp.rev
+        )
+        progress(len(leaving))
+
+
+def _still_free(session: Session, lines: Sequence[Line]) -> tuple[list[Line], list[Refusal]]:
+    """Return the lines whose names nobody took since the plan, and those refused for it."""
+    names = [name for line in lines for name in (line.name, *line.aliases)]
+    gone = rows.taken(session, names)
+    free, refused = [], []
+    for line in lines:
+        hit = next((name for name in (line.name, *line.aliases) if name in gone), None)
+        if hit is None:
+            free.append(line)
+        else:
+            refused.append(refusal(line.number, line.name, f"{hit} was taken meanwhile"))
+    return free, refused
+
+
+def _taken_since(refused: Sequence[Refusal]) -> str:
+    shown = "; ".join(f"line {each.number}: {each.reason}" for each in refused[:NAMED])
+    more = f" and {len(refused) - NAMED} more" if len(refused) > NAMED else ""
+    return f"nothing was changed: {shown}{more}"

@@ -1,9 +1,0 @@
-from pathlib import Path
-
-from tests.cli.reference import reference
-
-DOCS = Path(__file__).parents[2] / "docs"
-
-
-def test_the_command_reference_is_what_the_commands_say() -> None:
-    assert (DOCS / "cli.md").read_text() == reference(), "run ./dev fmt"

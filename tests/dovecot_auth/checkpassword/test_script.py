@@ -1,0 +1,196 @@
+"""The real script as a subprocess: descriptor 3 in, Dovecot's exit codes out (CHECKS 19)."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from dovecot_auth.checkpassword import protocol
+from tests.dovecot_auth.site import REPLIED, REPLIED_LOOKUP, SCRIPT, Place
+
+pytestmark = pytest.mark.integration  # processes, one each test: seconds
+
+LOOKUP = {"AUTHORIZED": "1"}
+GOOD = b"alice\0alice's password\0\0"
+
+
+def environment(done: "subprocess.CompletedProcess[bytes]") -> dict[str, str]:
+    return dict(line.split("=", 1) for line in done.stdout.decode().splitlines() if "=" in line)
+
+
+LONG = b"alice\0" + b"x" * (protocol.MAX_BYTES - 8) + b"\0\0"
+
+
+@pytest.mark.parametrize(
+    ("given", "env", "code"),
+    [
+        pytest.param(GOOD, {}, REPLIED, id="right password"),
+        pytest.param(b"Alice@mail.example.edu" + GOOD[5:], {}, REPLIED, id="full address"),
+        pytest.param(b"alice\0wrong\0\0", {}, 1, id="wrong password"),
+        pytest.param(b"nobody\0wrong\0\0", {}, 1, id="unknown name"),
+        pytest.param(b"erin\0x\0\0", {}, 1, id="no password set"),
+        pytest.param(b"carol\0carol's password\0\0", {}, 1, id="suspended"),
+        pytest.param(b"dave\0dave's password\0\0", {"SERVICE": "submission"}, 1, id="may not send"),
+        pytest.param(b"dave\0dave's password\0\0", {}, REPLIED, id="may read"),
+        pytest.param(b"alice\0master's\0\0", {"MASTER_USER": "m"}, REPLIED, id="master user"),
+        pytest.param(b"nobody\0master's\0\0", {"MASTER_USER": "m"}, 1, id="master's nobody"),
+        pytest.param(b"alice\0\0\0", {}, 1, id="empty password"),
+        pytest.param(b"alice\0\xff\xfe\0\0", {}, 1, id="password not UTF-8"),
+        pytest.param(b"al\xffice\0x\0\0", {}, 1, id="name not UTF-8"),
+        pytest.param(LONG, {}, 1, id="512 bytes"),
+        pytest.param(LONG.replace(b"x", b"xx", 1), {}, 2, id="513 bytes"),
+        pytest.param(b"x" * 5000, {}, 2, id="5000 bytes"),
+        pytest.param(None, {}, 2, id="closed"),
+        pytest.param(b"", {}, 2, id="empty"),
+        pytest.param(b"alice\0alice's password\0", {}, 2, id="a NUL missing"),
+        pytest.param(b"alice\0alice's password", {}, 2, id="two NULs missing"),
+        pytest.param(b"alice", {}, 2, id="three NULs missing"),
+        pytest.param(b"\0x\0\0", {}, 2, id="empty name"),
+        pytest.param(b"alice\0\0\0", LOOKUP, REPLIED_LOOKUP, id="lookup"),
+        pytest.param(b"carol\0\0\0", LOOKUP, REPLIED_LOOKUP, id="lookup of a suspended"),
+        pytest.param(b"nobody\0\0\0", LOOKUP, 3, id="lookup of a nobody"),
+        pytest.param(b"al\xffice\0\0\0", LOOKUP, 3, id="lookup of a name not UTF-8"),
+        pytest.param(
+            b"alice\0\0\0", {**LOOKUP, "CREDENTIALS_LOOKUP": "1"}, 111, id="CRAM-MD5 and the like"
+        ),
+    ],
+)
+@pytest.mark.parametrize("answering", ["authd", "direct"])
+def test_descriptor_3_decides_the_exit_code(
+    house: Place, answering: str, given: bytes | None, env: dict[str, str], code: int
+) -> None:
+    options = {"--socket": "/nonexistent"} if answering == "direct" else {}
+    done = house.script(given, env=env, options=options)
+    assert done.returncode == code, done.stderr
+    shown = environment(done)
+    if code in {REPLIED, REPLIED_LOOKUP} and done.stdout:
+        assert shown["USER"] in {"alice", "carol", "dave"}
+        assert shown["HOME"] == f"{house.root}/mail/{shown['USER']}"
+        assert shown["userdb_uid"] == shown["userdb_gid"] == "5000"
+        assert shown["userdb_quota_rule"] == f"*:bytes={500 * 1024 * 1024}"
+        assert shown["EXTRA"].split() == ["userdb_uid", "userdb_gid", "userdb_quota_rule"]
+        assert ("AUTHORIZED" in shown) == (code == REPLIED_LOOKUP)
+    else:
+        assert not done.stdout
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"--socket": "/nonexistent", "--config": "/nonexistent"},
+        {"--socket": "/nonexistent", "--python": "/nonexistent"},
+        {"--socket": "/nonexistent", "--python": "/bin/false"},
+    ],
+    ids=["no settings", "no interpreter", "an interpreter that fails"],
+)
+def test_a_fault_of_ours_is_never_a_wrong_password(house: Place, options: dict[str, str]) -> None:
+    assert house.script(GOOD, options=options).returncode == 111
+
+
+def test_a_missing_reply_program_is_a_fault_of_ours(house: Place) -> None:
+    assert house.script(GOOD, program="/nonexistent").returncode == 111
+    nowhere = {"--socket": "/nonexistent"}
+    assert house.script(GOOD, program="/nonexistent", options=nowhere).returncode == 111
+
+
+def nobody() -> None:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+
+
+def test_a_socket_we_may_not_write_to_is_a_fault_of_ours(house: Place) -> None:
+    done = house.script(GOOD, before=nobody)
+    assert done.returncode == 111
+    assert b"PermissionError" in done.stderr
+
+
+def test_bad_arguments_are_the_callers_mistake(house: Place) -> None:
+    assert house.script(GOOD, options={"--nonsense": "x"}).returncode == 2
+
+
+def limited(megabytes: int) -> Callable[[], None]:
+    size = megabytes << 20
+    return lambda: resource.setrlimit(resource.RLIMIT_AS, (size, size))
+
+
+def starts_python(limit: Callable[[], None]) -> bool:
+    """Return whether the interpreter itself starts so, before any line of ours."""
+    bare = ["/usr/bin/python3", "-IS", "-c", "import os, fcntl"]
+    done = subprocess.run(bare, check=False, capture_output=True, preexec_fn=limit)
+    return done.returncode == 0
+
+
+def test_too_little_memory_never_looks_like_a_wrong_password(house: Place) -> None:
+    sizes = [n for n in (8, 12, 14, 16, 20, 24, 32, 48, 64, 96, 128) if starts_python(limited(n))]
+    assert len(sizes) > 5
+    for megabytes in sizes:
+        for options in ({}, {"--socket": "/nonexistent"}):
+            done = house.script(GOOD, options=options, before=limited(megabytes))
+            assert done.returncode in {REPLIED, 111}, f"{megabytes} MB"
+
+
+def test_dovecots_own_limit_of_memory_is_enough_for_both_ways(house: Place) -> None:
+    limit = limited(256)
+    for options in ({}, {"--socket": "/nonexistent"}):
+        assert house.script(GOOD, options=options, before=limit).returncode == REPLIED
+
+
+def test_store_away_is_try_later_both_ways(empty_house: Place) -> None:
+    (empty_house.root / "gatepost.db").rename(empty_house.root / "gone")
+    (empty_house.root / "gatepost.db").mkdir()
+    with empty_house.running():
+        for env in ({}, LOOKUP):
+            assert empty_house.script(GOOD, env=env).returncode == 111
+            away = empty_house.script(GOOD, env=env, options={"--socket": "/nonexistent"})
+            assert away.returncode == 111
+
+
+def test_an_authd_that_hangs_ends_in_the_alarm(empty_house: Place) -> None:
+    with empty_house.running() as authd:
+        authd.signal(signal.SIGSTOP)
+        began = time.monotonic()
+        code = empty_house.script(GOOD).returncode
+        authd.signal(signal.SIGCONT)
+    assert code == -signal.SIGALRM
+    assert time.monotonic() - began < 12
+
+
+def test_killing_authd_in_a_storm_never_says_wrong_password(empty_house: Place) -> None:
+    authd = empty_house.authd()
+    authd.start()
+    with ThreadPoolExecutor(8) as pool:
+        storm = [pool.submit(empty_house.script, GOOD) for _ in range(120)]
+        for _ in range(3):
+            time.sleep(0.3)
+            authd.kill()
+            authd.start()
+        codes = {each.result().returncode for each in storm}
+    authd.stop()
+    assert REPLIED in codes
+    assert codes <= {REPLIED, 111, -signal.SIGALRM}
+
+
+def test_the_script_needs_nothing_but_the_standard_library() -> None:
+    assert SCRIPT.read_text().startswith("#!/usr/bin/python3 -IS\n")
+    assert os.access(SCRIPT, os.X_OK)
+    show = (
+        f"import sys; sys.path.insert(0, {str(SCRIPT.parents[1])!r});"
+        "import dovecot_auth.checkpassword; print(*sys.modules)"
+    )
+    done = subprocess.run(
+        ["/usr/bin/python3", "-IS", "-c", show], capture_output=True, text=True, check=True
+    )
+    modules = {name.partition(".")[0] for name in done.stdout.split()} - {
+        "__main__",
+        "dovecot_auth",
+    }
+    assert modules <= sys.stdlib_module_names
+    # Each of these costs milliseconds at every login.
+    assert not modules & {"socket", "signal", "enum", "re", "pathlib", "typing", "urllib"}

@@ -1,0 +1,350 @@
+"""authd as a process, over its real sockets."""
+
+import itertools
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from dovecot_auth.connections import MAX_CONNECTIONS
+from store.logins import budgets, guesses, password_hashes, schemes
+from store.logins.budgets import ACCOUNT_BUDGET
+from store.logins.credentials import credentials
+from store.people import accounts
+from tests.dovecot_auth.site import CHANGE, Place, connected, place
+from tests.stack import unix_http
+
+pytestmark = pytest.mark.integration  # processes, one each test: seconds
+
+ALICE = {"user": "alice", "password": "alice's password", "service": "imap", "remote": "192.0.2.7"}
+
+
+def until(condition: Callable[[], object], *, seconds: float = 10) -> bool:
+    """Wait for *condition*() to come true."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_the_right_password_brings_the_fields(house: Place) -> None:
+    status, fields = house.ask("/verify", **ALICE)
+    assert status == 200
+    assert fields == {
+        "user": "alice",
+        "home": f"{house.root}/mail/alice",
+        "uid": "5000",
+        "gid": "5000",
+        "quota": str(500 * 1024 * 1024),
+    }
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "service"),
+    [
+        ("alice", "wrong", "imap"),
+        ("nobody", "wrong", "imap"),
+        ("erin", "wrong", "imap"),
+        ("carol", "carol's password", "imap"),
+        ("dave", "dave's password", "submission"),
+    ],
+)
+def test_every_refusal_is_the_same_answer(
+    house: Place, user: str, password: str, service: str
+) -> None:
+    asked = {"user": user, "password": password, "service": service}
+    assert house.ask("/verify", **asked) == (401, {"reason": "refused"})
+
+
+def test_a_lookup_finds_ours_and_nobody_else(house: Place) -> None:
+    status, fields = house.ask("/user", user="alice@mail.example.edu")
+    assert (status, fields["user"]) == (200, "alice")
+    assert house.ask("/user", user="nobody")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [("/verify", {"user": "alice"}), ("/user", {"service": "x"}), ("/other", {"user": "alice"})],
+)
+def test_a_question_that_makes_no_sense_is_400(
+    house: Place, path: str, values: dict[str, str]
+) -> None:
+    assert house.ask(path, **values)[0] == 400
+
+
+def test_many_questions_share_a_connection_and_keep_their_order(house: Place) -> None:
+    with connected(house.socket) as channel:
+        one = b"POST /user HTTP/1.1\r\nContent-Length: %d\r\n\r\nuser=%s"
+        wire = b"".join(one % (5 + len(name), name) for name in (b"alice", b"nobody", b"bob"))
+        channel.sendall(wire)
+        raw = b""
+        while raw.count(b"HTTP/1.1") < 3 or not raw.endswith(b"\n\n"):
+            raw += channel.recv(65536)
+    statuses = [line.split()[1] for line in raw.splitlines() if line.startswith(b"HTTP/1.1")]
+    assert statuses == [b"200", b"404", b"200"]
+
+
+def test_nonsense_is_answered_400_and_the_connection_ends(house: Place) -> None:
+    with connected(house.socket) as channel:
+        channel.sendall(b"EHLO there\r\n\r\n")
+        raw = b""
+        while chunk := channel.recv(65536):
+            raw += chunk
+    assert raw.startswith(b"HTTP/1.1 400")
+
+
+def test_the_unix_socket_is_for_its_group(house: Place) -> None:
+    assert house.socket.stat().st_mode & 0o777 == 0o660
+
+
+def test_no_password_reaches_the_log(house: Place) -> None:
+    canary = "canary-5d1f"
+    for user in ("alice", "nobody", "x\r\nINFO authd: allowed user=root"):
+        house.ask("/verify", user=user, password=canary)
+    log = (house.root / "authd.log").read_text()
+    assert canary not in log
+    assert "\nINFO authd: allowed user=root" not in log
+
+
+def test_an_old_hash_is_upgraded_by_the_first_login(empty_house: Place) -> None:
+    with empty_house.running():
+        assert empty_house.ask("/verify", **ALICE)[0] == 200
+        assert until(lambda: empty_house.stored("alice").startswith("{ARGON2ID}"))
+        assert empty_house.ask("/verify", **ALICE)[0] == 200
+
+
+def test_a_refusal_takes_as_long_for_a_nobody_as_for_a_slow_old_hash(empty_house: Place) -> None:
+    def seconds(user: str) -> float:
+        began = time.perf_counter()
+        assert empty_house.ask("/verify", user=user, password="wrong")[0] == 401
+        return time.perf_counter() - began
+
+    with empty_house.running():
+        for user in ("alice", "nobody", "carol", "erin"):
+            assert 0.29 < min(seconds(user) for _ in range(3)) < 0.45
+
+
+@pytest.mark.parametrize("wrong", ["wrong", "wro\u0301ng"])  # decomposed: two forms of a password
+def test_a_refusal_takes_as_long_for_a_nobody_as_for_the_slowest_hash_that_is_kept(
+    empty_house: Place, wrong: str
+) -> None:
+    slow = bcrypt.hashpw(b"x", bcrypt.gensalt(schemes.MAX_BCRYPT_COST)).decode()
+    accounts.set_password(
+        empty_house.store, empty_house.settings, "bob", "{BLF-CRYPT}" + slow, how="reset",
+        change=CHANGE,
+    )  # fmt: skip
+    numbers = itertools.count()
+
+    def seconds(user: str) -> float:
+        password, began = f"{wrong} {next(numbers)}", time.perf_counter()
+        assert empty_house.ask("/verify", user=user, password=password)[0] == 401
+        return time.perf_counter() - began
+
+    with empty_house.running():
+        seconds("bob")  # from now on authd knows of it
+        users = ("bob", "nobody", "erin")
+        rounds = [[seconds(user) for user in users] for _ in range(3)]
+    least = [min(tries) for tries in zip(*rounds, strict=True)]
+    # The hash alone takes half a second: without the floor they would be that far apart.
+    assert max(least) - min(least) < 0.3
+
+
+def test_a_right_password_waits_for_nothing(empty_house: Place) -> None:
+    with empty_house.running():
+        empty_house.ask("/verify", **ALICE)
+        took = []
+        for _ in range(3):
+            began = time.perf_counter()
+            assert empty_house.ask("/verify", **ALICE)[0] == 200
+            took.append(time.perf_counter() - began)
+        assert min(took) < 0.2
+
+
+def test_guessing_slows_the_account_and_nobody_else(empty_house: Place) -> None:
+    def tried(user: str, password: str, remote: str) -> int:
+        return empty_house.ask("/verify", user=user, password=password, remote=remote)[0]
+
+    with empty_house.running(), ThreadPoolExecutor(20) as pool:
+        assert tried("alice", ALICE["password"], "192.0.2.7") == 200
+        assert until(lambda: is_known(empty_house, "192.0.2.7"))
+        statuses = list(
+            pool.map(lambda n: tried("alice", f"guess {n}", f"198.51.100.{n}"), range(100))
+        )
+        assert statuses.count(401) <= ACCOUNT_BUDGET
+        assert set(statuses) == {401, 429}
+        assert tried("alice", ALICE["password"], "203.0.113.1") == 429  # a stranger's address
+        assert tried("alice", ALICE["password"], "192.0.2.7") == 200  # the owner's
+        assert tried("bob", "bob's password", "203.0.113.1") == 200
+
+
+def test_a_closed_network_answers_all_names_alike_and_at_the_same_time(empty_house: Place) -> None:
+    remote = ALICE["remote"]
+    with empty_house.running():
+        assert empty_house.ask("/verify", **ALICE)[0] == 200
+        assert until(lambda: is_known(empty_house, remote))
+        store = empty_house.store
+        with store.connection() as connection:
+            at = guesses.standing(connection, name="x", account=None, remote=remote, now=0)
+        for _ in range(budgets.NETWORK_BUDGET):
+            guesses.charge(store, at.budgets[1:], now=int(time.time()))
+        for user in ("alice", "bob", "nobody"):
+            began = time.perf_counter()
+            answer = empty_house.ask("/verify", user=user, password="wrong", remote=remote)
+            assert answer == (429, {"reason": "too many wrong passwords"})
+            assert time.perf_counter() - began > 0.29
+        assert empty_house.ask("/verify", **ALICE)[0] == 200
+
+
+def is_known(where: Place, remote: str) -> bool:
+    found = credentials(where.store, where.settings, "alice")
+    with where.store.connection() as connection:
+        account = found.account if found else None
+        at = guesses.standing(connection, name="alice", account=account, remote=remote, now=1)
+    return at.seen_lately
+
+
+def test_store_away_is_503_and_heals_without_a_restart(empty_house: Place) -> None:
+    database, hidden = empty_house.root / "gatepost.db", empty_house.root / "gone"
+    with empty_house.running():
+        database.rename(hidden)
+        database.mkdir()  # opening it fails whoever we are; root ignores permissions
+        assert empty_house.ask("/verify", **ALICE)[0] == 503
+        assert empty_house.ask("/user", user="alice")[0] == 503
+        database.rmdir()
+        hidden.rename(database)
+        assert until(lambda: empty_house.ask("/verify", **ALICE)[0] == 200)
+
+
+def test_a_hash_nobody_can_check_is_503(empty_house: Place) -> None:
+    accounts.set_password(
+        empty_house.store, empty_house.settings, "bob", "{OTP}x", how="reset", change=CHANGE
+    )
+    with empty_house.running():
+        assert empty_house.ask("/verify", user="bob", password="x")[0] == 503
+    assert "ERROR authd: unusable hash" in (empty_house.root / "authd.log").read_text()
+
+
+def test_sigterm_answers_what_is_in_progress_and_exits_0(empty_house: Place) -> None:
+    slow = password_hashes.hash_password("slow")
+    accounts.set_password(
+        empty_house.store, empty_house.settings, "bob", slow, how="reset", change=CHANGE
+    )
+    with empty_house.running() as authd, ThreadPoolExecutor(20) as pool:
+        idle = connected(empty_house.socket)
+        asked = [
+            pool.submit(empty_house.ask, "/verify", user="bob", password="slow") for _ in range(20)
+        ]
+        until(lambda: "allowed" in (empty_house.root / "authd.log").read_text())
+        authd.signal(signal.SIGTERM)
+        answers = [each.result()[0] for each in asked if not each.exception()]
+        assert answers.count(200) == len(answers) > 0
+        assert authd.stop() == 0
+        assert idle.recv(1) == b""
+        idle.close()
+
+
+def test_sighup_reads_the_settings_again_and_keeps_the_old_when_they_are_bad(
+    empty_house: Place,
+) -> None:
+    log = empty_house.root / "authd.log"
+    with empty_house.running() as authd:
+        good = empty_house.config.read_text()
+        empty_house.config.write_text(good + "[nonsense]\n")
+        authd.signal(signal.SIGHUP)
+        assert until(lambda: "old ones stay" in log.read_text())
+        assert empty_house.ask("/verify", **ALICE)[0] == 200
+        empty_house.config.write_text(good + '[roles.student]\nmailbox = "7M"\n')
+        authd.signal(signal.SIGHUP)
+        assert until(
+            lambda: empty_house.ask("/user", user="alice")[1]["quota"] == str(7 * 1024 * 1024)
+        )
+
+
+def test_a_stale_socket_makes_room_and_bad_settings_exit_78(empty_house: Place) -> None:
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(empty_house.socket))
+    with empty_house.running():
+        assert empty_house.ask("/user", user="alice")[0] == 200
+    bad = empty_house.root / "bad.toml"
+    bad.write_text("[site]\n")
+    done = subprocess.run(
+        [sys.executable, "-I", "-m", "dovecot_auth", "--config", str(bad)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 78
+    assert "site.domains" in done.stderr
+
+
+def test_a_request_that_does_not_end_is_cut_and_harms_nobody(empty_house: Place) -> None:
+    with empty_house.running():
+        slow = [connected(empty_house.socket) for _ in range(50)]
+        for each in slow:
+            each.sendall(b"POST /verify HTTP/1.1\r\n")
+        assert empty_house.ask("/verify", **ALICE)[0] == 200
+        began = time.monotonic()
+        assert slow[-1].recv(1) == b""
+        assert time.monotonic() - began < 8
+        for each in slow:
+            each.close()
+
+
+def test_connections_beyond_the_cap_are_closed_at_once(empty_house: Place) -> None:
+    first = f"unix:{empty_house.socket}"
+    other = empty_house.root / "other.sock"
+    text = empty_house.config.read_text()
+    empty_house.config.write_text(text.replace(f'"{first}"', f'"{first}", "unix:{other}"'))
+    with empty_house.running():
+        with ExitStack() as held:
+            for _ in range(MAX_CONNECTIONS):
+                held.enter_context(connected(empty_house.socket))
+            assert held.enter_context(connected(empty_house.socket)).recv(1) == b""
+            assert unix_http.post(other, "/verify", **ALICE)[0] == 200
+        assert until(lambda: _answers(empty_house))
+
+
+def _answers(house: Place) -> bool:
+    try:
+        return house.ask("/user", user="alice")[0] == 200
+    except OSError:
+        return False
+
+
+def test_systemd_s_sockets_are_used(empty_house: Place) -> None:
+    path = Path(f"{empty_house.root}/activated.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        command = (
+            f'import os; os.dup2({listener.fileno()}, 3); os.environ["LISTEN_PID"] = '
+            f'str(os.getpid()); os.environ["LISTEN_FDS"] = "1"; os.execv({sys.executable!r}, '
+            f'[{sys.executable!r}, "-I", "-m", "dovecot_auth", "--config", '
+            f"{str(empty_house.config)!r}])"
+        )
+        authd = subprocess.Popen(
+            [sys.executable, "-c", command],
+            pass_fds=(listener.fileno(),),
+            stderr=subprocess.DEVNULL,
+        )
+    with connected(path) as channel:
+        channel.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+        assert channel.recv(65536).startswith(b"HTTP/1.1 200")
+    authd.terminate()
+    assert authd.wait(20) == 0
+
+
+def test_the_place_itself_is_empty_of_accounts() -> None:
+    with place() as where, where.running():
+        assert where.ask("/user", user="alice")[0] == 404

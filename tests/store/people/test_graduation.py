@@ -1,0 +1,219 @@
+"""Graduates become alumni and lose nothing (R7), on every database."""
+
+import time
+from typing import cast
+
+import pytest
+from sqlalchemy import QueuePool
+
+from config.settings import Settings
+from store.audit import entries
+from store.engine import Store
+from store.errors import Refused
+from store.memory.directory import Directory
+from store.people import accounts, graduation, graduation_plan, notices, view
+from store.people.accounts import NewAccount
+from store.people.graduation_plan import GRACE_SECONDS, GraduationPlan
+from store.registrar import plan, write
+from store.registrar.lines import Line
+from tests.conftest import CHANGE
+
+NOW = 1_800_000_000
+MIB = 1 << 20
+HELD: dict[str, int | None] = {"light": 10 * MIB, "heavy": 80 * MIB, "hidden": None}
+
+
+@pytest.fixture
+def students(store: Store, settings: Settings) -> None:
+    for name in HELD:
+        accounts.add(store, settings, NewAccount(name, "student"), change=CHANGE, now=NOW)
+
+
+def planned(store: Store, settings: Settings, *names: str) -> GraduationPlan:
+    return graduation_plan.plan(store, settings, names or tuple(HELD), used=HELD.get, now=NOW)
+
+
+def graduated(store: Store, settings: Settings, *names: str) -> int:
+    todo = planned(store, settings, *names)
+    return graduation.carry_out(store, settings, todo, change=CHANGE, now=NOW)
+
+
+@pytest.mark.usefixtures("students")
+def test_a_plan_tells_who_is_over_and_changes_nothing(store: Store, settings: Settings) -> None:
+    todo = planned(store, settings, "light", "heavy", "hidden", "nobody")
+    assert [each.name for each in todo.over] == ["heavy"]
+    assert [each.name for each in todo.unmeasured] == ["hidden"]
+    assert todo.refused == (("nobody", "no account 'nobody'"),)
+    light, heavy, hidden = todo.graduates
+    assert (light.old_quota, light.new_quota, light.keeps_until) == (500 * MIB, 50 * MIB, None)
+    assert heavy.keeps_until == hidden.keeps_until == NOW + GRACE_SECONDS
+    assert view.get(store, settings, "heavy").role == "student"
+    assert notices.count(store) == 0
+
+
+@pytest.mark.usefixtures("students")
+def test_role_quota_and_limits_change_in_one_step(store: Store, settings: Settings) -> None:
+    directory = Directory(store, settings)
+    directory.refresh()
+    assert graduated(store, settings) == 3
+    directory.refresh()
+    light, heavy = directory.person("light"), directory.person("heavy")
+    assert light
+    assert heavy
+    assert light.role == heavy.role == "alumni"
+    assert light.attachments(NOW) == 10 * MIB
+    assert light.mailbox(NOW) == 50 * MIB
+    assert heavy.mailbox(NOW) == 500 * MIB  # the old quota, until the grace ends
+    assert heavy.mailbox(NOW + GRACE_SECONDS - 1) == 500 * MIB
+    assert heavy.mailbox(NOW + GRACE_SECONDS) == 50 * MIB
+    assert next(e.action for e in entries(store, subject="heavy")) == "account.graduate"
+
+
+@pytest.mark.usefixtures("students")
+def test_graduating_again_changes_nothing(store: Store, settings: Settings) -> None:
+    todo = planned(store, settings)
+    assert graduation.carry_out(store, settings, todo, change=CHANGE, now=NOW) == 3
+    assert graduation.carry_out(store, settings, todo, change=CHANGE, now=NOW) == 0
+    again = planned(store, settings)
+    assert (again.graduates, set(again.already)) == ((), set(HELD))
+
+
+@pytest.mark.usefixtures("students")
+def test_everybody_is_told_and_who_is_over_is_told_until_when(
+    store: Store, settings: Settings
+) -> None:
+    graduated(store, settings)
+    told = {each.recipient: each.text for each in notices.waiting(store)}
+    assert set(told) == {f"{name}@mail.example.edu" for name in HELD}
+    assert "50 MiB" in told["light@mail.example.edu"]
+    assert "Until" not in told["light@mail.example.edu"]
+    assert "Until 2027-04-15" in told["heavy@mail.example.edu"]
+    assert "80 MiB" in told["heavy@mail.example.edu"]
+
+
+@pytest.mark.usefixtures("students")
+def test_undoing_brings_back_role_and_quota_as_they_were(store: Store, settings: Settings) -> None:
+    accounts.set_fields(
+        store,
+        settings,
+        "heavy",
+        fields={"mailbox": 700 * MIB, "mailbox_until": NOW + 5},
+        change=CHANGE,
+        now=NOW,
+    )
+    graduated(store, settings)
+    undone = graduation.undo(store, settings, ["heavy", "Light"], change=CHANGE, now=NOW + 1)
+    assert undone == ["heavy", "light"]
+    heavy = view.get(store, settings, "heavy")
+    assert (heavy.role, heavy.mailbox, heavy.mailbox_until) == ("student", 700 * MIB, NOW + 5)
+    assert [each.recipient for each in notices.waiting(store)] == ["hidden@mail.example.edu"]
+
+
+@pytest.mark.usefixtures("students")
+def test_a_mailbox_size_of_its_own_ends_and_that_is_said(store: Store, settings: Settings) -> None:
+    own = {"mailbox": 700 * MIB, "mailbox_until": None}
+    accounts.set_fields(store, settings, "light", fields=own, change=CHANGE, now=NOW)
+    over = {"mailbox": 900 * MIB, "mailbox_until": NOW}
+    accounts.set_fields(store, settings, "heavy", fields=over, change=CHANGE, now=NOW)
+    light, heavy = planned(store, settings, "light", "heavy").graduates
+    assert (light.own, heavy.own) == (700 * MIB, None)
+    graduated(store, settings, "light")
+    assert view.get(store, settings, "light").mailbox is None
+    assert entries(store, subject="light")[0].detail["own_mailbox"] == 700 * MIB
+
+
+@pytest.mark.usefixtures("students")
+def test_a_name_given_twice_is_one_account(store: Store, settings: Settings) -> None:
+    assert len(planned(store, settings, "light", "Light", "light+x").graduates) == 1
+    graduated(store, settings, "light")
+    twice = ["light", "LIGHT"]
+    assert graduation.undo(store, settings, twice, change=CHANGE, now=NOW) == ["light"]
+
+
+@pytest.mark.usefixtures("students")
+def test_mailboxes_are_measured_while_nothing_of_the_store_is_held(
+    store: Store, settings: Settings
+) -> None:
+    def held(_: str) -> int:
+        return cast(QueuePool, store.engine.pool).checkedout()
+
+    todo = graduation_plan.plan(store, settings, tuple(HELD), used=held, now=NOW)
+    assert {each.used for each in todo.graduates} == {0}
+
+
+@pytest.mark.usefixtures("students")
+def test_only_who_graduates_is_congratulated(store: Store, settings: Settings) -> None:
+    accounts.set_fields(store, settings, "light", fields={"role": "staff"}, change=CHANGE)
+    graduated(store, settings, "light")
+    (told,) = notices.waiting(store)
+    assert "graduat" not in told.subject + told.text
+    assert "now of the kind alumni (before: staff)" in told.text
+
+
+@pytest.mark.usefixtures("students")
+def test_what_never_graduated_cannot_be_undone_nor_anything_with_it(
+    store: Store, settings: Settings
+) -> None:
+    graduated(store, settings, "heavy")
+    with pytest.raises(Refused, match="light has not graduated"):
+        graduation.undo(store, settings, ["heavy", "light"], change=CHANGE)
+    assert view.get(store, settings, "heavy").role == "alumni"
+    graduation.undo(store, settings, ["heavy"], change=CHANGE)
+    with pytest.raises(Refused):
+        graduation.undo(store, settings, ["heavy"], change=CHANGE)
+
+
+@pytest.mark.usefixtures("students")
+def test_undoing_takes_no_later_role_away(store: Store, settings: Settings) -> None:
+    graduated(store, settings, "light")
+    accounts.set_fields(store, settings, "light", fields={"role": "staff"}, change=CHANGE)
+    with pytest.raises(Refused, match="light is staff since"):
+        graduation.undo(store, settings, ["light"], change=CHANGE)
+    assert view.get(store, settings, "light").role == "staff"
+
+
+def test_a_cohort_is_the_students_of_a_prefix(store: Store, settings: Settings) -> None:
+    for name, role in (("s2301", "student"), ("s2302", "student"), ("s2303", "staff")):
+        accounts.add(store, settings, NewAccount(name, role), change=CHANGE)
+    accounts.add(store, settings, NewAccount("s2401", "student"), change=CHANGE)
+    assert graduation_plan.cohort(store, "S23") == ["s2301", "s2302"]
+    assert graduation_plan.cohort(store, "%") == []
+    with pytest.raises(Refused, match="everybody"):
+        graduation_plan.cohort(store, "")
+
+
+def test_a_role_that_the_settings_do_not_know_is_refused(store: Store, settings: Settings) -> None:
+    with pytest.raises(Refused, match="no role 'king'"):
+        graduation_plan.plan(store, settings, [], used=HELD.get, role="king")
+
+
+def test_notices_are_handed_over_once(store: Store, settings: Settings) -> None:
+    accounts.add(store, settings, NewAccount("light", "student"), change=CHANGE)
+    graduated(store, settings, "light")
+    seen: list[str] = []
+    assert notices.send(store, lambda each: seen.append(each.recipient)) == 1
+    assert notices.send(store, lambda each: seen.append(each.recipient)) == 0
+    assert seen == ["light@mail.example.edu"]
+
+
+def test_a_mail_that_cannot_be_sent_goes_on_waiting(store: Store, settings: Settings) -> None:
+    def broken(_: notices.Waiting) -> None:
+        raise ConnectionError
+
+    accounts.add(store, settings, NewAccount("light", "student"), change=CHANGE)
+    graduated(store, settings, "light")
+    with pytest.raises(ConnectionError):
+        notices.send(store, broken)
+    assert notices.count(store) == 1
+
+
+def test_five_thousand_graduate_within_seconds(store: Store, settings: Settings) -> None:
+    lines = (Line(n, f"s{n:07}", "student") for n in range(5000))
+    write.carry_out(store, plan.plan(store, settings, lines), change=CHANGE)
+    began = time.monotonic()
+    todo = graduation_plan.plan(
+        store, settings, graduation_plan.cohort(store, "s"), used=lambda _: 80 * MIB, now=NOW
+    )
+    assert graduation.carry_out(store, settings, todo, change=CHANGE, now=NOW) == 5000
+    assert time.monotonic() - began < 30
+    assert notices.count(store) == 5000

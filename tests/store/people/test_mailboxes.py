@@ -1,0 +1,90 @@
+"""How much mail an account holds."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.settings import Settings
+from store.people import mailboxes
+from tests.conftest import settings_for
+
+
+@pytest.fixture
+def homes(tmp_path: Path) -> Path:
+    (tmp_path / "vmail").mkdir()
+    return tmp_path / "vmail"
+
+
+@pytest.fixture
+def here(homes: Path) -> Settings:
+    site = {"domains": ["mail.example.edu"], "mail_home": f"{homes}/{{name}}"}
+    return settings_for("sqlite:////nowhere", site=site)
+
+
+def maildir(folder: Path) -> Path:
+    for name in ("cur", "new", "tmp"):
+        (folder / name).mkdir(parents=True)
+    return folder
+
+
+def test_mail_is_measured_by_the_names_of_its_files(homes: Path, here: Settings) -> None:
+    inbox = maildir(homes / "alice/Maildir")
+    (inbox / "cur/1.host,S=1000,W=1020:2,S").write_bytes(b"x")
+    (maildir(inbox / ".Trash") / "new/2.host").write_bytes(b"x" * 70)
+    (inbox / "tmp/3.host").write_bytes(b"x" * 500)
+    (inbox / "dovecot.index").write_bytes(b"x" * 500)
+    assert mailboxes.used(here, "alice") == 1070
+
+
+def test_who_never_got_mail_has_none(homes: Path, here: Settings) -> None:
+    assert mailboxes.used(here, "alice") == 0
+    maildir(homes / "bob/Maildir")
+    assert mailboxes.used(here, "bob") == 0
+
+
+def test_homes_on_another_machine_are_not_measured_here(homes: Path, here: Settings) -> None:
+    homes.rmdir()
+    assert mailboxes.used(here, "alice") is None
+
+
+@pytest.mark.parametrize(
+    "path", ["mdbox/storage/m.1", "sdbox/mailboxes/new/dbox-Mails/u.1", "sieve/x", "Maildir/cur/1"]
+)
+def test_mail_of_another_format_is_not_taken_for_none(
+    homes: Path, here: Settings, path: str
+) -> None:
+    file = homes / "alice" / path
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"x" * 500)
+    assert mailboxes.used(here, "alice") is None
+
+
+def test_what_vanishes_while_it_is_read_is_skipped(
+    homes: Path, here: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = maildir(homes / "alice")
+    (inbox / "cur/1.host,S=1000").touch()
+    (inbox / "cur/2.host").write_bytes(b"x" * 70)
+    (maildir(inbox / ".Old") / "cur/3.host,S=5").touch()
+    real = os.scandir
+
+    def while_people_delete(path: Any) -> Any:
+        if not isinstance(path, Path) or path.name != "cur":
+            return real(path)
+        found = list(real(path))
+        (path / "2.host").unlink(missing_ok=True)
+        if path.parent.name == ".Old":
+            (path.parent / "new").rmdir()
+        return found
+
+    monkeypatch.setattr(os, "scandir", while_people_delete)
+    assert mailboxes.used(here, "alice") == 1005
+
+
+def test_what_cannot_be_read_is_not_measured(homes: Path, here: Settings) -> None:
+    (maildir(homes / "alice") / "cur").rmdir()
+    (homes / "alice/cur").symlink_to("cur")  # a loop
+    (homes / "alice/sub").mkdir()
+    assert mailboxes.used(here, "alice") is None
