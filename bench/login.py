@@ -30,7 +30,7 @@ from tests.stack.process import Process
 CLIENTS = 8
 PASSWORD = "correct horse battery"
 SCRIPT = Path(checkpassword.__file__)
-LUA = SCRIPT.with_name("passdb.lua")
+LUA = SCRIPT.parents[1] / "passdb.lua"
 # One account for each hash that is compared.
 HASHES = {
     "plain": "{PLAIN}" + PASSWORD,

@@ -1,10 +1,13 @@
 #!/usr/bin/python3 -IS
 """checkpassword for Dovecot 2.3: ``script.py [OPTION VALUE]… PROGRAM [ARGUMENT]…``.
 
-Dovecot runs this once a login, as user dovecot, with neither PATH nor HOME. All it
-does is in `client.py`, which Python keeps compiled; here stands only what
-must hold before the first import: Python exits 1 on an uncaught exception, which
-Dovecot reads as "wrong password", so whatever goes wrong must leave as 111.
+Dovecot runs this once a login, as user dovecot, with neither PATH nor HOME. Its work is
+in `client`, which Python keeps compiled. Here stands only what must hold before the
+first import: Python exits 1 on an uncaught exception, which Dovecot reads as "wrong
+password", so whatever goes wrong must leave as 111.
+
+Also installed as dovecot_auth/checkpassword.py, where it lay in 0.1.0: the link
+/opt/gatepost/checkpassword leads there until `gatepost setup` renews it.
 """
 
 import posix
@@ -12,7 +15,7 @@ import sys
 
 try:
     if __name__ == "__main__":
-        # -I finds nothing beside the script. The packages are made by hand: Python would
+        # -I does not look beside the script. The packages are made by hand, as Python would
         # read their folders and run a file for each. No os.path: os costs 0.9 ms.
         _path = __file__
         while True:
@@ -21,11 +24,13 @@ try:
             except OSError:
                 break
             _path = _link if _link[0] == "/" else f"{_path.rpartition('/')[0]}/{_link}"
-        _folder = _path.rpartition("/checkpassword")[0]
-        _package = sys.modules["dovecot_auth"] = type(sys)("dovecot_auth")
-        _package.__path__ = [_folder]
-        _package = sys.modules["dovecot_auth.checkpassword"] = type(sys)("checkpassword")
-        _package.__path__ = [f"{_folder}/checkpassword"]
+        _folder = _path.rpartition("/checkpassword")[0]  # …/checkpassword/script.py or ….py
+        for _name, _inside in (
+            ("dovecot_auth", _folder),
+            ("dovecot_auth.checkpassword", f"{_folder}/checkpassword"),
+        ):
+            _package = sys.modules[_name] = type(sys)(_name)
+            _package.__path__ = [_inside]
 
     from dovecot_auth.checkpassword.client import main
 

@@ -5,28 +5,28 @@ from collections.abc import Iterator
 import pytest
 
 from store.people.suspension import suspend
-from tests.dovecot_auth.site import CHANGE, Place, place
+from tests.dovecot_auth.site import CHANGE, Site, new_site
 
 
-def people(where: Place) -> Place:
+def with_accounts(site: Site) -> Site:
     """Make alice and bob, carol (stopped), dave (may not send) and erin (no password)."""
     for name in ("alice", "bob", "carol", "dave"):
-        where.account(name, f"{name}'s password")
-    where.account("erin", None)
-    suspend(where.store, where.settings, "carol", scope="everything", seconds=None, change=CHANGE)
-    suspend(where.store, where.settings, "dave", scope="sending", seconds=None, change=CHANGE)
-    return where
+        site.account(name, f"{name}'s password")
+    site.account("erin", None)
+    suspend(site.store, site.settings, "carol", scope="everything", seconds=None, change=CHANGE)
+    suspend(site.store, site.settings, "dave", scope="sending", seconds=None, change=CHANGE)
+    return site
 
 
 @pytest.fixture
-def empty_house() -> Iterator[Place]:
+def empty_site() -> Iterator[Site]:
     """A place with its people, nobody answering."""
-    with place() as where:
-        yield people(where)
+    with new_site() as site:
+        yield with_accounts(site)
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[Place]:
+def site() -> Iterator[Site]:
     """A place with its people and authd running; tests must leave its people as they are."""
-    with place() as where, people(where).running():
-        yield where
+    with new_site() as site, with_accounts(site).running():
+        yield site

@@ -26,6 +26,7 @@ from tests.stack.probes import answers
 from tests.stack.process import Process
 
 SCRIPT = Path(script.__file__)
+PACKAGE = SCRIPT.parents[1]
 CHANGE = AuditContext("tests", "a test")
 # Shows what the reply program would tell Dovecot, and answers as it does.
 REPLY = """#!/bin/sh
@@ -38,7 +39,7 @@ REPLIED_LOOKUP = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Site:
     """A folder that every user can enter, and what lies in it."""
 
     root: Path
@@ -114,7 +115,7 @@ class Place:
         return with_descriptor(
             [
                 *under,
-                str(self.root / "lib" / SCRIPT.parent.name / SCRIPT.name),
+                str(self.root / "lib" / SCRIPT.relative_to(PACKAGE.parent)),
                 *words,
                 program or str(self.root / "reply"),
             ],
@@ -165,7 +166,7 @@ def cheap(password: str) -> str:
 
 
 @contextmanager
-def place(extra: str = "") -> Iterator[Place]:
+def new_site(extra: str = "") -> Iterator[Site]:
     """Make a place with an empty store; *extra* is TOML laid under the settings."""
     # Not pytest's tmp_path: users dovecot and postfix must be able to enter it.
     root = Path(tempfile.mkdtemp(prefix="gatepost-auth-", dir="/var/tmp"))
@@ -182,11 +183,11 @@ def place(extra: str = "") -> Iterator[Place]:
         (root / "reply").chmod(0o755)
         # Where anybody can run it: the repository may lie in a closed home.
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(SCRIPT.parent, root / "lib" / SCRIPT.parent.name, ignore=ignored)
+        shutil.copytree(PACKAGE, root / "lib" / PACKAGE.name, ignore=ignored)
         settings = load(root / "gatepost.toml")
         store = Store(settings.store.url)
         schema.upgrade(store)
-        yield Place(root, settings, store)
+        yield Site(root, settings, store)
         store.close()
     finally:
         shutil.rmtree(root, ignore_errors=True)

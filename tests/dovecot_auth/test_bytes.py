@@ -5,7 +5,7 @@ from urllib.parse import quote_from_bytes
 import pytest
 
 from dovecot_auth.checkpassword import protocol
-from tests.dovecot_auth.site import Place
+from tests.dovecot_auth.site import Site
 from tests.stack import unix_http
 
 pytestmark = pytest.mark.integration
@@ -14,9 +14,9 @@ ALL_BYTES = [bytes(range(start, start + 64)) for start in (0, 64, 128, 192)]
 FIELDS = ("user", "password", "service", "remote")
 
 
-def ask(house: Place, path: str, **values: bytes) -> int:
+def ask(site: Site, path: str, **values: bytes) -> int:
     """Ask authd as passdb.lua does, with any bytes; return the status."""
-    connection = unix_http.Connection(house.socket)
+    connection = unix_http.Connection(site.socket)
     body = "&".join(f"{name}={quote_from_bytes(value)}" for name, value in values.items())
     connection.request("POST", path, body)
     status = connection.getresponse().status
@@ -26,21 +26,21 @@ def ask(house: Place, path: str, **values: bytes) -> int:
 
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("path", ["/verify", "/user"])
-def test_no_byte_of_a_question_is_a_fault(house: Place, path: str, field: str) -> None:
+def test_no_byte_of_a_question_is_a_fault(site: Site, path: str, field: str) -> None:
     usual = {"user": b"nobody", "password": b"wrong", "service": b"imap", "remote": b"192.0.2.9"}
     for part in ALL_BYTES:
-        status = ask(house, path, **{**usual, field: b"x" + part + b"y"})
+        status = ask(site, path, **{**usual, field: b"x" + part + b"y"})
         assert status in ((400, 401, 429) if path == "/verify" else (400, 404))
-    assert ask(house, "/user", user=b"alice") == 200
+    assert ask(site, "/user", user=b"alice") == 200
 
 
 @pytest.mark.parametrize("answering", ["authd", "direct"])
 @pytest.mark.parametrize("field", [0, 1])
-def test_no_byte_on_descriptor_3_is_a_fault(house: Place, answering: str, field: int) -> None:
+def test_no_byte_on_descriptor_3_is_a_fault(site: Site, answering: str, field: int) -> None:
     options = {"--socket": "/nonexistent"} if answering == "direct" else {}
     for part in ALL_BYTES:
         pair = [b"nobody", b"wrong"]
         pair[field] = b"x" + part.replace(b"\0", b"") + b"y"
         given = b"\0".join((*pair, b"", b""))
         assert len(given) <= protocol.MAX_BYTES
-        assert house.script(given, options=options).returncode == 1
+        assert site.script(given, options=options).returncode == 1

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from dovecot_auth.connections import MAX_CONNECTIONS, MAX_STRANGERS
-from tests.dovecot_auth.conftest import people
-from tests.dovecot_auth.site import Place, connected, place
+from tests.dovecot_auth.conftest import with_accounts
+from tests.dovecot_auth.site import Site, connected, new_site
 from tests.dovecot_auth.test_service import ALICE, until
 from tests.stack.process import Process
 
@@ -40,10 +40,10 @@ sys.stdin.read()
 
 
 @contextmanager
-def open_to_all(where: Place) -> Iterator[Process]:
+def open_to_all(site: Site) -> Iterator[Process]:
     """Run authd on a socket whose mode stops nobody: only the kernel's word is left."""
-    with where.running() as authd:
-        where.socket.chmod(0o666)
+    with site.running() as authd:
+        site.socket.chmod(0o666)
         yield authd
 
 
@@ -58,9 +58,9 @@ def asked_by(user: str, path: Path, question: str, body: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[Place]:
-    with place() as where, open_to_all(people(where)):
-        yield where
+def site() -> Iterator[Site]:
+    with new_site() as site, open_to_all(with_accounts(site)):
+        yield site
 
 
 @pytest.mark.parametrize(
@@ -74,40 +74,40 @@ def house() -> Iterator[Place]:
         ("nonsense", ""),
     ],
 )
-def test_an_unrelated_process_learns_nothing(house: Place, question: str, body: str) -> None:
-    said = asked_by("nobody", house.socket, question, body)
+def test_an_unrelated_process_learns_nothing(site: Site, question: str, body: str) -> None:
+    said = asked_by("nobody", site.socket, question, body)
     assert said.startswith("HTTP/1.1 403 Forbidden")
     assert said.endswith("\n\nreason=you may not ask (auth.callers)\n\n")
 
 
 @pytest.mark.parametrize("user", ["dovecot", "root"])
-def test_dovecot_and_root_are_answered(house: Place, user: str) -> None:
-    assert asked_by(user, house.socket, "/user", "user=alice").startswith("HTTP/1.1 200")
-    assert asked_by(user, house.socket, "/user", "user=nobody").startswith("HTTP/1.1 404")
+def test_dovecot_and_root_are_answered(site: Site, user: str) -> None:
+    assert asked_by(user, site.socket, "/user", "user=alice").startswith("HTTP/1.1 200")
+    assert asked_by(user, site.socket, "/user", "user=nobody").startswith("HTTP/1.1 404")
     password = "user=alice&password=alice%27s+password"
-    assert asked_by(user, house.socket, "/verify", password).startswith("HTTP/1.1 200")
+    assert asked_by(user, site.socket, "/verify", password).startswith("HTTP/1.1 200")
 
 
-def test_a_stranger_is_named_once_and_counted(empty_house: Place) -> None:
-    with open_to_all(empty_house):
+def test_a_stranger_is_named_once_and_counted(empty_site: Site) -> None:
+    with open_to_all(empty_site):
         for _ in range(3):
-            asked_by("nobody", empty_house.socket, "/user", "user=alice")
-    log = (empty_house.root / "authd.log").read_text()
+            asked_by("nobody", empty_site.socket, "/user", "user=alice")
+    log = (empty_site.root / "authd.log").read_text()
     assert log.count("caller-refused uid=65534 user=nobody") == 1
     assert "event=callers-refused connections=3" in log
 
 
-def test_a_guess_under_a_forged_address_is_charged_to_nobody(empty_house: Place) -> None:
-    with open_to_all(empty_house):
+def test_a_guess_under_a_forged_address_is_charged_to_nobody(empty_site: Site) -> None:
+    with open_to_all(empty_site):
         for number in range(60):
             body = f"user=alice&password=guess{number}&remote=192.0.2.7"
-            assert " 403 " in asked_by("nobody", empty_house.socket, "/verify", body)
-        assert empty_house.ask("/verify", **ALICE)[0] == 200
+            assert " 403 " in asked_by("nobody", empty_site.socket, "/verify", body)
+        assert empty_site.ask("/verify", **ALICE)[0] == 200
 
 
-def test_strangers_who_hold_connections_leave_room_to_dovecot(empty_house: Place) -> None:
-    command = ["/usr/bin/python3", "-I", "-c", HOLD, str(empty_house.socket)]
-    with open_to_all(empty_house), ExitStack() as held:
+def test_strangers_who_hold_connections_leave_room_to_dovecot(empty_site: Site) -> None:
+    command = ["/usr/bin/python3", "-I", "-c", HOLD, str(empty_site.socket)]
+    with open_to_all(empty_site), ExitStack() as held:
         stranger = held.enter_context(
             subprocess.Popen(
                 [*command, str(MAX_STRANGERS * 4)], user="nobody", group="nogroup",
@@ -117,21 +117,21 @@ def test_strangers_who_hold_connections_leave_room_to_dovecot(empty_house: Place
         assert stranger.stdout is not None
         assert stranger.stdout.readline() == b"holding\n"
         ours: list[socket.socket] = [
-            held.enter_context(connected(empty_house.socket)) for _ in range(MAX_CONNECTIONS - 1)
+            held.enter_context(connected(empty_site.socket)) for _ in range(MAX_CONNECTIONS - 1)
         ]
         assert len(ours) == MAX_CONNECTIONS - 1
-        assert empty_house.ask("/user", user="alice")[0] == 200
+        assert empty_site.ask("/user", user="alice")[0] == 200
         stranger.stdin.close()  # type: ignore[union-attr]
 
 
-def test_a_reload_changes_who_may_ask(empty_house: Place) -> None:
-    where = empty_house
-    with open_to_all(where) as authd:
-        text = where.config.read_text()
-        where.config.write_text(text + f"callers = {json.dumps(['nobody', '4711', 'no-such'])}\n")
+def test_a_reload_changes_who_may_ask(empty_site: Site) -> None:
+    site = empty_site
+    with open_to_all(site) as authd:
+        text = site.config.read_text()
+        site.config.write_text(text + f"callers = {json.dumps(['nobody', '4711', 'no-such'])}\n")
         authd.signal(signal.SIGHUP)
-        log = where.root / "authd.log"
+        log = site.root / "authd.log"
         assert until(lambda: "settings read again" in log.read_text())
-        assert " 200 " in asked_by("nobody", where.socket, "/user", "user=alice")
-        assert " 403 " in asked_by("dovecot", where.socket, "/user", "user=alice")
+        assert " 200 " in asked_by("nobody", site.socket, "/user", "user=alice")
+        assert " 403 " in asked_by("dovecot", site.socket, "/user", "user=alice")
         assert "event=no-such-user user=no-such" in log.read_text()

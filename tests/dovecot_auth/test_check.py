@@ -16,15 +16,15 @@ from store.logins.budgets import ACCOUNT_BUDGET, ACCOUNT_REFILL, NETWORK_BUDGET
 from store.logins.schemes import UnknownScheme
 from store.people import accounts
 from store.people.suspension import suspend
-from tests.dovecot_auth.site import CHANGE, Place, cheap
+from tests.dovecot_auth.site import CHANGE, Site, cheap
 from tests.store.read_only import read_only
 
 ALICE = "alice's password"
 
 
 @pytest.fixture
-def checker(empty_house: Place) -> Checker:
-    return Checker(empty_house.store, empty_house.settings)
+def checker(empty_site: Site) -> Checker:
+    return Checker(empty_site.store, empty_site.settings)
 
 
 def decided(checker: Checker, user: str, password: str, service: str = "imap") -> LoginResult:
@@ -46,11 +46,11 @@ def finish(checker: Checker, verdict: LoginResult) -> None:
     "user", ["alice", "Alice", "alice@mail.example.edu", "ALICE+x@Mail.Example.EDU", " alice "]
 )
 def test_every_way_to_write_a_name_is_one_account(
-    checker: Checker, empty_house: Place, user: str
+    checker: Checker, empty_site: Site, user: str
 ) -> None:
     assert decided(checker, user, ALICE).answer == Allowed(
         user="alice",
-        home=f"{empty_house.root}/mail/alice",
+        home=f"{empty_site.root}/mail/alice",
         uid=5000,
         gid=5000,
         quota=500 * 1024 * 1024,
@@ -58,15 +58,15 @@ def test_every_way_to_write_a_name_is_one_account(
 
 
 def test_the_quota_is_the_role_s_and_an_override_goes_before(
-    checker: Checker, empty_house: Place
+    checker: Checker, empty_site: Site
 ) -> None:
-    empty_house.account("prof", "x", role="staff")
+    empty_site.account("prof", "x", role="staff")
     answer = decided(checker, "prof", "x").answer
     assert isinstance(answer, Allowed)
     assert answer.quota == 5120 * 1024 * 1024
     accounts.set_fields(
-        empty_house.store,
-        empty_house.settings,
+        empty_site.store,
+        empty_site.settings,
         "prof",
         fields={"mailbox": 7, "mailbox_until": 1000},
         change=CHANGE,
@@ -101,10 +101,10 @@ def test_who_is_refused_and_why(checker: Checker, user: str, password: str, reas
     assert refused(checker, user, password) == reason
 
 
-def test_a_site_may_keep_its_old_hashes(empty_house: Place) -> None:
-    auth = empty_house.settings.auth.model_copy(update={"upgrade_hashes": False})
-    settings = empty_house.settings.model_copy(update={"auth": auth})
-    assert decided(Checker(empty_house.store, settings), "alice", ALICE).upgrade is None
+def test_a_site_may_keep_its_old_hashes(empty_site: Site) -> None:
+    auth = empty_site.settings.auth.model_copy(update={"upgrade_hashes": False})
+    settings = empty_site.settings.model_copy(update={"auth": auth})
+    assert decided(Checker(empty_site.store, settings), "alice", ALICE).upgrade is None
 
 
 def test_a_lookup_knows_accounts_without_a_password(checker: Checker) -> None:
@@ -146,33 +146,33 @@ def test_a_password_just_verified_is_not_hashed_again(checker: Checker, hashed: 
     assert len(hashed) == 1
 
 
-def test_the_memory_can_be_switched_off(empty_house: Place, hashed: list[str]) -> None:
-    auth = empty_house.settings.auth.model_copy(update={"cache_seconds": 0})
-    settings = empty_house.settings.model_copy(update={"auth": auth})
-    checker = Checker(empty_house.store, settings)
+def test_the_memory_can_be_switched_off(empty_site: Site, hashed: list[str]) -> None:
+    auth = empty_site.settings.auth.model_copy(update={"cache_seconds": 0})
+    settings = empty_site.settings.model_copy(update={"auth": auth})
+    checker = Checker(empty_site.store, settings)
     for _ in range(3):
         assert refused(checker, "alice", ALICE) == "allowed"
     assert len(hashed) == 3
 
 
 def test_a_changed_password_ends_the_memory_of_the_old_one_at_once(
-    checker: Checker, empty_house: Place
+    checker: Checker, empty_site: Site
 ) -> None:
     assert refused(checker, "alice", ALICE) == "allowed"
     accounts.set_password(
-        empty_house.store, empty_house.settings, "alice", cheap("new"), how="reset", change=CHANGE
+        empty_site.store, empty_site.settings, "alice", cheap("new"), how="reset", change=CHANGE
     )
     assert refused(checker, "alice", ALICE) == "wrong password"
     assert refused(checker, "alice", "new") == "allowed"
 
 
 def test_a_suspension_holds_at_once_for_a_remembered_password(
-    checker: Checker, empty_house: Place
+    checker: Checker, empty_site: Site
 ) -> None:
     assert refused(checker, "alice", ALICE) == "allowed"
     suspend(
-        empty_house.store,
-        empty_house.settings,
+        empty_site.store,
+        empty_site.settings,
         "alice",
         scope="everything",
         seconds=None,
@@ -247,14 +247,14 @@ def test_who_asked_before_another_failed_asks_again(checker: Checker) -> None:
 
 
 @contextmanager
-def reading(where: Place) -> Iterator[Checker]:
-    store = read_only(f"sqlite:///{where.root}/gatepost.db")
-    yield Checker(store, where.settings)
+def reading(site: Site) -> Iterator[Checker]:
+    store = read_only(f"sqlite:///{site.root}/gatepost.db")
+    yield Checker(store, site.settings)
     store.close()
 
 
-def test_guessing_is_stopped_while_the_store_can_only_be_read(empty_house: Place) -> None:
-    with reading(empty_house) as checker:
+def test_guessing_is_stopped_while_the_store_can_only_be_read(empty_site: Site) -> None:
+    with reading(empty_site) as checker:
         answers = [
             checker.verify(Login("alice", f"guess {number}", "imap", "198.51.100.9")).answer
             for number in range(300)
@@ -265,8 +265,8 @@ def test_guessing_is_stopped_while_the_store_can_only_be_read(empty_house: Place
         assert isinstance(checker.verify(Login("bob", "bob's password")).answer, Allowed)
 
 
-def test_what_was_counted_without_the_store_refills(empty_house: Place) -> None:
-    with reading(empty_house) as checker:
+def test_what_was_counted_without_the_store_refills(empty_site: Site) -> None:
+    with reading(empty_site) as checker:
         for number in range(ACCOUNT_BUDGET):
             checker.verify(Login("alice", f"guess {number}"), now=1000)
         assert checker.verify(Login("alice", ALICE), now=1000).answer == Blocked()
@@ -294,22 +294,22 @@ def test_a_password_just_upgraded_is_remembered(checker: Checker, hashed: list[s
 
 
 def test_an_old_hash_is_upgraded_after_the_right_password_only(
-    checker: Checker, empty_house: Place
+    checker: Checker, empty_site: Site
 ) -> None:
     assert decided(checker, "alice", "wrong").upgrade is None
     finish(checker, decided(checker, "alice", ALICE))
-    assert empty_house.stored("alice").startswith("{ARGON2ID}")
+    assert empty_site.stored("alice").startswith("{ARGON2ID}")
     verdict = decided(checker, "alice", ALICE)
     assert isinstance(verdict.answer, Allowed)
     assert verdict.upgrade is None
 
 
 def test_a_hash_that_cut_the_password_is_not_upgraded_to_a_mistyped_tail(
-    checker: Checker, empty_house: Place
+    checker: Checker, empty_site: Site
 ) -> None:
     stored = "{CRYPT}" + libcrypt.crypt(b"correct horse", b"ab").decode()  # DES: reads 8 bytes
     accounts.set_password(
-        empty_house.store, empty_house.settings, "alice", stored, how="reset", change=CHANGE
+        empty_site.store, empty_site.settings, "alice", stored, how="reset", change=CHANGE
     )
     for typed in ("correct hosre", "correct "):
         verdict = decided(checker, "alice", typed)
@@ -318,28 +318,28 @@ def test_a_hash_that_cut_the_password_is_not_upgraded_to_a_mistyped_tail(
 
 
 def test_a_password_changed_meanwhile_wins_over_an_upgrade(
-    checker: Checker, empty_house: Place
+    checker: Checker, empty_site: Site
 ) -> None:
     verdict = decided(checker, "alice", ALICE)
     new = cheap("another password")
     accounts.set_password(
-        empty_house.store, empty_house.settings, "alice", new, how="changed", change=CHANGE
+        empty_site.store, empty_site.settings, "alice", new, how="changed", change=CHANGE
     )
     finish(checker, verdict)
-    assert empty_house.stored("alice") == new
+    assert empty_site.stored("alice") == new
 
 
 def test_work_without_a_store_is_left_for_the_next_login(
-    empty_house: Place, caplog: pytest.LogCaptureFixture
+    empty_site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    away = Checker(Store("sqlite:////nonexistent/gatepost.db"), empty_house.settings)
+    away = Checker(Store("sqlite:////nonexistent/gatepost.db"), empty_site.settings)
     with caplog.at_level(logging.WARNING):
         away.finish(LoginResult(Denied(""), upgrade=Upgrade(1, "a", "{PLAIN}x", "x")), "{PLAIN}y")
     assert "left for the next login" in caplog.text
 
 
-def test_a_store_that_is_away_is_never_a_wrong_password(empty_house: Place) -> None:
-    away = Checker(Store("sqlite:////nonexistent/gatepost.db"), empty_house.settings)
+def test_a_store_that_is_away_is_never_a_wrong_password(empty_site: Site) -> None:
+    away = Checker(Store("sqlite:////nonexistent/gatepost.db"), empty_site.settings)
     with pytest.raises(StoreUnavailable):
         away.verify(Login("alice", ALICE))
     with pytest.raises(StoreUnavailable):
@@ -347,10 +347,10 @@ def test_a_store_that_is_away_is_never_a_wrong_password(empty_house: Place) -> N
 
 
 def test_a_hash_that_cannot_be_checked_is_never_a_wrong_password(
-    checker: Checker, empty_house: Place
+    checker: Checker, empty_site: Site
 ) -> None:
     accounts.set_password(
-        empty_house.store, empty_house.settings, "alice", "{OTP}x", how="reset", change=CHANGE
+        empty_site.store, empty_site.settings, "alice", "{OTP}x", how="reset", change=CHANGE
     )
     with pytest.raises(UnknownScheme):
         decided(checker, "alice", ALICE)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench.login_dovecot import Client, dovecot
-from tests.dovecot_auth.conftest import people
-from tests.dovecot_auth.site import Place, place
+from tests.dovecot_auth.conftest import with_accounts
+from tests.dovecot_auth.site import Site, new_site
 from tests.stack import programs
 from tests.stack.dovecot_release import release
 
@@ -39,26 +39,26 @@ end
 
 
 @contextmanager
-def asking(where: Place, fault: str = "") -> Iterator[Path]:
+def asking(site: Site, fault: str = "") -> Iterator[Path]:
     """Run Dovecot with the script, which has *fault* once it runs; give its auth socket."""
-    shipped = where.root / "lib/dovecot_auth/passdb.lua"
-    script = where.root / "passdb.lua"  # how a site keeps another address over upgrades of 2.3
-    address = str(where.socket)
+    shipped = site.root / "lib/dovecot_auth/passdb.lua"
+    script = site.root / "passdb.lua"  # how a site keeps another address over upgrades of 2.3
+    address = str(site.socket)
     told = f'GATEPOST_AUTHD = "{address}"\n' if release() == "2.3" else ""
     script.write_text(f'{told}dofile("{shipped}")\n{LATER.format(fault=fault)}')
-    (where.root / "dovecot").mkdir(exist_ok=True)
+    (site.root / "dovecot").mkdir(exist_ok=True)
     blocks = [
         BLOCK[release()].format(kind=kind, script=script, address=address)
         for kind in ("passdb", "userdb")
     ]
-    with dovecot(where.root / "dovecot", "".join(blocks)) as path:
+    with dovecot(site.root / "dovecot", "".join(blocks)) as path:
         yield path
 
 
 @pytest.fixture(scope="module")
-def lua() -> Iterator[tuple[Place, Path]]:
-    with place() as where, asking(people(where)) as path:
-        yield where, path
+def lua() -> Iterator[tuple[Site, Path]]:
+    with new_site() as site, asking(with_accounts(site)) as path:
+        yield site, path
 
 
 def answers(path: Path, user: str, password: str) -> str:
@@ -69,9 +69,9 @@ def answers(path: Path, user: str, password: str) -> str:
         client.close()
 
 
-def test_logins_are_answered_as_by_the_script(lua: tuple[Place, Path]) -> None:
-    where, path = lua
-    with where.running():
+def test_logins_are_answered_as_by_the_script(lua: tuple[Site, Path]) -> None:
+    site, path = lua
+    with site.running():
         assert "user=alice" in answers(path, "Alice@mail.example.edu", "alice's password")
         assert answers(path, "alice", "alice's password").startswith("OK\t")
         for user, password in (
@@ -83,34 +83,34 @@ def test_logins_are_answered_as_by_the_script(lua: tuple[Place, Path]) -> None:
             refused = answers(path, user, password)
             assert refused.startswith("FAIL\t")
             assert "temp" not in refused
-    log = (where.root / "authd.log").read_text()
+    log = (site.root / "authd.log").read_text()
     assert "service=imap remote=192.0.2.7" in log
 
 
-def test_without_authd_a_login_is_temporary_and_never_wrong(lua: tuple[Place, Path]) -> None:
+def test_without_authd_a_login_is_temporary_and_never_wrong(lua: tuple[Site, Path]) -> None:
     _, path = lua
     assert "temp" in answers(path, "alice", "alice's password")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_of_the_script_is_temporary_and_never_wrong(empty_house: Place, fault: str) -> None:
-    with empty_house.running(), asking(empty_house, FAULTS[fault]) as path:
+def test_a_fault_of_the_script_is_temporary_and_never_wrong(empty_site: Site, fault: str) -> None:
+    with empty_site.running(), asking(empty_site, FAULTS[fault]) as path:
         for password in ("alice's password", "wrong"):
             refused = answers(path, "alice", password)
             assert refused.startswith("FAIL\t")
             assert "temp" in refused
 
 
-def test_lookups_bring_home_owner_and_quota(lua: tuple[Place, Path]) -> None:
-    where, path = lua
+def test_lookups_bring_home_owner_and_quota(lua: tuple[Site, Path]) -> None:
+    site, path = lua
     command = [programs.path("doveadm"), "-c", str(path.parent / "dovecot.conf"), "user"]
-    with where.running():
+    with site.running():
         found = subprocess.run(
             [*command, "alice@mail.example.edu"], check=True, capture_output=True, text=True
         ).stdout
         nobody = subprocess.run([*command, "nobody"], check=False, capture_output=True)
     fields = dict(line.split("\t", 1) for line in found.splitlines()[1:])
-    assert fields["home"] == f"{where.root}/mail/alice"
+    assert fields["home"] == f"{site.root}/mail/alice"
     quota = {"2.3": ("quota_rule", f"*:bytes={500 << 20}")}.get(
         release(), ("quota_storage_size", f"{500 << 20}B")
     )

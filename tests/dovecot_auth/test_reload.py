@@ -11,7 +11,7 @@ from dovecot_auth.check import Checker
 from dovecot_auth.verdict import Blocked
 from store.logins.budgets import ACCOUNT_BUDGET
 from store.logins.guesses import standing
-from tests.dovecot_auth.site import Place
+from tests.dovecot_auth.site import Site
 from tests.dovecot_auth.test_check import decided
 from tests.dovecot_auth.test_service import ALICE, until
 from tests.stack.probes import answers
@@ -20,101 +20,101 @@ from tests.store.read_only import read_only
 pytestmark = pytest.mark.integration  # processes
 
 
-def left(where: Place) -> int:
+def left(site: Site) -> int:
     """Return how many failures alice still has, as the store counts them."""
-    with where.store.connection() as connection:
+    with site.store.connection() as connection:
         at = int(time.time())
         found = standing(connection, name="alice", account=None, remote="", now=at)
     return min(found.left.values())
 
 
-def read_again(where: Place, times: int) -> bool:
-    log = where.root / "authd.log"
+def read_again(site: Site, times: int) -> bool:
+    log = site.root / "authd.log"
     return until(lambda: log.read_text().count("settings read again") == times)
 
 
-def test_a_reload_keeps_the_passwords_it_has_checked(empty_house: Place) -> None:
-    where = empty_house
+def test_a_reload_keeps_the_passwords_it_has_checked(empty_site: Site) -> None:
+    site = empty_site
     wrong = {**ALICE, "password": "an old password of a forgotten phone", "remote": ""}
-    with where.running() as authd:
-        assert where.ask("/verify", **wrong)[0] == 401
-        assert until(lambda: left(where) == ACCOUNT_BUDGET - 1)
+    with site.running() as authd:
+        assert site.ask("/verify", **wrong)[0] == 401
+        assert until(lambda: left(site) == ACCOUNT_BUDGET - 1)
         authd.signal(signal.SIGHUP)
-        assert read_again(where, 1)
+        assert read_again(site, 1)
         # The same again is no other guess.
-        assert where.ask("/verify", **wrong)[0] == 401
-        assert where.ask("/verify", **{**wrong, "password": "another"})[0] == 401
-        assert until(lambda: left(where) == ACCOUNT_BUDGET - 2)
-    log = (where.root / "authd.log").read_text()
+        assert site.ask("/verify", **wrong)[0] == 401
+        assert site.ask("/verify", **{**wrong, "password": "another"})[0] == 401
+        assert until(lambda: left(site) == ACCOUNT_BUDGET - 2)
+    log = (site.root / "authd.log").read_text()
     assert log.count("the same wrong password again") == 1
 
 
-def test_a_reload_keeps_the_failures_that_the_store_could_not_take(empty_house: Place) -> None:
-    url = f"sqlite:///{empty_house.root}/gatepost.db"
+def test_a_reload_keeps_the_failures_that_the_store_could_not_take(empty_site: Site) -> None:
+    url = f"sqlite:///{empty_site.root}/gatepost.db"
     before, after = read_only(url), read_only(url)
-    checker = Checker(before, empty_house.settings)
+    checker = Checker(before, empty_site.settings)
     for number in range(ACCOUNT_BUDGET):
         decided(checker, "alice", f"a guess number {number}")
-    assert checker.use(after, empty_house.settings) is before
+    assert checker.use(after, empty_site.settings) is before
     before.close()
     assert isinstance(decided(checker, "alice", ALICE["password"]).answer, Blocked)
     after.close()
 
 
-def test_reloads_leave_no_connection_to_the_store_behind(empty_house: Place) -> None:
+def test_reloads_leave_no_connection_to_the_store_behind(empty_site: Site) -> None:
     def on_the_store(pid: int) -> int:
         folder = Path(f"/proc/{pid}/fd")
         return sum("gatepost.db" in str(each.readlink()) for each in folder.iterdir())
 
-    where = empty_house
-    with where.running() as authd:
+    site = empty_site
+    with site.running() as authd:
         for number in range(1, 11):
-            assert where.ask("/user", user="alice")[0] == 200
+            assert site.ask("/user", user="alice")[0] == 200
             authd.signal(signal.SIGHUP)
-            assert read_again(where, number)
+            assert read_again(site, number)
             assert on_the_store(authd.pid) == 0
-        assert where.ask("/user", user="alice")[0] == 200
+        assert site.ask("/user", user="alice")[0] == 200
 
 
-def test_logins_go_on_while_the_settings_are_read(empty_house: Place) -> None:
-    where = empty_house
-    with where.running() as authd:
-        text = where.config.read_text()
-        where.config.unlink()
-        os.mkfifo(where.config)  # a file that takes its time
+def test_logins_go_on_while_the_settings_are_read(empty_site: Site) -> None:
+    site = empty_site
+    with site.running() as authd:
+        text = site.config.read_text()
+        site.config.unlink()
+        os.mkfifo(site.config)  # a file that takes its time
         authd.signal(signal.SIGHUP)
         # Opened for writing once authd has opened it for reading.
-        with where.config.open("w") as slow:
+        with site.config.open("w") as slow:
             for _ in range(3):
-                assert where.ask("/verify", **ALICE)[0] == 200
+                assert site.ask("/verify", **ALICE)[0] == 200
             slow.write(text)
-        assert read_again(where, 1)
-        assert where.ask("/verify", **ALICE)[0] == 200
+        assert read_again(site, 1)
+        assert site.ask("/verify", **ALICE)[0] == 200
 
 
-def test_a_second_authd_leaves_the_socket_of_the_first_alone(empty_house: Place) -> None:
-    where = empty_house
-    with where.running() as first:
-        second = where.authd()
+def test_a_second_authd_leaves_the_socket_of_the_first_alone(empty_site: Site) -> None:
+    site = empty_site
+    with site.running() as first:
+        second = site.authd()
         second.launch()
         assert until(lambda: not second.alive, seconds=30)
         assert second.stop() == os.EX_UNAVAILABLE
-        assert answers(where.socket)
-        assert where.ask("/verify", **ALICE)[0] == 200
+        assert answers(site.socket)
+        assert site.ask("/verify", **ALICE)[0] == 200
         assert first.alive
-    assert "event=cannot-listen" in (where.root / "authd.log").read_text()
+    assert "event=cannot-listen" in (site.root / "authd.log").read_text()
 
 
-def test_a_socket_whose_owner_is_too_busy_to_accept_is_left_alone(empty_house: Place) -> None:
-    where = empty_house
-    with where.running() as first:
+def test_a_socket_whose_owner_is_too_busy_to_accept_is_left_alone(empty_site: Site) -> None:
+    site = empty_site
+    with site.running() as first:
         first.signal(signal.SIGSTOP)
         try:
-            second = where.authd()
+            second = site.authd()
             second.launch()
             assert until(lambda: not second.alive, seconds=30)
             assert second.stop() == os.EX_UNAVAILABLE
         finally:
             first.signal(signal.SIGCONT)
-        assert answers(where.socket)
-        assert where.ask("/verify", **ALICE)[0] == 200
+        assert answers(site.socket)
+        assert site.ask("/verify", **ALICE)[0] == 200

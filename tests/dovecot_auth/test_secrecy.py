@@ -26,7 +26,7 @@ from store.people import accounts
 from store.people.suspension import suspend
 from store.registrar import plan, write
 from store.registrar.lines import Line
-from tests.dovecot_auth.site import CHANGE, REPLIED, Place, cheap, place
+from tests.dovecot_auth.site import CHANGE, REPLIED, Site, cheap, new_site
 from tests.stack import shipped
 
 pytestmark = pytest.mark.integration
@@ -39,9 +39,9 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def crowd() -> Iterator[Place]:
+def crowd() -> Iterator[Site]:
     """A place with many people of each kind: argon2, an old hash, a slow one, stopped."""
-    with place() as where:
+    with new_site() as site:
         argon2 = password_hashes.hash_password("right")
         bcrypt12 = "{BLF-CRYPT}" + bcrypt.hashpw(b"right", bcrypt.gensalt(12)).decode()
         lines = [
@@ -50,19 +50,19 @@ def crowd() -> Iterator[Place]:
             *(Line(n, f"slow{n}", "student", password=bcrypt12) for n in range(CROWD)),
             *(Line(n, f"stopped{n}", "student", password=argon2) for n in range(CROWD)),
         ]
-        todo = plan.plan(where.store, where.settings, lines)
-        write.carry_out(where.store, todo, change=CHANGE)
+        todo = plan.plan(site.store, site.settings, lines)
+        write.carry_out(site.store, todo, change=CHANGE)
         for n in range(CROWD):
             suspend(
-                where.store,
-                where.settings,
+                site.store,
+                site.settings,
                 f"stopped{n}",
                 scope="everything",
                 seconds=None,
                 change=CHANGE,
             )
-        with where.running():
-            yield where
+        with site.running():
+            yield site
 
 
 # Every kind of refusal, with a password that makes it one.
@@ -71,7 +71,7 @@ REFUSED = {"new": "wrong", "old": "wrong", "stopped": "right", "nobody": "wrong"
 SLOW = {"new": "wro\u0301ng", "slow": "wro\u0301ng", "nobody": "wro\u0301ng"}
 
 
-def seconds(where: Place, kind: str, password: str, *, script: bool) -> float:
+def seconds(site: Site, kind: str, password: str, *, script: bool) -> float:
     """Time one refusal; each comes from a place of its own, as guesses are counted by place."""
     number = next(_numbers)
     remote = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
@@ -81,9 +81,9 @@ def seconds(where: Place, kind: str, password: str, *, script: bool) -> float:
     began = time.perf_counter()
     if script:
         given = f"{name}\0{password}\0\0".encode()
-        assert where.script(given, env={"TCPREMOTEIP": remote}).returncode == 1
+        assert site.script(given, env={"TCPREMOTEIP": remote}).returncode == 1
     else:
-        status, _ = where.ask("/verify", user=name, password=password, remote=remote)
+        status, _ = site.ask("/verify", user=name, password=password, remote=remote)
         assert status == 401
     return time.perf_counter() - began
 
@@ -95,13 +95,13 @@ def welch(one: list[float], other: list[float]) -> float:
 
 
 def measured(
-    where: Place, rounds: int, kinds: dict[str, str], *, script: bool
+    site: Site, rounds: int, kinds: dict[str, str], *, script: bool
 ) -> dict[str, list[float]]:
     # In a new order each round: four that began together end together, and are read in turn.
     order = [kind for _ in range(rounds) for kind in random.sample(list(kinds), len(kinds))]
     with ThreadPoolExecutor(4) as pool:
         asked = [
-            (kind, pool.submit(seconds, where, kind, kinds[kind], script=script)) for kind in order
+            (kind, pool.submit(seconds, site, kind, kinds[kind], script=script)) for kind in order
         ]
         found: dict[str, list[float]] = {kind: [] for kind in kinds}
         for kind, each in asked:
@@ -116,28 +116,28 @@ def assert_alike(found: dict[str, list[float]], milliseconds: float = math.inf) 
         assert welch(found[one], found[other]) < 4.5, (one, other)
 
 
-def test_the_time_of_a_refusal_tells_nothing(crowd: Place) -> None:
+def test_the_time_of_a_refusal_tells_nothing(crowd: Site) -> None:
     # On a machine that does other things: the slow test below has the stated medians.
     assert_alike(measured(crowd, 40, REFUSED, script=False))
 
 
 def stormed() -> tuple[list[int], list[float], int]:
     """Log in 200 times at once; return the exit codes, the sorted times, authd's peak in MiB."""
-    with place("cache_seconds = 0\n") as where:  # every login is hashed
+    with new_site("cache_seconds = 0\n") as site:  # every login is hashed
         stored = password_hashes.hash_password("right")
-        where.account("alice", None)
+        site.account("alice", None)
         accounts.set_password(
-            where.store, where.settings, "alice", stored, how="reset", change=CHANGE
+            site.store, site.settings, "alice", stored, how="reset", change=CHANGE
         )
 
         def login(_: int) -> tuple[int, float]:
             began = time.monotonic()
-            code = where.script(b"alice\0right\0\0").returncode
+            code = site.script(b"alice\0right\0\0").returncode
             return code, time.monotonic() - began
 
         # CHECKS 20b: address space is more than memory, so this is more than was asked for.
         limit = f"--as={1 << 30}"
-        with where.running("prlimit", limit) as authd, ThreadPoolExecutor(STORM) as pool:
+        with site.running("prlimit", limit) as authd, ThreadPoolExecutor(STORM) as pool:
             answers = list(pool.map(login, range(STORM)))
             status = Path(f"/proc/{authd.pid}/status").read_text()
     peak = re.search(r"VmHWM:\s+(\d+) kB", status)
@@ -158,7 +158,7 @@ def test_on_an_idle_machine_all_of_a_storm_is_served_within_five_seconds() -> No
 @pytest.mark.parametrize("kinds", [REFUSED, SLOW], ids=["common", "slow"])
 @pytest.mark.parametrize("script", [False, True])
 def test_two_thousand_refusals_of_each_kind_take_the_same_time(
-    crowd: Place, script: bool, kinds: dict[str, str]
+    crowd: Site, script: bool, kinds: dict[str, str]
 ) -> None:
     measured(crowd, 5, kinds, script=script)  # authd learns what the slowest takes
     assert_alike(measured(crowd, 2000, kinds, script=script), 2)
@@ -173,9 +173,9 @@ def forms(secret: str) -> re.Pattern[bytes]:
     return re.compile(b"|".join(re.escape(choice) for choice in choices), re.IGNORECASE)
 
 
-def test_no_trace_of_a_password_anywhere(empty_house: Place) -> None:
+def test_no_trace_of_a_password_anywhere(empty_site: Site) -> None:
     wanted, found, stop = forms(SECRET), set[str](), threading.Event()
-    where = empty_house
+    site = empty_site
 
     def watch() -> None:
         """Look at the arguments and environment of every process, all the time."""
@@ -187,55 +187,55 @@ def test_no_trace_of_a_password_anywhere(empty_house: Place) -> None:
                             found.add(f"{part} of a process")
 
     stored = password_hashes.hash_password(SECRET)
-    accounts.set_password(where.store, where.settings, "bob", stored, how="reset", change=CHANGE)
-    with where.running(), ThreadPoolExecutor(1) as watcher:
+    accounts.set_password(site.store, site.settings, "bob", stored, how="reset", change=CHANGE)
+    with site.running(), ThreadPoolExecutor(1) as watcher:
         watching = watcher.submit(watch)
         given = [f"{user}\0{SECRET}\0\0".encode() for user in ("bob", "alice", "nobody")]
         for number in range(60):
             options = {"--socket": "/nonexistent"} if number % 20 == 0 else {}
-            done = where.script(given[number % 3], options=options)
+            done = site.script(given[number % 3], options=options)
             assert not wanted.search(done.stdout + done.stderr)
         stop.set()
         watching.result()
-    for path in where.root.rglob("*"):
+    for path in site.root.rglob("*"):
         if path.is_file() and wanted.search(path.read_bytes()):
             found.add(path.name)
     assert found == set()
 
 
-def traced(where: Place, logins: int) -> tuple[str, str]:
+def traced(site: Site, logins: int) -> tuple[str, str]:
     """Log in so often; return what the scripts, and what authd, executed and wrote (strace)."""
     strace = ("strace", "-f", "-qq", "-s", "65536", "-e", "trace=execve,write", "-o")
     given = [f"{user}\0{SECRET}\0\0".encode() for user in ("bob", "alice", "nobody")]
-    folder = where.root / "traces"
+    folder = site.root / "traces"
     folder.mkdir()
 
     def login(number: int) -> int:
         under = (*strace, f"{folder}/{number}")
-        return where.script(given[number % 3], under=under).returncode
+        return site.script(given[number % 3], under=under).returncode
 
     # -D: authd itself, and not strace, is the child that SIGTERM ends.
-    authd = (*strace[:1], "-D", *strace[1:], f"{where.root}/authd.trace")
-    with where.running(*authd), ThreadPoolExecutor(4) as pool:
+    authd = (*strace[:1], "-D", *strace[1:], f"{site.root}/authd.trace")
+    with site.running(*authd), ThreadPoolExecutor(4) as pool:
         codes = set(pool.map(login, range(logins)))
     assert codes <= {REPLIED, 1, 111}  # 111: guessed too often
     assert REPLIED in codes
     scripts = "\n".join(path.read_text() for path in folder.iterdir())
     shutil.rmtree(folder)
-    return scripts, (where.root / "authd.trace").read_text()
+    return scripts, (site.root / "authd.trace").read_text()
 
 
 @pytest.mark.parametrize("logins", [24, pytest.param(1000, marks=LONG)])
-def test_no_password_is_executed_or_written(empty_house: Place, logins: int) -> None:
-    where, stored = empty_house, password_hashes.hash_password(SECRET)
-    accounts.set_password(where.store, where.settings, "bob", stored, how="reset", change=CHANGE)
-    scripts, authd = traced(where, logins)
+def test_no_password_is_executed_or_written(empty_site: Site, logins: int) -> None:
+    site, stored = empty_site, password_hashes.hash_password(SECRET)
+    accounts.set_password(site.store, site.settings, "bob", stored, how="reset", change=CHANGE)
+    scripts, authd = traced(site, logins)
     assert scripts.count("execve(") >= logins
     assert "write(" in authd  # its log, at least: strace saw what it was to see
     # strace shows bytes beyond ASCII escaped; the canary has none.
     assert not forms(SECRET).search(scripts.encode())
     assert not forms(SECRET).search(authd.encode())
-    assert not [path for path in where.root.rglob("core*") if path.is_file()]
+    assert not [path for path in site.root.rglob("core*") if path.is_file()]
 
 
 def test_authd_leaves_no_core_file_and_lets_no_other_process_look() -> None:

@@ -19,7 +19,7 @@ from store.logins import budgets, guesses, password_hashes, schemes
 from store.logins.budgets import ACCOUNT_BUDGET
 from store.logins.credentials import credentials
 from store.people import accounts
-from tests.dovecot_auth.site import CHANGE, Place, connected, place
+from tests.dovecot_auth.site import CHANGE, Site, connected, new_site
 from tests.stack import unix_http
 
 pytestmark = pytest.mark.integration  # processes, one each test: seconds
@@ -37,12 +37,12 @@ def until(condition: Callable[[], object], *, seconds: float = 10) -> bool:
     return False
 
 
-def test_the_right_password_brings_the_fields(house: Place) -> None:
-    status, fields = house.ask("/verify", **ALICE)
+def test_the_right_password_brings_the_fields(site: Site) -> None:
+    status, fields = site.ask("/verify", **ALICE)
     assert status == 200
     assert fields == {
         "user": "alice",
-        "home": f"{house.root}/mail/alice",
+        "home": f"{site.root}/mail/alice",
         "uid": "5000",
         "gid": "5000",
         "quota": str(500 * 1024 * 1024),
@@ -60,16 +60,16 @@ def test_the_right_password_brings_the_fields(house: Place) -> None:
     ],
 )
 def test_every_refusal_is_the_same_answer(
-    house: Place, user: str, password: str, service: str
+    site: Site, user: str, password: str, service: str
 ) -> None:
     asked = {"user": user, "password": password, "service": service}
-    assert house.ask("/verify", **asked) == (401, {"reason": "refused"})
+    assert site.ask("/verify", **asked) == (401, {"reason": "refused"})
 
 
-def test_a_lookup_finds_ours_and_nobody_else(house: Place) -> None:
-    status, fields = house.ask("/user", user="alice@mail.example.edu")
+def test_a_lookup_finds_ours_and_nobody_else(site: Site) -> None:
+    status, fields = site.ask("/user", user="alice@mail.example.edu")
     assert (status, fields["user"]) == (200, "alice")
-    assert house.ask("/user", user="nobody")[0] == 404
+    assert site.ask("/user", user="nobody")[0] == 404
 
 
 @pytest.mark.parametrize(
@@ -77,13 +77,13 @@ def test_a_lookup_finds_ours_and_nobody_else(house: Place) -> None:
     [("/verify", {"user": "alice"}), ("/user", {"service": "x"}), ("/other", {"user": "alice"})],
 )
 def test_a_question_that_makes_no_sense_is_400(
-    house: Place, path: str, values: dict[str, str]
+    site: Site, path: str, values: dict[str, str]
 ) -> None:
-    assert house.ask(path, **values)[0] == 400
+    assert site.ask(path, **values)[0] == 400
 
 
-def test_many_questions_share_a_connection_and_keep_their_order(house: Place) -> None:
-    with connected(house.socket) as channel:
+def test_many_questions_share_a_connection_and_keep_their_order(site: Site) -> None:
+    with connected(site.socket) as channel:
         one = b"POST /user HTTP/1.1\r\nContent-Length: %d\r\n\r\nuser=%s"
         wire = b"".join(one % (5 + len(name), name) for name in (b"alice", b"nobody", b"bob"))
         channel.sendall(wire)
@@ -94,8 +94,8 @@ def test_many_questions_share_a_connection_and_keep_their_order(house: Place) ->
     assert statuses == [b"200", b"404", b"200"]
 
 
-def test_nonsense_is_answered_400_and_the_connection_ends(house: Place) -> None:
-    with connected(house.socket) as channel:
+def test_nonsense_is_answered_400_and_the_connection_ends(site: Site) -> None:
+    with connected(site.socket) as channel:
         channel.sendall(b"EHLO there\r\n\r\n")
         raw = b""
         while chunk := channel.recv(65536):
@@ -103,54 +103,54 @@ def test_nonsense_is_answered_400_and_the_connection_ends(house: Place) -> None:
     assert raw.startswith(b"HTTP/1.1 400")
 
 
-def test_the_unix_socket_is_for_its_group(house: Place) -> None:
-    assert house.socket.stat().st_mode & 0o777 == 0o660
+def test_the_unix_socket_is_for_its_group(site: Site) -> None:
+    assert site.socket.stat().st_mode & 0o777 == 0o660
 
 
-def test_no_password_reaches_the_log(house: Place) -> None:
+def test_no_password_reaches_the_log(site: Site) -> None:
     canary = "canary-5d1f"
     for user in ("alice", "nobody", "x\r\nINFO authd: allowed user=root"):
-        house.ask("/verify", user=user, password=canary)
-    log = (house.root / "authd.log").read_text()
+        site.ask("/verify", user=user, password=canary)
+    log = (site.root / "authd.log").read_text()
     assert canary not in log
     assert "\nINFO authd: allowed user=root" not in log
 
 
-def test_an_old_hash_is_upgraded_by_the_first_login(empty_house: Place) -> None:
-    with empty_house.running():
-        assert empty_house.ask("/verify", **ALICE)[0] == 200
-        assert until(lambda: empty_house.stored("alice").startswith("{ARGON2ID}"))
-        assert empty_house.ask("/verify", **ALICE)[0] == 200
+def test_an_old_hash_is_upgraded_by_the_first_login(empty_site: Site) -> None:
+    with empty_site.running():
+        assert empty_site.ask("/verify", **ALICE)[0] == 200
+        assert until(lambda: empty_site.stored("alice").startswith("{ARGON2ID}"))
+        assert empty_site.ask("/verify", **ALICE)[0] == 200
 
 
-def test_a_refusal_takes_as_long_for_a_nobody_as_for_a_slow_old_hash(empty_house: Place) -> None:
+def test_a_refusal_takes_as_long_for_a_nobody_as_for_a_slow_old_hash(empty_site: Site) -> None:
     def seconds(user: str) -> float:
         began = time.perf_counter()
-        assert empty_house.ask("/verify", user=user, password="wrong")[0] == 401
+        assert empty_site.ask("/verify", user=user, password="wrong")[0] == 401
         return time.perf_counter() - began
 
-    with empty_house.running():
+    with empty_site.running():
         for user in ("alice", "nobody", "carol", "erin"):
             assert 0.29 < min(seconds(user) for _ in range(3)) < 0.45
 
 
 @pytest.mark.parametrize("wrong", ["wrong", "wro\u0301ng"])  # decomposed: two forms of a password
 def test_a_refusal_takes_as_long_for_a_nobody_as_for_the_slowest_hash_that_is_kept(
-    empty_house: Place, wrong: str
+    empty_site: Site, wrong: str
 ) -> None:
     slow = bcrypt.hashpw(b"x", bcrypt.gensalt(schemes.MAX_BCRYPT_COST)).decode()
     accounts.set_password(
-        empty_house.store, empty_house.settings, "bob", "{BLF-CRYPT}" + slow, how="reset",
+        empty_site.store, empty_site.settings, "bob", "{BLF-CRYPT}" + slow, how="reset",
         change=CHANGE,
     )  # fmt: skip
     numbers = itertools.count()
 
     def seconds(user: str) -> float:
         password, began = f"{wrong} {next(numbers)}", time.perf_counter()
-        assert empty_house.ask("/verify", user=user, password=password)[0] == 401
+        assert empty_site.ask("/verify", user=user, password=password)[0] == 401
         return time.perf_counter() - began
 
-    with empty_house.running():
+    with empty_site.running():
         seconds("bob")  # from now on authd knows of it
         users = ("bob", "nobody", "erin")
         rounds = [[seconds(user) for user in users] for _ in range(3)]
@@ -159,24 +159,24 @@ def test_a_refusal_takes_as_long_for_a_nobody_as_for_the_slowest_hash_that_is_ke
     assert max(least) - min(least) < 0.3
 
 
-def test_a_right_password_waits_for_nothing(empty_house: Place) -> None:
-    with empty_house.running():
-        empty_house.ask("/verify", **ALICE)
+def test_a_right_password_waits_for_nothing(empty_site: Site) -> None:
+    with empty_site.running():
+        empty_site.ask("/verify", **ALICE)
         took = []
         for _ in range(3):
             began = time.perf_counter()
-            assert empty_house.ask("/verify", **ALICE)[0] == 200
+            assert empty_site.ask("/verify", **ALICE)[0] == 200
             took.append(time.perf_counter() - began)
         assert min(took) < 0.2
 
 
-def test_guessing_slows_the_account_and_nobody_else(empty_house: Place) -> None:
+def test_guessing_slows_the_account_and_nobody_else(empty_site: Site) -> None:
     def tried(user: str, password: str, remote: str) -> int:
-        return empty_house.ask("/verify", user=user, password=password, remote=remote)[0]
+        return empty_site.ask("/verify", user=user, password=password, remote=remote)[0]
 
-    with empty_house.running(), ThreadPoolExecutor(20) as pool:
+    with empty_site.running(), ThreadPoolExecutor(20) as pool:
         assert tried("alice", ALICE["password"], "192.0.2.7") == 200
-        assert until(lambda: is_known(empty_house, "192.0.2.7"))
+        assert until(lambda: is_known(empty_site, "192.0.2.7"))
         statuses = list(
             pool.map(lambda n: tried("alice", f"guess {n}", f"198.51.100.{n}"), range(100))
         )
@@ -187,64 +187,64 @@ def test_guessing_slows_the_account_and_nobody_else(empty_house: Place) -> None:
         assert tried("bob", "bob's password", "203.0.113.1") == 200
 
 
-def test_a_closed_network_answers_all_names_alike_and_at_the_same_time(empty_house: Place) -> None:
+def test_a_closed_network_answers_all_names_alike_and_at_the_same_time(empty_site: Site) -> None:
     remote = ALICE["remote"]
-    with empty_house.running():
-        assert empty_house.ask("/verify", **ALICE)[0] == 200
-        assert until(lambda: is_known(empty_house, remote))
-        store = empty_house.store
+    with empty_site.running():
+        assert empty_site.ask("/verify", **ALICE)[0] == 200
+        assert until(lambda: is_known(empty_site, remote))
+        store = empty_site.store
         with store.connection() as connection:
             at = guesses.standing(connection, name="x", account=None, remote=remote, now=0)
         for _ in range(budgets.NETWORK_BUDGET):
             guesses.charge(store, at.budgets[1:], now=int(time.time()))
         for user in ("alice", "bob", "nobody"):
             began = time.perf_counter()
-            answer = empty_house.ask("/verify", user=user, password="wrong", remote=remote)
+            answer = empty_site.ask("/verify", user=user, password="wrong", remote=remote)
             assert answer == (429, {"reason": "too many wrong passwords"})
             assert time.perf_counter() - began > 0.29
-        assert empty_house.ask("/verify", **ALICE)[0] == 200
+        assert empty_site.ask("/verify", **ALICE)[0] == 200
 
 
-def is_known(where: Place, remote: str) -> bool:
-    found = credentials(where.store, where.settings, "alice")
-    with where.store.connection() as connection:
+def is_known(site: Site, remote: str) -> bool:
+    found = credentials(site.store, site.settings, "alice")
+    with site.store.connection() as connection:
         account = found.account if found else None
         at = guesses.standing(connection, name="alice", account=account, remote=remote, now=1)
     return at.seen_lately
 
 
-def test_store_away_is_503_and_heals_without_a_restart(empty_house: Place) -> None:
-    database, hidden = empty_house.root / "gatepost.db", empty_house.root / "gone"
-    with empty_house.running():
+def test_store_away_is_503_and_heals_without_a_restart(empty_site: Site) -> None:
+    database, hidden = empty_site.root / "gatepost.db", empty_site.root / "gone"
+    with empty_site.running():
         database.rename(hidden)
         database.mkdir()  # opening it fails whoever we are; root ignores permissions
-        assert empty_house.ask("/verify", **ALICE)[0] == 503
-        assert empty_house.ask("/user", user="alice")[0] == 503
+        assert empty_site.ask("/verify", **ALICE)[0] == 503
+        assert empty_site.ask("/user", user="alice")[0] == 503
         database.rmdir()
         hidden.rename(database)
-        assert until(lambda: empty_house.ask("/verify", **ALICE)[0] == 200)
+        assert until(lambda: empty_site.ask("/verify", **ALICE)[0] == 200)
 
 
-def test_a_hash_nobody_can_check_is_503(empty_house: Place) -> None:
+def test_a_hash_nobody_can_check_is_503(empty_site: Site) -> None:
     accounts.set_password(
-        empty_house.store, empty_house.settings, "bob", "{OTP}x", how="reset", change=CHANGE
+        empty_site.store, empty_site.settings, "bob", "{OTP}x", how="reset", change=CHANGE
     )
-    with empty_house.running():
-        assert empty_house.ask("/verify", user="bob", password="x")[0] == 503
-    assert "ERROR authd: unusable hash" in (empty_house.root / "authd.log").read_text()
+    with empty_site.running():
+        assert empty_site.ask("/verify", user="bob", password="x")[0] == 503
+    assert "ERROR authd: unusable hash" in (empty_site.root / "authd.log").read_text()
 
 
-def test_sigterm_answers_what_is_in_progress_and_exits_0(empty_house: Place) -> None:
+def test_sigterm_answers_what_is_in_progress_and_exits_0(empty_site: Site) -> None:
     slow = password_hashes.hash_password("slow")
     accounts.set_password(
-        empty_house.store, empty_house.settings, "bob", slow, how="reset", change=CHANGE
+        empty_site.store, empty_site.settings, "bob", slow, how="reset", change=CHANGE
     )
-    with empty_house.running() as authd, ThreadPoolExecutor(20) as pool:
-        idle = connected(empty_house.socket)
+    with empty_site.running() as authd, ThreadPoolExecutor(20) as pool:
+        idle = connected(empty_site.socket)
         asked = [
-            pool.submit(empty_house.ask, "/verify", user="bob", password="slow") for _ in range(20)
+            pool.submit(empty_site.ask, "/verify", user="bob", password="slow") for _ in range(20)
         ]
-        until(lambda: "allowed" in (empty_house.root / "authd.log").read_text())
+        until(lambda: "allowed" in (empty_site.root / "authd.log").read_text())
         authd.signal(signal.SIGTERM)
         answers = [each.result()[0] for each in asked if not each.exception()]
         assert answers.count(200) == len(answers) > 0
@@ -254,28 +254,28 @@ def test_sigterm_answers_what_is_in_progress_and_exits_0(empty_house: Place) -> 
 
 
 def test_sighup_reads_the_settings_again_and_keeps_the_old_when_they_are_bad(
-    empty_house: Place,
+    empty_site: Site,
 ) -> None:
-    log = empty_house.root / "authd.log"
-    with empty_house.running() as authd:
-        good = empty_house.config.read_text()
-        empty_house.config.write_text(good + "[nonsense]\n")
+    log = empty_site.root / "authd.log"
+    with empty_site.running() as authd:
+        good = empty_site.config.read_text()
+        empty_site.config.write_text(good + "[nonsense]\n")
         authd.signal(signal.SIGHUP)
         assert until(lambda: "old ones stay" in log.read_text())
-        assert empty_house.ask("/verify", **ALICE)[0] == 200
-        empty_house.config.write_text(good + '[roles.student]\nmailbox = "7M"\n')
+        assert empty_site.ask("/verify", **ALICE)[0] == 200
+        empty_site.config.write_text(good + '[roles.student]\nmailbox = "7M"\n')
         authd.signal(signal.SIGHUP)
         assert until(
-            lambda: empty_house.ask("/user", user="alice")[1]["quota"] == str(7 * 1024 * 1024)
+            lambda: empty_site.ask("/user", user="alice")[1]["quota"] == str(7 * 1024 * 1024)
         )
 
 
-def test_a_stale_socket_makes_room_and_bad_settings_exit_78(empty_house: Place) -> None:
+def test_a_stale_socket_makes_room_and_bad_settings_exit_78(empty_site: Site) -> None:
     with socket.socket(socket.AF_UNIX) as stale:
-        stale.bind(str(empty_house.socket))
-    with empty_house.running():
-        assert empty_house.ask("/user", user="alice")[0] == 200
-    bad = empty_house.root / "bad.toml"
+        stale.bind(str(empty_site.socket))
+    with empty_site.running():
+        assert empty_site.ask("/user", user="alice")[0] == 200
+    bad = empty_site.root / "bad.toml"
     bad.write_text("[site]\n")
     done = subprocess.run(
         [sys.executable, "-I", "-m", "dovecot_auth", "--config", str(bad)],
@@ -288,12 +288,12 @@ def test_a_stale_socket_makes_room_and_bad_settings_exit_78(empty_house: Place) 
     assert "site.domains" in done.stderr
 
 
-def test_a_request_that_does_not_end_is_cut_and_harms_nobody(empty_house: Place) -> None:
-    with empty_house.running():
-        slow = [connected(empty_house.socket) for _ in range(50)]
+def test_a_request_that_does_not_end_is_cut_and_harms_nobody(empty_site: Site) -> None:
+    with empty_site.running():
+        slow = [connected(empty_site.socket) for _ in range(50)]
         for each in slow:
             each.sendall(b"POST /verify HTTP/1.1\r\n")
-        assert empty_house.ask("/verify", **ALICE)[0] == 200
+        assert empty_site.ask("/verify", **ALICE)[0] == 200
         began = time.monotonic()
         assert slow[-1].recv(1) == b""
         assert time.monotonic() - began < 8
@@ -301,29 +301,29 @@ def test_a_request_that_does_not_end_is_cut_and_harms_nobody(empty_house: Place)
             each.close()
 
 
-def test_connections_beyond_the_cap_are_closed_at_once(empty_house: Place) -> None:
-    first = f"unix:{empty_house.socket}"
-    other = empty_house.root / "other.sock"
-    text = empty_house.config.read_text()
-    empty_house.config.write_text(text.replace(f'"{first}"', f'"{first}", "unix:{other}"'))
-    with empty_house.running():
+def test_connections_beyond_the_cap_are_closed_at_once(empty_site: Site) -> None:
+    first = f"unix:{empty_site.socket}"
+    other = empty_site.root / "other.sock"
+    text = empty_site.config.read_text()
+    empty_site.config.write_text(text.replace(f'"{first}"', f'"{first}", "unix:{other}"'))
+    with empty_site.running():
         with ExitStack() as held:
             for _ in range(MAX_CONNECTIONS):
-                held.enter_context(connected(empty_house.socket))
-            assert held.enter_context(connected(empty_house.socket)).recv(1) == b""
+                held.enter_context(connected(empty_site.socket))
+            assert held.enter_context(connected(empty_site.socket)).recv(1) == b""
             assert unix_http.post(other, "/verify", **ALICE)[0] == 200
-        assert until(lambda: _answers(empty_house))
+        assert until(lambda: _answers(empty_site))
 
 
-def _answers(house: Place) -> bool:
+def _answers(site: Site) -> bool:
     try:
-        return house.ask("/user", user="alice")[0] == 200
+        return site.ask("/user", user="alice")[0] == 200
     except OSError:
         return False
 
 
-def test_systemd_s_sockets_are_used(empty_house: Place) -> None:
-    path = Path(f"{empty_house.root}/activated.sock")
+def test_systemd_s_sockets_are_used(empty_site: Site) -> None:
+    path = Path(f"{empty_site.root}/activated.sock")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
@@ -331,7 +331,7 @@ def test_systemd_s_sockets_are_used(empty_house: Place) -> None:
             f'import os; os.dup2({listener.fileno()}, 3); os.environ["LISTEN_PID"] = '
             f'str(os.getpid()); os.environ["LISTEN_FDS"] = "1"; os.execv({sys.executable!r}, '
             f'[{sys.executable!r}, "-I", "-m", "dovecot_auth", "--config", '
-            f"{str(empty_house.config)!r}])"
+            f"{str(empty_site.config)!r}])"
         )
         authd = subprocess.Popen(
             [sys.executable, "-c", command],
@@ -346,5 +346,5 @@ def test_systemd_s_sockets_are_used(empty_house: Place) -> None:
 
 
 def test_the_place_itself_is_empty_of_accounts() -> None:
-    with place() as where, where.running():
-        assert where.ask("/user", user="alice")[0] == 404
+    with new_site() as site, site.running():
+        assert site.ask("/user", user="alice")[0] == 404

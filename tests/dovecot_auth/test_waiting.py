@@ -20,7 +20,7 @@ from dovecot_auth.verdict import LoginResult, Pending
 from store.engine import Store
 from store.logins import password_hashes
 from store.logins.budgets import ACCOUNT_BUDGET
-from tests.dovecot_auth.site import Place
+from tests.dovecot_auth.site import Site
 
 T = TypeVar("T")
 
@@ -42,15 +42,15 @@ class SlowStore(Store):
 
 
 @pytest.fixture
-def store(empty_house: Place) -> Iterator[SlowStore]:
-    slow = SlowStore(empty_house.settings.store.url)
+def store(empty_site: Site) -> Iterator[SlowStore]:
+    slow = SlowStore(empty_site.settings.store.url)
     yield slow
     slow.close()
 
 
 @pytest.fixture
-def service(empty_house: Place, store: SlowStore) -> Service:
-    return Service(Checker(store, empty_house.settings))
+def service(empty_site: Site, store: SlowStore) -> Service:
+    return Service(Checker(store, empty_site.settings))
 
 
 def verify(user: str, password: str, remote: str) -> Request:
@@ -100,9 +100,9 @@ def test_a_storm_from_one_network_leaves_room_for_everybody_else(
 
 
 @contextmanager
-def locked(where: Place) -> Iterator[None]:
+def locked(site: Site) -> Iterator[None]:
     """Hold the lock that every writer needs."""
-    path = where.root / "gatepost.db"
+    path = site.root / "gatepost.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("BEGIN IMMEDIATE")
         yield
@@ -111,13 +111,13 @@ def locked(where: Place) -> Iterator[None]:
 
 @pytest.mark.parametrize("chores", [MAX_CHORES, 2])
 def test_a_locked_store_holds_up_no_right_login_and_frees_no_guesser(
-    service: Service, empty_house: Place, monkeypatch: pytest.MonkeyPatch, chores: int
+    service: Service, empty_site: Site, monkeypatch: pytest.MonkeyPatch, chores: int
 ) -> None:
     monkeypatch.setattr(authd, "MAX_CHORES", chores)
     monkeypatch.setattr(authd, "DRAIN_SECONDS", 0.1)
 
     async def story() -> tuple[list[int], list[int], float]:
-        with locked(empty_house):
+        with locked(empty_site):
             guesses = [verify("bob", f"guess {n}", f"198.51.100.{n}") for n in range(60)]
             asked = [asyncio.create_task(service.answer(each)) for each in guesses]
             await asyncio.sleep(0.5)
@@ -194,12 +194,10 @@ def test_no_more_hashes_are_computed_at_once_than_there_are_threads(
 
 
 def test_who_waits_for_others_of_an_account_asks_the_store_only_when_it_is_his_turn(
-    store: SlowStore, empty_house: Place
+    store: SlowStore, empty_site: Site
 ) -> None:
-    auth = empty_house.settings.auth.model_copy(
-        update={"cache_seconds": 0, "upgrade_hashes": False}
-    )
-    settings = empty_house.settings.model_copy(update={"auth": auth})
+    auth = empty_site.settings.auth.model_copy(update={"cache_seconds": 0, "upgrade_hashes": False})
+    settings = empty_site.settings.model_copy(update={"auth": auth})
     service, many = Service(SlowChecker(store, settings)), ACCOUNT_BUDGET + 30
 
     async def story() -> set[int]:

@@ -34,7 +34,9 @@ def faulty(whole: str, kept: Path) -> dict[str, str | None]:
         "no memory": LIMIT + whole,
         "an exception at the import": whole.replace(IMPORT, "    raise MemoryError\n"),
         "an exception at the login": whole.replace(
-            IMPORT, IMPORT + "    from dovecot_auth import fd3\n    del fd3.parse\n"
+            IMPORT,
+            IMPORT
+            + "    from dovecot_auth.checkpassword import protocol\n    del protocol.parse\n",
         ),
         "an exception nobody knows": whole.replace(
             IMPORT, IMPORT + "    class Odd(BaseException): pass\n    def main(): raise Odd\n"
@@ -49,7 +51,7 @@ FAULTS = tuple(faulty("", Path()))
 @contextmanager
 def broken(stack: Stack, fault: str) -> Iterator[None]:
     """Have Dovecot run a script with *fault*."""
-    path = stack.layout.root / "lib/dovecot_auth/checkpassword.py"
+    path = stack.layout.root / "lib/dovecot_auth/checkpassword/script.py"
     kept = path.with_name("whole.py")
     path.rename(kept)
     try:

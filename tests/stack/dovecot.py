@@ -20,7 +20,7 @@ SNIPPETS = (
     "gatepost-postfix.conf",
 )
 # What Dovecot's own user runs at each login; it must be able to read it.
-SCRIPT = ("__init__.py", "alone.py", "checkpassword.py", "client.py", "fd3.py")
+SCRIPT = "dovecot_auth/checkpassword"
 
 BASE = """\
 base_dir = {root}/dovecot/run
@@ -83,7 +83,7 @@ class Dovecot:
         )
         for name in SNIPPETS:
             (folder / "conf.d" / name).write_text(snippet(name, layout))
-        _copy_script(layout.root / "lib/dovecot_auth")
+        _copy_script(layout.root / "lib")
         self.log = layout.log / "dovecot.log"
         self.process = Process(
             name="dovecot",
@@ -119,22 +119,20 @@ def _script(layout: Layout) -> dict[str, str]:
     if release() != "2.3":
         return {"/opt/gatepost/passdb.lua": str(_copy_lua(layout))}
     private = (
-        f"{layout.root}/lib/dovecot_auth/checkpassword.py --socket {layout.run}/auth.sock"
+        f"{layout.root}/lib/{SCRIPT}/script.py --socket {layout.run}/auth.sock"
         f" --config {layout.settings} --python {sys.executable}"
     )
     # In the stack, group dovecot owns what group gatepost owns on a site.
     return {"/opt/gatepost/checkpassword": private, "extra_groups = gatepost": "extra_groups ="}
 
 
-def _copy_script(target: Path) -> None:
+def _copy_script(lib: Path) -> None:
     """Copy the package of the login script to where Dovecot's own user can read it.
 
     The repository may lie in a home directory that only its owner can enter.
     """
-    source = Path(dovecot_auth.__file__).parent
-    target.mkdir(parents=True)
-    for path in source.glob("*.py"):
-        shutil.copy(path, target / path.name)
+    source = Path(dovecot_auth.__file__).parents[1] / SCRIPT
+    shutil.copytree(source, lib / SCRIPT, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def _copy_lua(layout: Layout) -> Path:
