@@ -1,33 +1,69 @@
-"""Which failures were counted after a login asked the store what is left.
+"""How many passwords may be checked at once, so that no budget is overdrawn.
 
-A check leaves the number of those in progress once its failure is in the store. A login
-that asked the store before that, and is admitted after it, would see the failure in neither
-and be checked beyond the budget: it has to ask again.
+A check in progress may fail, so it counts against its budgets from `Admission.admit` to
+`release`, which comes after its failure is in the store. A login that read its budgets
+before that failure was stored, and is admitted after the release, would see it in
+neither and be checked beyond the budget: `RecentFailures` makes it read again.
 """
 
 import threading
-from collections.abc import Collection, Iterable
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterable
 
-from store.logins.budgets import Budget, BudgetState
+from dovecot_auth.local_failures import LocalFailures
+from store.logins.budgets import BudgetState
 
-# Two subjects a failure: at 100 failures a second these are a minute's, and a login asks
-# within milliseconds. What is dropped earlier makes logins ask once too often, never too seldom.
+# Two subjects a failure: at 100 failures a second these are a minute's, and a login is admitted
+# milliseconds after it read. Dropping one too early costs a needless read, never a missing one.
 MAX_SUBJECTS = 10_000
 
 
-class RecentFailures:
-    """Subjects in the order of their last failure. Any thread may ask."""
+class Admission:
+    """The checks in progress, by subject. Safe in many threads."""
 
     def __init__(self) -> None:
         """Start with none."""
-        self.moment = 0  # as many failures as were counted
+        self.recent = RecentFailures()
+        self.local = LocalFailures()
+        self._in_progress: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def admit(self, state: BudgetState, *, since: int | None, now: int) -> bool:
+        """Count a check as in progress until `release`, if its failure would fit the budgets.
+
+        Refuses if a failure was recorded after the moment *since*, unless it is ``None``.
+        """
+        with self._lock:
+            # In here: a check whose failure was counted locally is released next.
+            state = self.local.subtract_from(state, now=now)
+            if not state.has_room(self._in_progress):
+                return False
+            if since is not None and self.recent.since(since, state.stopping):
+                return False
+            self._in_progress.update(state.left.keys())
+            return True
+
+    def release(self, state: BudgetState) -> None:
+        """Stop counting a check as in progress."""
+        with self._lock:
+            for subject in state.left:
+                self._in_progress[subject] -= 1
+                if not self._in_progress[subject]:
+                    del self._in_progress[subject]
+
+
+class RecentFailures:
+    """Subjects in the order of their last failure. Safe in many threads."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.moment = 0  # the number of failures recorded so far
         self._last: dict[str, int] = {}
         self._dropped = 0
         self._lock = threading.Lock()
 
     def note(self, subjects: Iterable[str]) -> None:
-        """Note that the store has counted a failure of *subjects*."""
+        """Record that the store has counted a failure of *subjects*."""
         with self._lock:
             moment = self.moment + 1
             for subject in subjects:
@@ -38,36 +74,6 @@ class RecentFailures:
             self.moment = moment
 
     def since(self, moment: int, subjects: Iterable[str]) -> bool:
-        """Return whether a failure of any of *subjects* may have been noted after *moment*."""
+        """Return whether a failure of any of *subjects* may have been recorded after *moment*."""
         with self._lock:
             return moment < self._dropped or any(self._last.get(s, 0) > moment for s in subjects)
-
-
-MAX_UNCHARGED = 100_000  # subjects, about 20 MiB
-
-
-class LocalFailures:
-    """Failures that the store could not take, until they are refilled. Any thread may ask."""
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self._full_at: dict[str, int] = {}
-        self._lock = threading.Lock()
-
-    def charge(self, budgets: Collection[Budget], *, now: int) -> None:
-        """Count one failure against each of *budgets*; the oldest subject makes room."""
-        with self._lock:
-            for each in budgets:
-                start = max(self._full_at.pop(each.subject, 0), now)
-                self._full_at[each.subject] = min(start, each.latest(now)) + each.refill
-            while len(self._full_at) > MAX_UNCHARGED:
-                del self._full_at[next(iter(self._full_at))]
-
-    def taken_from(self, standing: BudgetState, *, now: int) -> BudgetState:
-        """Return *standing* with these failures counted as well."""
-        if not self._full_at:
-            return standing
-        left = dict(standing.left)
-        for each in standing.budgets:
-            left[each.subject] -= each.spent(self._full_at.get(each.subject, 0), now=now)
-        return replace(standing, left=left)

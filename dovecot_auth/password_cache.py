@@ -1,9 +1,9 @@
-"""Passwords that authd has just checked, remembered as keyed hashes in memory only.
+"""Passwords checked recently, kept as keyed hashes in memory only.
 
-A phone that polls every minute need not cost an Argon2 each time, and one that goes
-on sending an old password is neither hashed nor counted as a guess again. The key
-is made at start and never leaves the process. A digest covers the stored hash, so
-whatever changes the password is a miss at once: nothing has to be invalidated.
+A phone that polls every minute need not cost an Argon2 each time, and one that keeps
+sending an old password is neither hashed nor counted as a guess again. The key is made
+at start and never leaves the process. A digest covers the stored hash, so any change of
+the password is a miss at once: nothing has to be invalidated.
 """
 
 import hashlib
@@ -17,20 +17,20 @@ REPEAT_SECONDS = 3600  # a forgotten phone repeats its old password within this
 
 
 class PasswordCache:
-    """What was checked lately. Any thread may ask."""
+    """The outcome of recent attempts. Safe in many threads."""
 
     def __init__(self, *, right_seconds: int) -> None:
         """Remember right passwords for *right_seconds*."""
         self._key = os.urandom(hashlib.blake2b.MAX_KEY_SIZE)
-        self._right = _Seen(right_seconds, MAX_RIGHT)
-        self._wrong = _Seen(REPEAT_SECONDS, MAX_WRONG)
+        self._right = _RecentDigests(right_seconds, MAX_RIGHT)
+        self._wrong = _RecentDigests(REPEAT_SECONDS, MAX_WRONG)
 
     def remember_right(self, seconds: int) -> None:
-        """Remember right passwords for *seconds*, 0 for never; those known already as well."""
+        """Remember right passwords, also those known already, for *seconds*; 0 is never."""
         self._right.seconds = seconds
 
     def digest(self, name: str, stored: str, password: str) -> bytes:
-        """Return the mark of one attempt on one stored hash."""
+        """Return the key of one attempt on one stored hash."""
         text = f"{name}\0{stored}\0{password}".encode("utf-8", "surrogateescape")
         return hashlib.blake2b(text, key=self._key, digest_size=16).digest()
 
@@ -47,12 +47,12 @@ class PasswordCache:
         (self._right if right else self._wrong).add(digest, now)
 
 
-class _Seen:
+class _RecentDigests:
     """Digests, each for some seconds. The oldest goes when there are too many."""
 
-    def __init__(self, seconds: int, most: int) -> None:
+    def __init__(self, seconds: int, limit: int) -> None:
         self.seconds = seconds
-        self._most = most
+        self._limit = limit
         self._at: dict[bytes, float] = {}
         self._lock = threading.Lock()
 
@@ -65,5 +65,5 @@ class _Seen:
         with self._lock:
             self._at.pop(digest, None)  # to the end: the oldest stays first
             self._at[digest] = now
-            if len(self._at) > self._most:
+            if len(self._at) > self._limit:
                 del self._at[next(iter(self._at))]

@@ -1,8 +1,8 @@
-"""How long every "no" takes, so that its time tells no name from a nobody.
+"""The minimum duration of a refusal, so that timing does not reveal whether an account exists.
 
-An imported hash may be slower than any time stated beforehand: another machine, a
-higher cost, a longer password. So no "no" is quicker than the slowest check this
-process has seen. A right login never waits; Dovecot itself adds 2 s to a "no".
+An imported hash may be slower than any time fixed beforehand: another machine, a higher
+cost, a longer password. So no refusal is quicker than the slowest check this process has
+seen. A right login never waits; Dovecot itself adds 2 s to a refusal.
 """
 
 import time
@@ -13,22 +13,22 @@ from dovecot_auth.verdict import REFUSAL_SECONDS
 
 T = TypeVar("T")
 
-# What the slowest check takes of the processor, and as much twice again to get at one: two of
-# four bcrypt 12 at once on two cores were seen at 2.0 times that.
+# Times the CPU time of the slowest check. The margin covers waiting for a core: four concurrent
+# bcrypt-12 checks on two cores took up to 2.0 times their CPU time.
 MARGIN = 3.0
-# A "no" holds one of Dovecot's 30 workers. `password_hashes` keeps one check below this.
+# A refusal holds one of Dovecot's 30 workers. `password_hashes` keeps one check below this.
 MAX_SECONDS = 2.0
 
 
 class RefusalDelay:
-    """The least time of a refusal. Any thread may learn."""
+    """The minimum duration of a refusal. Safe in many threads."""
 
     def __init__(self) -> None:
-        """Start with what common hashes take."""
+        """Start with the duration that suits common hashes."""
         self.seconds = REFUSAL_SECONDS
 
     def learn(self, check: Callable[[], T]) -> T:
-        """Return *check*(), and know what it took of the processor (the queue is everybody's)."""
+        """Return *check*() and learn its CPU time (waiting in the queue is the same for all)."""
         began = time.thread_time()
         try:
             return check()

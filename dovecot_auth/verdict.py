@@ -5,17 +5,17 @@ from dataclasses import dataclass, field
 from store.logins.budgets import BudgetState
 from store.logins.credentials import Credentials
 
-# A "no" takes this long at least, whatever its reason, so that its time tells nothing. Above
-# the slowest imported hash that is common (bcrypt 12: 245 ms here); `authd` learns of slower ones.
+# Seconds that a refusal takes at least, whatever its reason, so that its time tells nothing.
+# Above the slowest imported hash that is common (bcrypt 12: 245 ms here); authd learns of slower.
 REFUSAL_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What somebody claims. *remote* is an IP address or empty."""
+    """What the peer claims. *remote* is an IP address or empty."""
 
     user: str
-    password: str = field(repr=False)  # nowhere this object may be printed
+    password: str = field(repr=False)  # printed nowhere
     service: str = ""
     remote: str = ""
 
@@ -55,7 +55,7 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """A verified password under an old hash, to be hashed anew."""
+    """A verified password under an old hash, to be hashed again."""
 
     account: int
     name: str
@@ -65,7 +65,7 @@ class Upgrade:
 
 @dataclass(frozen=True, slots=True)
 class KnownNetwork:
-    """Where an account logged in, to be known from now on."""
+    """An account, and the address of a login that makes its network known."""
 
     account: int
     remote: str
@@ -73,12 +73,12 @@ class KnownNetwork:
 
 @dataclass(frozen=True, slots=True)
 class LoginResult:
-    """The answer to a login, and the work that may be done after it is given."""
+    """The answer to a login, and the work to do after it is given."""
 
     answer: Allowed | Denied | Blocked
     failed: bool = False  # a guess, to be charged
     upgrade: Upgrade | None = None
-    place: KnownNetwork | None = None
+    network: KnownNetwork | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Pending:
     """A login that only hashing can decide."""
 
     login: Login
-    found: Credentials | None
+    account: Credentials | None
     digest: bytes
-    standing: BudgetState  # as the store had it
-    asked: int  # the moment before, as `Counted` has it
+    state: BudgetState  # as read from the store
+    moment: int  # of `RecentFailures`, taken before that read

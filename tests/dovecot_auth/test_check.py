@@ -214,7 +214,7 @@ def test_the_owner_gets_in_from_where_he_was_before(checker: Checker) -> None:
     finish(checker, decided(checker, "alice", ALICE))
     guess(checker, ACCOUNT_BUDGET * 2)
     assert refused(checker, "alice", ALICE) == "allowed"
-    assert decided(checker, "alice", ALICE).place is None  # marked today already
+    assert decided(checker, "alice", ALICE).network is None  # recorded today already
 
 
 def test_guesses_at_the_same_moment_do_not_slip_through(checker: Checker) -> None:
@@ -242,7 +242,7 @@ def test_who_asked_before_another_failed_asks_again(checker: Checker) -> None:
     checker.charge(last)
     checker.release(last)
     assert not checker.admit(one_more)
-    assert checker.admit(one_more, to_ask_again=True)
+    assert checker.admit(one_more, to_read_again=True)
     assert checker.begin(one_more.login) == LoginResult(Blocked())
 
 
@@ -335,7 +335,7 @@ def test_work_without_a_store_is_left_for_the_next_login(
     away = Checker(Store("sqlite:////nonexistent/gatepost.db"), empty_site.settings)
     with caplog.at_level(logging.WARNING):
         away.finish(LoginResult(Denied(""), upgrade=Upgrade(1, "a", "{PLAIN}x", "x")), "{PLAIN}y")
-    assert "left for the next login" in caplog.text
+    assert "event=write-skipped" in caplog.text
 
 
 def test_a_store_that_is_away_is_never_a_wrong_password(empty_site: Site) -> None:

@@ -109,11 +109,11 @@ def test_the_unix_socket_is_for_its_group(site: Site) -> None:
 
 def test_no_password_reaches_the_log(site: Site) -> None:
     canary = "canary-5d1f"
-    for user in ("alice", "nobody", "x\r\nINFO authd: allowed user=root"):
+    for user in ("alice", "nobody", "x\r\nINFO authd: event=login-allowed user=root"):
         site.ask("/verify", user=user, password=canary)
     log = (site.root / "authd.log").read_text()
     assert canary not in log
-    assert "\nINFO authd: allowed user=root" not in log
+    assert "\nINFO authd: event=login-allowed user=root" not in log
 
 
 def test_an_old_hash_is_upgraded_by_the_first_login(empty_site: Site) -> None:
@@ -231,7 +231,7 @@ def test_a_hash_nobody_can_check_is_503(empty_site: Site) -> None:
     )
     with empty_site.running():
         assert empty_site.ask("/verify", user="bob", password="x")[0] == 503
-    assert "ERROR authd: unusable hash" in (empty_site.root / "authd.log").read_text()
+    assert "ERROR authd: event=hash-unusable" in (empty_site.root / "authd.log").read_text()
 
 
 def test_sigterm_answers_what_is_in_progress_and_exits_0(empty_site: Site) -> None:
@@ -244,7 +244,7 @@ def test_sigterm_answers_what_is_in_progress_and_exits_0(empty_site: Site) -> No
         asked = [
             pool.submit(empty_site.ask, "/verify", user="bob", password="slow") for _ in range(20)
         ]
-        until(lambda: "allowed" in (empty_site.root / "authd.log").read_text())
+        until(lambda: "login-allowed" in (empty_site.root / "authd.log").read_text())
         authd.signal(signal.SIGTERM)
         answers = [each.result()[0] for each in asked if not each.exception()]
         assert answers.count(200) == len(answers) > 0

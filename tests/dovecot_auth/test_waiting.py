@@ -11,12 +11,13 @@ from urllib.parse import urlencode
 
 import pytest
 
-from dovecot_auth import service as authd
+from dovecot_auth import verify as pipeline
 from dovecot_auth import worker_pool
 from dovecot_auth.check import Checker
 from dovecot_auth.http import Request
-from dovecot_auth.service import HASHING_THREADS, MAX_CHORES, Service
+from dovecot_auth.service import Service
 from dovecot_auth.verdict import LoginResult, Pending
+from dovecot_auth.verify import HASHING_THREADS, MAX_BACKGROUND
 from store.engine import Store
 from store.logins import password_hashes
 from store.logins.budgets import ACCOUNT_BUDGET
@@ -109,12 +110,12 @@ def locked(site: Site) -> Iterator[None]:
         database.execute("ROLLBACK")
 
 
-@pytest.mark.parametrize("chores", [MAX_CHORES, 2])
+@pytest.mark.parametrize("background", [MAX_BACKGROUND, 2])
 def test_a_locked_store_holds_up_no_right_login_and_frees_no_guesser(
-    service: Service, empty_site: Site, monkeypatch: pytest.MonkeyPatch, chores: int
+    service: Service, empty_site: Site, monkeypatch: pytest.MonkeyPatch, background: int
 ) -> None:
-    monkeypatch.setattr(authd, "MAX_CHORES", chores)
-    monkeypatch.setattr(authd, "DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr(pipeline, "MAX_BACKGROUND", background)
+    monkeypatch.setattr(pipeline, "DRAIN_SECONDS", 0.1)
 
     async def story() -> tuple[list[int], list[int], float]:
         with locked(empty_site):
@@ -136,7 +137,7 @@ def test_a_locked_store_holds_up_no_right_login_and_frees_no_guesser(
     assert set(wrong) <= {401, 429, 503}
 
 
-def test_a_chore_that_fails_is_logged_and_the_next_is_done(
+def test_a_bug_in_the_background_is_logged_and_the_login_allowed(
     service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> None:
@@ -149,7 +150,7 @@ def test_a_chore_that_fails_is_logged_and_the_next_is_done(
         await service.close()
 
     asyncio.run(story())
-    assert "bug in a chore" in caplog.text
+    assert "event=bug at=background" in caplog.text
 
 
 class SlowChecker(Checker):

@@ -123,7 +123,7 @@ def test_authd_is_told_the_door(stack: Stack) -> None:
         pass
     log = stack.services.processes["authd"].log.read_text()
     for door in ("imap", "pop3", "smtp"):
-        assert f"allowed user={person.name} service={door} remote=127.0.0.1" in log
+        assert f"event=login-allowed user={person.name} service={door} remote=127.0.0.1" in log
 
 
 def test_submission_takes_no_mail_from_who_did_not_sign_in(stack: Stack, people: People) -> None:

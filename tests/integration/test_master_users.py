@@ -58,7 +58,7 @@ def test_a_master_user_opens_the_mailbox_and_the_person_is_charged_no_guess(serv
         assert mailbox.quota()[1] == 500 * 1024
     assert served.clients.pop3(master(person)).startswith("+OK")
     log = served.services.processes["authd"].log.read_text()
-    assert f"refused user={person.name}" not in log
+    assert f"event=login-refused user={person.name}" not in log
     assert guesses(served) == 0
     with served.clients.imap(person.login):
         pass

@@ -26,4 +26,4 @@ def test_a_login_by_webmail_counts_for_its_reader_s_address(believing: Stack) ->
         session.xatom("ID", f'("x-originating-ip" "{READER}")')
         session.login(person.name, person.login.password)
     log = believing.services.processes["authd"].log.read_text()
-    assert f"allowed user={person.name} service=imap remote={READER}" in log
+    assert f"event=login-allowed user={person.name} service=imap remote={READER}" in log

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from config.settings import Settings
-from dovecot_auth import admission
 from store.engine import Store
 from store.logins import budgets as budgets_module
 from store.logins import guesses
@@ -124,20 +123,6 @@ def test_closed_networks_are_listed_and_opened_again(store: Store, alice: int) -
     assert guesses.closed_networks(store, now=NOW) == {}
     with pytest.raises(ValueError, match="not an IP address"):
         guesses.forgive_network(store, "alice")
-
-
-def test_failures_the_store_could_not_take_count_until_they_are_refilled(
-    store: Store, alice: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    uncharged, at = admission.LocalFailures(), stand(store, alice, ELSEWHERE)
-    assert uncharged.taken_from(at, now=NOW) == at
-    for _ in range(ACCOUNT_BUDGET):
-        uncharged.charge(at.budgets, now=NOW)
-    assert uncharged.taken_from(at, now=NOW).is_blocked
-    assert not uncharged.taken_from(at, now=NOW + ACCOUNT_REFILL).is_blocked
-    monkeypatch.setattr(admission, "MAX_UNCHARGED", 1)
-    uncharged.charge(stand(store, None, "", name="bob").budgets, now=NOW)
-    assert uncharged.taken_from(at, now=NOW) == at
 
 
 def test_other_accounts_are_unaffected(store: Store, alice: int) -> None:
