@@ -20,14 +20,14 @@ _PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 
 def main() -> NoReturn:
     """Run until SIGTERM; exit 0."""
-    # Passwords are in this memory: no core file of it, no look by another process of this user.
+    # This memory holds passwords: no core file, and no other process of this user may read it.
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     path, settings = begin("authd", __doc__)
     log_trouble(settings.store.url)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, path))
-        # Here: with the loop goes what takes a second SIGTERM, and a thread that the store
-        # holds up would be waited for. All that had to be finished is.
+        # Exit before the loop closes: its handler absorbs a second SIGTERM, and the interpreter
+        # would wait for a thread that the store holds up. Nothing is left to do.
         logging.shutdown()
         os._exit(0)
 

@@ -1,9 +1,9 @@
 """The edge of one listener: bytes in, bytes out; bounded in number, size and time.
 
-A peer that breaks a limit loses its connection, and nobody else's is touched. Who is
-too slow is found by looking at all connections once a second: a timer for each
-request would cost every login. Who may not ask (`config.daemon.callers`) hears 403 at its first
-byte, and nothing of what it sends is read.
+A peer that breaks a limit loses its connection, and no other is touched. Slow peers are
+found by a sweep of all connections once a second: a timer for each request would cost
+every login. A process that `config.daemon.callers` does not admit is answered 403 at its
+first byte, and nothing it sends is read.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ from dovecot_auth.service import Service
 
 log = logging.getLogger(__name__)
 
-IDLE_SECONDS = 600.0  # Dovecot's client keeps its connections
+IDLE_SECONDS = 600.0  # Dovecot's client keeps its connections open
 REQUEST_SECONDS = 5.0  # to send one request; a local peer needs a millisecond
-LOOK_SECONDS = 1.0
-MAX_CONNECTIONS = 1000  # of each listener; the unit allows for more descriptors
-# Of those who may not ask, so that they leave all room to those who may.
+SWEEP_SECONDS = 1.0
+MAX_CONNECTIONS = 1000  # for each listener; the unit allows more descriptors
+# From processes that are not admitted; they take no room from those that are.
 MAX_STRANGERS = 16
-MAX_AHEAD = 16  # requests sent before the answer to the first; none of our peers does that
+MAX_AHEAD = 16  # requests sent before the answer to the first; no known peer sends two
 DRAIN_SECONDS = 5.0
 
 
 class Connections:
-    """All connections of one listener. Its methods belong to one event loop."""
+    """The connections of one listener. Its methods belong to one event loop."""
 
     def __init__(self, service: Service, callers: Callers) -> None:
         """Serve *service* to *callers*."""
@@ -39,14 +39,14 @@ class Connections:
         self.draining = False
         self._strangers = 0
         self._open: set[_Connection] = set()
-        self._looking = False
+        self._is_sweeping = False
 
     def new(self) -> asyncio.Protocol:
         """Return the protocol of a connection that is about to open."""
         return _Connection(self)
 
     def admit(self, connection: "_Connection") -> bool:
-        """Count *connection* as open, unless there are too many."""
+        """Count *connection* as open and return true, unless there are too many."""
         if len(self._open) - self._strangers >= MAX_CONNECTIONS or self.draining:
             return False
         if connection.is_stranger:
@@ -54,46 +54,46 @@ class Connections:
                 return False
             self._strangers += 1
         self._open.add(connection)
-        if not self._looking:
-            self._look()
+        if not self._is_sweeping:
+            self._sweep()
         return True
 
     def forget(self, connection: "_Connection") -> None:
-        """Count *connection* as open no longer."""
+        """Stop counting *connection* as open."""
         if connection in self._open:
             self._open.remove(connection)
             self._strangers -= connection.is_stranger
 
     async def drain(self) -> None:
-        """Let the requests in progress finish, then end all connections."""
+        """Let requests in progress finish, then close all connections."""
         self.draining = True
-        busy = [each.answering for each in self._open if each.answering]
-        for each in list(self._open):
-            if not each.answering:
-                each.close()
+        busy = [c.answering for c in self._open if c.answering]
+        for connection in list(self._open):
+            if not connection.answering:
+                connection.close()
         if busy:
             await asyncio.wait(busy, timeout=DRAIN_SECONDS)
-        for each in list(self._open):
-            each.close()
+        for connection in list(self._open):
+            connection.close()
 
-    def _look(self) -> None:
-        """Close whoever was silent for too long, and look again as long as one is open."""
+    def _sweep(self) -> None:
+        """Close connections past their deadline, and come back as long as any is open."""
         now = time.monotonic()
-        for each in [each for each in self._open if each.is_late(now)]:
-            each.close()
-        self._looking = bool(self._open)
-        if self._looking:
-            asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+        for late in [c for c in self._open if c.is_late(now)]:
+            late.close()
+        self._is_sweeping = bool(self._open)
+        if self._is_sweeping:
+            asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: its requests are answered one after the other."""
+    """One connection. Its requests are answered in order."""
 
     def __init__(self, edge: Connections) -> None:
         self._edge = edge
         self._decoder = Decoder()
         self._todo: deque[Request] = deque()
-        self._until = time.monotonic() + IDLE_SECONDS
+        self._deadline = time.monotonic() + IDLE_SECONDS
         self._has_ended = False
         self.is_stranger = False
         self.answering: asyncio.Task[None] | None = None
@@ -103,7 +103,7 @@ class _Connection(asyncio.Protocol):
         uid = uid_of(transport.get_extra_info("socket"))
         if not self._edge.callers.admits(uid):
             self.is_stranger = True
-            self._until = time.monotonic() + REQUEST_SECONDS
+            self._deadline = time.monotonic() + REQUEST_SECONDS
         if not self._edge.admit(self):
             transport.close()
 
@@ -112,16 +112,16 @@ class _Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._has_ended = True
-        return self.answering is not None  # who asked last may still hear the answer
+        return self.answering is not None  # the answer in progress can still be sent
 
     def pause_writing(self) -> None:
-        self._transport.abort()  # who does not read 64 KiB of answers is none of ours
+        self._transport.abort()  # no Dovecot leaves 64 KiB of answers unread
 
     def data_received(self, chunk: bytes) -> None:
         if self._transport.is_closing():
             return
         if self.is_stranger:
-            self._say(encode(403, {"reason": "you may not ask (auth.callers)"}, keep=False))
+            self._send(encode(403, {"reason": "this user is not in auth.callers"}, keep=False))
             self._transport.close()
             return
         was_idle = self._decoder.is_idle
@@ -134,21 +134,21 @@ class _Connection(asyncio.Protocol):
             self._refuse(ProtocolError(f"more than {MAX_AHEAD} requests at once"))
             return
         if self._decoder.is_idle:
-            self._until = time.monotonic() + IDLE_SECONDS
+            self._deadline = time.monotonic() + IDLE_SECONDS
         elif was_idle or self._todo:
-            # A connection may rest between requests; one request may not take its time.
-            self._until = time.monotonic() + REQUEST_SECONDS
+            # A connection may rest between requests; a request must arrive in one go.
+            self._deadline = time.monotonic() + REQUEST_SECONDS
         if not self._todo:
-            self._say(self._decoder.go_ahead())
+            self._send(self._decoder.go_ahead())
         elif self.answering is None:
             self.answering = asyncio.get_running_loop().create_task(self._answer())
 
     def is_late(self, now: float) -> bool:
-        """Whether the peer had all the time it gets; ours has its own limit."""
-        return self.answering is None and now > self._until
+        """Whether the peer has used up its time; an answer in progress has a limit of its own."""
+        return self.answering is None and now > self._deadline
 
     def close(self) -> None:
-        """End the connection, and what is in progress for it."""
+        """Close the connection and cancel the answer in progress."""
         if self.answering is not None:
             self.answering.cancel()
         self._transport.close()
@@ -157,16 +157,16 @@ class _Connection(asyncio.Protocol):
         try:
             while self._todo and not self._transport.is_closing():
                 request = self._todo.popleft()
-                status, told = await self._edge.service.answer(request)
+                status, values = await self._edge.service.answer(request)
                 keep = request.keep and not self._edge.draining
-                self._say(encode(status, told, keep=keep))
+                self._send(encode(status, values, keep=keep))
                 if not keep:
                     self._transport.close()
-            self._say(self._decoder.go_ahead())
+            self._send(self._decoder.go_ahead())
         except ProtocolError as error:
             self._refuse(error)
-        except Exception:  # the edge: no answer is "try later" to all our peers
-            log.exception("bug in a connection")
+        except Exception:  # the edge: every peer takes a missing answer as "try later"
+            log.exception(fields(event="bug", at="connection"))
             self._transport.abort()
         finally:
             self.answering = None
@@ -174,10 +174,10 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
     def _refuse(self, error: ProtocolError) -> None:
-        log.warning("not HTTP as we speak it %s", fields(why=error))
-        self._say(encode(400, {"reason": str(error)}, keep=False))
+        log.warning(fields(event="protocol-error", reason=error))
+        self._send(encode(400, {"reason": str(error)}, keep=False))
         self._transport.close()
 
-    def _say(self, text: bytes) -> None:
+    def _send(self, text: bytes) -> None:
         if text and not self._transport.is_closing():
             self._transport.write(text)

@@ -1,15 +1,15 @@
-"""The little of HTTP/1.1 that Dovecot's client, our script and curl speak (RFC 9112). No I/O.
+"""The part of HTTP/1.1 that Dovecot's client, our script and curl use (RFC 9112). No I/O.
 
-POST with a form, Content-Length only, keep-alive. A head of more than `MAX_HEAD`
-or a body of more than `MAX_BODY` bytes, chunks, or anything unreadable raise
-`ProtocolError`: answer 400 and close.
+POST with a form, Content-Length only, keep-alive. A head of more than `MAX_HEAD` or a
+body of more than `MAX_BODY` bytes, chunks, and anything unreadable raise `ProtocolError`:
+answer 400 and close.
 """
 
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-MAX_HEAD = 4 * 1024  # Dovecot's request head has 200 bytes
-MAX_BODY = 8 * 1024  # 512 bytes of name and password, each escaped as three, and an address
+MAX_HEAD = 4 * 1024  # bytes; Dovecot's request head has 200
+MAX_BODY = 8 * 1024  # bytes; 512 of name and password, each escaped as three, and an address
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _REASONS = {
     200: "OK",
@@ -67,12 +67,12 @@ class Decoder:
         return done
 
     def go_ahead(self) -> bytes:
-        """Return, once, what a peer waits for before it sends its body.
+        """Return, once, the line that a peer waits for before it sends its body.
 
-        Dovecot's client is one; without it, it waits 2 s at every login.
+        Dovecot's client does; without the line it waits 2 s at every login.
         """
-        told, self._go_ahead = self._go_ahead, False
-        return CONTINUE if told else b""
+        is_due, self._go_ahead = self._go_ahead, False
+        return CONTINUE if is_due else b""
 
     @property
     def is_idle(self) -> bool:
@@ -85,7 +85,7 @@ class Decoder:
             if len(raw) > MAX_HEAD:
                 raise ProtocolError(f"a head of more than {MAX_HEAD} bytes")
             if end:
-                self._head, self._buffer = _parsed(raw), rest
+                self._head, self._buffer = _parse(raw), rest
                 self._go_ahead = self._head.expects
         return self._head
 
@@ -93,8 +93,8 @@ class Decoder:
 def form(body: bytes) -> dict[str, str]:
     """Return the values of an ``application/x-www-form-urlencoded`` *body*.
 
-    Bytes that are not UTF-8 become surrogates: they match no password, and say so
-    by being refused rather than by an error.
+    Bytes that are not UTF-8 become surrogates. They match no password, so the login is
+    refused; it is not an error.
     """
     values: dict[str, str] = {}
     for part in body.split(b"&"):
@@ -109,7 +109,7 @@ def form(body: bytes) -> dict[str, str]:
 def encode(status: int, fields: dict[str, str], *, keep: bool) -> bytes:
     """Return a response whose body is ``name=value`` lines and an empty line.
 
-    The empty line tells the script that the answer arrived whole.
+    The empty line tells the script that the whole answer has arrived.
     """
     lines = "".join(f"{name}={value}\n" for name, value in fields.items())
     if lines.count("\n") != len(fields):
@@ -124,7 +124,7 @@ def encode(status: int, fields: dict[str, str], *, keep: bool) -> bytes:
     return head.encode("ascii") + body
 
 
-def _parsed(raw: bytes) -> _Head:
+def _parse(raw: bytes) -> _Head:
     try:
         first, *lines = raw.decode("ascii").split("\r\n")
         method, path, version = first.split(" ")
@@ -140,7 +140,7 @@ def _parsed(raw: bytes) -> _Head:
     if not length.isdigit() or len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY:
         raise ProtocolError(f"a body of more than {MAX_BODY} bytes")
     connection = headers.get("connection", "")
-    # Dovecot's client thinks that it asks a proxy, and names the whole URL (RFC 9112 3.2.2).
+    # Dovecot's client takes authd for a proxy and sends the whole URL (RFC 9112 3.2.2).
     path = path.removeprefix("http://authd")
     return _Head(
         method=method,

@@ -1,25 +1,25 @@
--- gatepost's passdb and userdb for Dovecot 2.4, and for 2.3 where the script that
--- checkpassword runs is too slow: asks authd on its unix socket.
+-- gatepost's passdb and userdb for Dovecot 2.4, and for 2.3 where one process a login
+-- (checkpassword) is too slow: asks authd on its unix socket.
 --
 -- 2.4: passdb lua { lua_file = /opt/gatepost/passdb.lua }
 -- 2.3: passdb { driver = lua; args = file=/opt/gatepost/passdb.lua blocking=yes }
 --      and the package lua-socket, as 2.3 has no client for unix sockets
--- (and userdb alike; the snippets in config/ have it all).
+-- (userdb alike; the shipped snippets have both).
 --
--- This file is replaced by every upgrade. Where authd listens on another socket,
+-- Every upgrade replaces this file. Where authd listens on another socket,
 -- 2.4: lua_settings { authd = /run/other.sock } inside "passdb lua" and "userdb lua"
--- 2.3: a file of yours for this one, as Dovecot 2.3 hands nothing to a script:
+-- 2.3: use a file of your own in place of this one, as Dovecot 2.3 passes no settings to a script:
 --      GATEPOST_AUTHD = "/run/other.sock"
 --      dofile("/opt/gatepost/passdb.lua")
 --
--- Whatever goes wrong is an internal failure, which mail programs are told as
--- "temporary"; "wrong password" is only what authd said.
+-- Whatever goes wrong is an internal failure, which mail programs see as "temporary".
+-- "Wrong password" is only what authd answered.
 
 local AUTHD = "/run/gatepost/auth.sock"  -- auth.listen in gatepost.toml
 
--- Above authd's own deadline of 8 s, so that its answer is heard.
+-- Above authd's own deadline of 8 s, so that its answer still arrives.
 local TIMEOUT_SECONDS = 10
--- A restarted authd is back within these, a second apart at most.
+-- At most a second apart: a restarted authd is back within these.
 local ATTEMPTS = 3
 
 -- POSTs a form to a path of authd; returns status and body.
@@ -42,21 +42,21 @@ local function poster_of_2_4()
   end
 end
 
-local function asked(unix, text)
+local function ask_once(unix, text)
   local channel = unix.stream()
   channel:settimeout(TIMEOUT_SECONDS)
-  local done, why = channel:connect(AUTHD)
+  local done, reason = channel:connect(AUTHD)
   if not done then
     channel:close()
-    return nil, why
+    return nil, reason
   end
   local answer
-  done, why = channel:send(text)
+  done, reason = channel:send(text)
   if done then
-    answer, why = channel:receive("*a")
+    answer, reason = channel:receive("*a")
   end
   channel:close()
-  return answer, why
+  return answer, reason
 end
 
 local function poster_of_2_3()
@@ -64,26 +64,26 @@ local function poster_of_2_3()
   local sleep = require("socket").sleep
   return function(path, form)
     local text = "POST " .. path .. " HTTP/1.0\r\nContent-Length: " .. #form .. "\r\n\r\n" .. form
-    local answer, why
+    local answer, reason
     for attempt = 1, ATTEMPTS do
-      answer, why = asked(unix, text)
-      -- Who was slow is not asked again: that question may be counted as a guess already.
-      if answer and answer ~= "" or why == "timeout" or attempt == ATTEMPTS then
+      answer, reason = ask_once(unix, text)
+      -- No retry after a timeout: authd may have counted the login as a guess already.
+      if answer and answer ~= "" or reason == "timeout" or attempt == ATTEMPTS then
         break
       end
       sleep(attempt / ATTEMPTS)
     end
     local status, body = string.match(answer or "", "^HTTP/1%.%d (%d%d%d).-\r\n\r\n(.*\n)\n$")
-    return tonumber(status) or error(why or "no whole answer"), body
+    return tonumber(status) or error(reason or "incomplete answer"), body
   end
 end
 
 function script_init(settings)
   AUTHD = settings and settings.authd or rawget(_G, "GATEPOST_AUTHD") or AUTHD
   if string.sub(AUTHD, 1, 1) ~= "/" then
-    error("gatepost: authd is the path of its unix socket, not " .. AUTHD)
+    error("gatepost: authd must be the path of its unix socket, not " .. AUTHD)
   end
-  -- 2.4 refuses this name, which 2.3 knows.
+  -- 2.4 rejects this setting of 2.3.
   is_2_4 = not pcall(dovecot.http.client, { request_timeout_msecs = TIMEOUT_SECONDS * 1000 })
   post = is_2_4 and poster_of_2_4() or poster_of_2_3()
   return 0
@@ -92,8 +92,8 @@ end
 function script_deinit()
 end
 
--- Every byte but letters and digits: no value can end itself or begin another.
-local function escaped(text)
+-- Escapes every byte but letters and digits, so that no value can end itself or begin another.
+local function escape(text)
   return (string.gsub(text, "[^A-Za-z0-9]", function(c)
     return string.format("%%%02X", string.byte(c))
   end))
@@ -102,7 +102,7 @@ end
 local function ask(path, values)
   local form = {}
   for name, value in pairs(values) do
-    form[#form + 1] = name .. "=" .. escaped(tostring(value or ""))
+    form[#form + 1] = name .. "=" .. escape(tostring(value or ""))
   end
   local status, body = post(path, table.concat(form, "&"))
   local fields = {}
@@ -113,7 +113,7 @@ local function ask(path, values)
 end
 
 -- The quota is bytes, 0 for unlimited; each version has its own name for it.
-local function told(fields, prefix)
+local function reply_fields(fields, prefix)
   local out = { user = fields.user }
   out[prefix .. "home"] = fields.home
   out[prefix .. "uid"] = fields.uid
@@ -126,21 +126,21 @@ local function told(fields, prefix)
   return out
 end
 
--- smtp, imap, …: 2.4 calls it protocol and knows no service.
+-- smtp, imap, …: 2.4 has protocol in place of service.
 local function service_of(request)
   return request.protocol or request.service
 end
 
 -- A master user whose own password another passdb has checked ("result_success = continue"):
--- Dovecot asks whether the person exists, and the password is not the person's.
-local function lookup_instead(request)
+-- the account only has to exist, and the password is not its own.
+local function look_up(request)
   return ask("/user", { user = request.user, service = service_of(request) })
 end
 
 function auth_password_verify(request, password)
   local done, status, fields
   if request.skip_password_check then
-    done, status, fields = pcall(lookup_instead, request)
+    done, status, fields = pcall(look_up, request)
   else
     done, status, fields = pcall(ask, "/verify", {
       user = request.user,
@@ -149,17 +149,17 @@ function auth_password_verify(request, password)
       remote = request.remote_ip or request.rip,
     })
   end
-  -- After a failure, 2.4 takes nothing but a text.
+  -- With a failure, 2.4 accepts nothing but a text.
   if not done then
-    return dovecot.auth.PASSDB_RESULT_INTERNAL_FAILURE, "gatepost: authd cannot be asked"
+    return dovecot.auth.PASSDB_RESULT_INTERNAL_FAILURE, "gatepost: authd is unavailable"
   elseif status == 200 then
-    return dovecot.auth.PASSDB_RESULT_OK, told(fields, "userdb_")
+    return dovecot.auth.PASSDB_RESULT_OK, reply_fields(fields, "userdb_")
   elseif status == 401 then
     return dovecot.auth.PASSDB_RESULT_PASSWORD_MISMATCH, "refused"
   elseif status == 404 then
-    return dovecot.auth.PASSDB_RESULT_USER_UNKNOWN, "nobody of ours"
+    return dovecot.auth.PASSDB_RESULT_USER_UNKNOWN, "unknown account"
   end
-  return dovecot.auth.PASSDB_RESULT_INTERNAL_FAILURE, "gatepost: authd says " .. tostring(status)
+  return dovecot.auth.PASSDB_RESULT_INTERNAL_FAILURE, "gatepost: authd answered " .. tostring(status)
 end
 
 function auth_userdb_lookup(request)
@@ -168,11 +168,11 @@ function auth_userdb_lookup(request)
     service = service_of(request),
   })
   if not done then
-    return dovecot.auth.USERDB_RESULT_INTERNAL_FAILURE, "gatepost: authd cannot be asked"
+    return dovecot.auth.USERDB_RESULT_INTERNAL_FAILURE, "gatepost: authd is unavailable"
   elseif status == 200 then
-    return dovecot.auth.USERDB_RESULT_OK, told(fields, "")
+    return dovecot.auth.USERDB_RESULT_OK, reply_fields(fields, "")
   elseif status == 404 then
-    return dovecot.auth.USERDB_RESULT_USER_UNKNOWN, "nobody of ours"
+    return dovecot.auth.USERDB_RESULT_USER_UNKNOWN, "unknown account"
   end
-  return dovecot.auth.USERDB_RESULT_INTERNAL_FAILURE, "gatepost: authd says " .. tostring(status)
+  return dovecot.auth.USERDB_RESULT_INTERNAL_FAILURE, "gatepost: authd answered " .. tostring(status)
 end

@@ -1,8 +1,22 @@
-"""The process around authd: sockets, signals, start and end.
+"""The authd process: sockets, signals, start and end.
 
-SIGTERM finishes what is in progress and exits 0. SIGHUP reads the settings again and
-keeps the old ones when the new are bad; failures counted here, passwords remembered
-and logins in progress stay.
+The life of one login:
+
+1. `checkpassword.client._ask` or ``passdb.lua`` sends POST /verify to a socket of `Server`.
+2. `Connections.admit` takes the connection; `_Connection.data_received` feeds `http.Decoder`.
+3. `Service.answer` picks the route, and `Service._verify` makes the form a `Login`.
+4. `Verifier._read` has a thread run `Checker.begin`: `attempt` reads account and budgets, and
+   the `PasswordCache` may know the password already.
+5. `Checker.admit` counts the check against its budgets, or `Verifier._wait_for_others`.
+6. A hashing thread runs `Checker.decide`; `RefusalDelay.learn` takes its time.
+7. `Verifier._charge_failure` has a wrong password charged by `Checker.charge`.
+8. `Verifier.verify` logs the result and holds a refusal back until `RefusalDelay.seconds`.
+9. `http.encode` writes the answer; `protocol.conclude` becomes Dovecot's reply program.
+10. In the background `Checker.finish` stores the known network and an upgraded hash.
+
+SIGTERM finishes what is in progress and exits 0. SIGHUP reads the settings again and keeps
+the old ones when the new are bad; local failures, cached passwords and logins in progress
+survive it.
 """
 
 import asyncio
@@ -26,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 class Server:
-    """One authd process; *reload* returns the settings of SIGHUP."""
+    """One authd process; *reload* returns the settings to use after SIGHUP."""
 
     def __init__(self, settings: Settings, reload: Callable[[], Settings]) -> None:
         self._settings = settings
@@ -45,12 +59,13 @@ class Server:
         loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         service = Service(self._checker)
         (sockets,) = listening(self._settings.auth.listen)
-        # Each listener has its own cap: who fills one does not close the other.
+        # Each listener has its own cap: filling one does not close the other.
         edges = [Connections(service, self._callers) for _ in sockets]
-        servers = [await _serving(*pair) for pair in zip(edges, sockets, strict=True)]
-        log.info("ready on %s", ", ".join(str(each) for each in self._settings.auth.listen))
+        servers = [await _serve(*pair) for pair in zip(edges, sockets, strict=True)]
+        log.info(fields(event="ready", listen=" ".join(map(str, self._settings.auth.listen))))
         systemd.notify("READY=1")
         await self._stopping.wait()
+        log.info(fields(event="stopping"))
         systemd.notify("STOPPING=1")
         for server in servers:
             server.close()
@@ -58,7 +73,7 @@ class Server:
         await service.close()
         if self._callers.refused:
             log.warning(fields(event="callers-refused", connections=self._callers.refused.total()))
-        log.info("stopped")
+        log.info(fields(event="stopped"))
 
     def _hung_up(self) -> None:
         self._again = True
@@ -68,7 +83,7 @@ class Server:
     async def _read_as_asked(self) -> None:
         while self._again:
             self._again = False
-            # A file may take its time to read, as may the names of users: logins go on.
+            # Reading a file or looking up users may take time: logins go on.
             await asyncio.to_thread(self._read_again)
 
     def _read_again(self) -> None:
@@ -76,18 +91,18 @@ class Server:
             settings = self._reload()
         except ConfigError as error:
             reason = str(error).replace("\n", "; ")
-            log.error("settings not read, the old ones stay: %s", reason)  # noqa: TRY400 - no bug
+            log.error(fields(event="reload-failed", reason=reason))  # noqa: TRY400 - no bug
             return
         if settings.auth.listen != self._settings.auth.listen:
             log.warning(fields(event="restart-needed", reason="auth.listen changed"))
         self._callers.allow(settings.auth.callers)
-        # Always a new one: the file or the server behind the same URL may be another.
+        # Always a new store: the file or the server behind the same URL may be another.
         old = self._checker.use(Store(settings.store.url), settings)
-        old.close()  # those of its connections that are in use end when they are given back
-        log.info("settings read again")
+        old.close()  # a connection in use ends when it is returned
+        log.info(fields(event="reloaded"))
 
 
-async def _serving(connections: Connections, listener: socket.socket) -> asyncio.Server:
+async def _serve(connections: Connections, listener: socket.socket) -> asyncio.Server:
     loop = asyncio.get_running_loop()
     if listener.family == socket.AF_UNIX:
         return await loop.create_unix_server(connections.new, sock=listener, backlog=BACKLOG)

@@ -77,7 +77,7 @@ def site() -> Iterator[Site]:
 def test_an_unrelated_process_learns_nothing(site: Site, question: str, body: str) -> None:
     said = asked_by("nobody", site.socket, question, body)
     assert said.startswith("HTTP/1.1 403 Forbidden")
-    assert said.endswith("\n\nreason=you may not ask (auth.callers)\n\n")
+    assert said.endswith("\n\nreason=this user is not in auth.callers\n\n")
 
 
 @pytest.mark.parametrize("user", ["dovecot", "root"])
@@ -131,7 +131,7 @@ def test_a_reload_changes_who_may_ask(empty_site: Site) -> None:
         site.config.write_text(text + f"callers = {json.dumps(['nobody', '4711', 'no-such'])}\n")
         authd.signal(signal.SIGHUP)
         log = site.root / "authd.log"
-        assert until(lambda: "settings read again" in log.read_text())
+        assert until(lambda: "event=reloaded" in log.read_text())
         assert " 200 " in asked_by("nobody", site.socket, "/user", "user=alice")
         assert " 403 " in asked_by("dovecot", site.socket, "/user", "user=alice")
         assert "event=no-such-user user=no-such" in log.read_text()

@@ -123,7 +123,7 @@ def test_a_connection_may_rest_but_a_request_may_not(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.2)
-    monkeypatch.setattr(connections, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(connections, "SWEEP_SECONDS", 0.05)
 
     async def story() -> None:
         async with listening(Connections(Scripted(0.4), OURS), path):
@@ -149,7 +149,7 @@ def test_a_bug_in_an_answer_ends_that_connection_with_no_answer(
         async with listening(Connections(Scripted(text="\n"), OURS), path):
             # No value has two lines.
             assert await heard(path, KEPT) == b""
-        assert "bug in a connection" in caplog.text
+        assert "event=bug at=connection" in caplog.text
 
     run(story)
 

@@ -30,7 +30,7 @@ def left(site: Site) -> int:
 
 def read_again(site: Site, times: int) -> bool:
     log = site.root / "authd.log"
-    return until(lambda: log.read_text().count("settings read again") == times)
+    return until(lambda: log.read_text().count("event=reloaded") == times)
 
 
 def test_a_reload_keeps_the_passwords_it_has_checked(empty_site: Site) -> None:

@@ -261,7 +261,7 @@ def test_sighup_reads_the_settings_again_and_keeps_the_old_when_they_are_bad(
         good = empty_site.config.read_text()
         empty_site.config.write_text(good + "[nonsense]\n")
         authd.signal(signal.SIGHUP)
-        assert until(lambda: "old ones stay" in log.read_text())
+        assert until(lambda: "event=reload-failed" in log.read_text())
         assert empty_site.ask("/verify", **ALICE)[0] == 200
         empty_site.config.write_text(good + '[roles.student]\nmailbox = "7M"\n')
         authd.signal(signal.SIGHUP)
