@@ -1,4 +1,4 @@
-"""One gatepost for the login tests: settings, a store, authd as a process, Dovecot's part."""
+"""One gatepost for the login tests: settings, a store, authd as a process, Dovecot's side."""
 
 import base64
 import hashlib
@@ -28,7 +28,7 @@ from tests.stack.process import Process
 SCRIPT = Path(script.__file__)
 PACKAGE = SCRIPT.parents[1]
 CHANGE = AuditContext("tests", "a test")
-# Shows what the reply program would tell Dovecot, and answers as it does.
+# Stands for checkpassword-reply: shows what it would tell Dovecot, and exits as it does.
 REPLY = """#!/bin/sh
 /usr/bin/env
 [ "$AUTHORIZED" = 2 ] && exit 2
@@ -40,7 +40,7 @@ REPLIED_LOOKUP = 2
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A folder that every user can enter, and what lies in it."""
+    """A folder that every user can enter: settings, store, sockets, the login script."""
 
     root: Path
     settings: Settings
@@ -55,7 +55,7 @@ class Site:
         return self.root / "auth.sock"
 
     def account(self, name: str, password: str | None, *, role: str = "student") -> None:
-        """Make an account under a hash that costs nothing to check."""
+        """Add an account with a hash that costs nothing to check."""
         stored = None if password is None else cheap(password)
         new = accounts.NewAccount(name=name, role=role, password=stored)
         accounts.add(self.store, self.settings, new, change=CHANGE)
@@ -167,7 +167,7 @@ def cheap(password: str) -> str:
 
 @contextmanager
 def new_site(extra: str = "") -> Iterator[Site]:
-    """Make a place with an empty store; *extra* is TOML laid under the settings."""
+    """Make a site with an empty store; *extra* is TOML appended to the settings."""
     # Not pytest's tmp_path: users dovecot and postfix must be able to enter it.
     root = Path(tempfile.mkdtemp(prefix="gatepost-auth-", dir="/var/tmp"))
     root.chmod(0o755)
@@ -181,7 +181,7 @@ def new_site(extra: str = "") -> Iterator[Site]:
         (root / "gatepost.toml").write_text(text)
         (root / "reply").write_text(REPLY)
         (root / "reply").chmod(0o755)
-        # Where anybody can run it: the repository may lie in a closed home.
+        # Where any user can run it: the repository may lie in a closed home.
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PACKAGE, root / "lib" / PACKAGE.name, ignore=ignored)
         settings = load(root / "gatepost.toml")

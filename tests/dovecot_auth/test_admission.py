@@ -1,4 +1,4 @@
-"""Which failures a login has not heard of."""
+"""Failures that a login has not seen when it read its budgets."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from dovecot_auth import admission
 from dovecot_auth.admission import RecentFailures
 
 
-def test_a_failure_is_news_to_who_asked_before_it() -> None:
+def test_a_failure_is_seen_by_a_login_that_read_before_it() -> None:
     failures = RecentFailures()
     before = failures.moment
     failures.note(["alice", "here"])
@@ -16,7 +16,7 @@ def test_a_failure_is_news_to_who_asked_before_it() -> None:
     assert not failures.since(failures.moment, ["alice", "here"])
 
 
-def test_what_is_forgotten_is_news_to_everybody_who_asked_before(
+def test_a_dropped_subject_makes_every_earlier_login_read_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(admission, "MAX_SUBJECTS", 2)

@@ -1,4 +1,4 @@
-"""Every byte in a name, a password and what stands beside them: a "no", never a fault."""
+"""Any byte in a name, a password or another field is refused, and never an error."""
 
 from urllib.parse import quote_from_bytes
 
@@ -9,7 +9,7 @@ from tests.dovecot_auth.site import Site
 from tests.stack import unix_http
 
 pytestmark = pytest.mark.integration
-# Few questions, each with many bytes: a password's check takes its time.
+# Few requests, each with many bytes: checking a password takes time.
 ALL_BYTES = [bytes(range(start, start + 64)) for start in (0, 64, 128, 192)]
 FIELDS = ("user", "password", "service", "remote")
 
@@ -26,7 +26,7 @@ def ask(site: Site, path: str, **values: bytes) -> int:
 
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("path", ["/verify", "/user"])
-def test_no_byte_of_a_question_is_a_fault(site: Site, path: str, field: str) -> None:
+def test_no_byte_in_a_request_causes_an_error(site: Site, path: str, field: str) -> None:
     usual = {"user": b"nobody", "password": b"wrong", "service": b"imap", "remote": b"192.0.2.9"}
     for part in ALL_BYTES:
         status = ask(site, path, **{**usual, field: b"x" + part + b"y"})
@@ -36,7 +36,7 @@ def test_no_byte_of_a_question_is_a_fault(site: Site, path: str, field: str) -> 
 
 @pytest.mark.parametrize("answering", ["authd", "direct"])
 @pytest.mark.parametrize("field", [0, 1])
-def test_no_byte_on_descriptor_3_is_a_fault(site: Site, answering: str, field: int) -> None:
+def test_no_byte_on_descriptor_3_causes_an_error(site: Site, answering: str, field: int) -> None:
     options = {"--socket": "/nonexistent"} if answering == "direct" else {}
     for part in ALL_BYTES:
         pair = [b"nobody", b"wrong"]

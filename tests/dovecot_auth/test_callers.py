@@ -1,4 +1,4 @@
-"""Who may ask authd: Dovecot's user and root. Anybody else of the machine learns nothing."""
+"""authd answers Dovecot's user and root; any other process of the machine learns nothing."""
 
 import json
 import signal
@@ -16,7 +16,7 @@ from tests.dovecot_auth.site import Site, connected, new_site
 from tests.dovecot_auth.test_service import ALICE, until
 from tests.stack.process import Process
 
-pytestmark = pytest.mark.integration  # needs root: it asks as several users
+pytestmark = pytest.mark.integration  # needs root: sends requests as several users
 
 ASK = """
 import socket, sys
@@ -41,15 +41,15 @@ sys.stdin.read()
 
 @contextmanager
 def open_to_all(site: Site) -> Iterator[Process]:
-    """Run authd on a socket whose mode stops nobody: only the kernel's word is left."""
+    """Run authd on a socket that any user can connect to, so that only SO_PEERCRED protects it."""
     with site.running() as authd:
         site.socket.chmod(0o666)
         yield authd
 
 
-def asked_by(user: str, path: Path, question: str, body: str) -> str:
-    """Return the whole answer that a process of *user* hears."""
-    command = ["/usr/bin/python3", "-I", "-c", ASK, str(path), question, body]
+def asked_by(user: str, socket_path: Path, path: str, body: str) -> str:
+    """Return the whole answer that a process of *user* gets."""
+    command = ["/usr/bin/python3", "-I", "-c", ASK, str(socket_path), path, body]
     done = subprocess.run(
         command, user=user, group=user if user != "nobody" else "nogroup", extra_groups=[],
         capture_output=True, text=True, check=True, timeout=30, cwd="/",
@@ -64,7 +64,7 @@ def site() -> Iterator[Site]:
 
 
 @pytest.mark.parametrize(
-    ("question", "body"),
+    ("path", "body"),
     [
         ("/user", "user=alice"),
         ("/user", "user=nobody"),
@@ -74,10 +74,10 @@ def site() -> Iterator[Site]:
         ("nonsense", ""),
     ],
 )
-def test_an_unrelated_process_learns_nothing(site: Site, question: str, body: str) -> None:
-    said = asked_by("nobody", site.socket, question, body)
-    assert said.startswith("HTTP/1.1 403 Forbidden")
-    assert said.endswith("\n\nreason=this user is not in auth.callers\n\n")
+def test_an_unrelated_process_learns_nothing(site: Site, path: str, body: str) -> None:
+    answer = asked_by("nobody", site.socket, path, body)
+    assert answer.startswith("HTTP/1.1 403 Forbidden")
+    assert answer.endswith("\n\nreason=this user is not in auth.callers\n\n")
 
 
 @pytest.mark.parametrize("user", ["dovecot", "root"])
@@ -88,7 +88,7 @@ def test_dovecot_and_root_are_answered(site: Site, user: str) -> None:
     assert asked_by(user, site.socket, "/verify", password).startswith("HTTP/1.1 200")
 
 
-def test_a_stranger_is_named_once_and_counted(empty_site: Site) -> None:
+def test_a_refused_user_is_logged_once_and_counted(empty_site: Site) -> None:
     with open_to_all(empty_site):
         for _ in range(3):
             asked_by("nobody", empty_site.socket, "/user", "user=alice")
@@ -97,7 +97,7 @@ def test_a_stranger_is_named_once_and_counted(empty_site: Site) -> None:
     assert "event=callers-refused connections=3" in log
 
 
-def test_a_guess_under_a_forged_address_is_charged_to_nobody(empty_site: Site) -> None:
+def test_a_guess_with_a_forged_address_is_not_charged(empty_site: Site) -> None:
     with open_to_all(empty_site):
         for number in range(60):
             body = f"user=alice&password=guess{number}&remote=192.0.2.7"
@@ -105,7 +105,7 @@ def test_a_guess_under_a_forged_address_is_charged_to_nobody(empty_site: Site) -
         assert empty_site.ask("/verify", **ALICE)[0] == 200
 
 
-def test_strangers_who_hold_connections_leave_room_to_dovecot(empty_site: Site) -> None:
+def test_connections_held_by_strangers_leave_room_for_dovecot(empty_site: Site) -> None:
     command = ["/usr/bin/python3", "-I", "-c", HOLD, str(empty_site.socket)]
     with open_to_all(empty_site), ExitStack() as held:
         stranger = held.enter_context(
@@ -124,7 +124,7 @@ def test_strangers_who_hold_connections_leave_room_to_dovecot(empty_site: Site) 
         stranger.stdin.close()  # type: ignore[union-attr]
 
 
-def test_a_reload_changes_who_may_ask(empty_site: Site) -> None:
+def test_a_reload_changes_the_admitted_users(empty_site: Site) -> None:
     site = empty_site
     with open_to_all(site) as authd:
         text = site.config.read_text()

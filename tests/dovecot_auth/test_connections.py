@@ -1,4 +1,4 @@
-"""One listener of authd and its peers, on a real socket, with a service that answers at will."""
+"""One listener of authd and its peers, on a real socket, with a scripted service."""
 
 import asyncio
 import time
@@ -16,13 +16,13 @@ from dovecot_auth.connections import MAX_AHEAD, Connections
 from dovecot_auth.http import Request
 from dovecot_auth.service import Response, Service
 
-OURS = Callers(())  # the user of the tests is the service's own
+OURS = Callers(())  # the tests run as the service's own user
 KEPT = b"GET /health HTTP/1.1\r\n\r\n"
 LAST = b"GET /health HTTP/1.0\r\n\r\n"
 
 
 class Scripted(Service):
-    """Answers with the number of the question and a text, after a pause."""
+    """Answers with the number of the request and a text, after a pause."""
 
     def __init__(self, pause: float = 0.0, text: str = "") -> None:
         self.pause, self.text, self.asked = pause, text, 0
@@ -42,11 +42,11 @@ async def listening(edge: Connections, path: Path) -> AsyncIterator[None]:
     await edge.drain()
 
 
-async def heard(path: Path, said: bytes, *, ends: bool = False) -> bytes:
-    """Say something on a new connection; return all that comes until it is closed."""
+async def exchange(path: Path, wire: bytes, *, ends: bool = False) -> bytes:
+    """Send *wire* on a new connection; return all that arrives until it is closed."""
     reader, writer = await asyncio.open_unix_connection(path)
     try:
-        writer.write(said)
+        writer.write(wire)
         if ends:
             writer.write_eof()
         async with asyncio.timeout(10):
@@ -56,7 +56,7 @@ async def heard(path: Path, said: bytes, *, ends: bool = False) -> bytes:
 
 
 def run(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run *story* on the event loop that authd has."""
+    """Run *story* on the kind of event loop that authd uses."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(story())
 
@@ -69,7 +69,7 @@ def path(tmp_path: Path) -> Path:
 def test_requests_sent_at_once_are_answered_in_order(path: Path) -> None:
     async def story() -> None:
         async with listening(Connections(Scripted(0.01), OURS), path):
-            got = await heard(path, KEPT * 3 + LAST)
+            got = await exchange(path, KEPT * 3 + LAST)
         assert [line for line in got.split() if line.startswith(b"number=")] == [
             b"number=%d" % n for n in (1, 2, 3, 4)
         ]
@@ -77,28 +77,28 @@ def test_requests_sent_at_once_are_answered_in_order(path: Path) -> None:
     run(story)
 
 
-def test_who_ends_his_side_after_asking_still_hears_the_answer(path: Path) -> None:
+def test_a_half_closed_connection_still_gets_its_answer(path: Path) -> None:
     async def story() -> None:
         async with listening(Connections(Scripted(0.05), OURS), path):
-            assert b"number=1" in await heard(path, KEPT, ends=True)
-            assert await heard(path, b"", ends=True) == b""
+            assert b"number=1" in await exchange(path, KEPT, ends=True)
+            assert await exchange(path, b"", ends=True) == b""
 
     run(story)
 
 
-def test_who_asks_too_much_before_the_first_answer_is_cut(path: Path) -> None:
+def test_too_many_pipelined_requests_are_answered_400(path: Path) -> None:
     service = Scripted(0.2)
 
     async def story() -> None:
         async with listening(Connections(service, OURS), path):
-            got = await heard(path, KEPT * (MAX_AHEAD + 1))
+            got = await exchange(path, KEPT * (MAX_AHEAD + 1))
             assert got.startswith(b"HTTP/1.1 400")
-            assert b"number=" in await heard(path, LAST)  # nobody else's concern
+            assert b"number=" in await exchange(path, LAST)  # other connections go on
 
     run(story)
 
 
-async def ask_and_never_listen(path: Path, service: Scripted) -> None:
+async def ask_and_never_read(path: Path, service: Scripted) -> None:
     _, writer = await asyncio.open_unix_connection(path, limit=1)
     try:
         while service.asked < 1000:
@@ -109,12 +109,12 @@ async def ask_and_never_listen(path: Path, service: Scripted) -> None:
         writer.close()
 
 
-def test_who_reads_no_answers_is_cut(path: Path) -> None:
+def test_a_peer_that_reads_no_answers_is_disconnected(path: Path) -> None:
     async def story() -> None:
         service = Scripted(text="x" * 100_000)
         async with listening(Connections(service, OURS), path):
             with pytest.raises(ConnectionError):
-                await ask_and_never_listen(path, service)
+                await ask_and_never_read(path, service)
 
     run(story)
 
@@ -128,7 +128,7 @@ def test_a_connection_may_rest_but_a_request_may_not(
     async def story() -> None:
         async with listening(Connections(Scripted(0.4), OURS), path):
             began = time.monotonic()
-            assert await heard(path, KEPT[:5]) == b""
+            assert await exchange(path, KEPT[:5]) == b""
             assert 0.2 <= time.monotonic() - began < 2
             reader, writer = await asyncio.open_unix_connection(path)
             await asyncio.sleep(0.4)
@@ -142,24 +142,24 @@ def test_a_connection_may_rest_but_a_request_may_not(
     run(story)
 
 
-def test_a_bug_in_an_answer_ends_that_connection_with_no_answer(
+def test_a_bug_closes_the_connection_without_an_answer(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def story() -> None:
         async with listening(Connections(Scripted(text="\n"), OURS), path):
-            # No value has two lines.
-            assert await heard(path, KEPT) == b""
+            # A value of two lines cannot be encoded.
+            assert await exchange(path, KEPT) == b""
         assert "event=bug at=connection" in caplog.text
 
     run(story)
 
 
-def test_the_end_waits_for_answers_and_for_nobody_else(path: Path) -> None:
+def test_draining_waits_for_answers_but_not_for_idle_connections(path: Path) -> None:
     async def story() -> None:
         edge = Connections(Scripted(0.2), OURS)
         async with listening(edge, path):
-            asked = asyncio.create_task(heard(path, KEPT))
-            rests = asyncio.create_task(heard(path, b""))
+            asked = asyncio.create_task(exchange(path, KEPT))
+            rests = asyncio.create_task(exchange(path, b""))
             await asyncio.sleep(0.1)
         assert b"Connection: close" in await asked
         assert await rests == b""

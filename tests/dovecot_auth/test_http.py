@@ -1,4 +1,4 @@
-"""The HTTP we speak, without a socket."""
+"""The part of HTTP that authd supports, without a socket."""
 
 import contextlib
 
@@ -31,12 +31,12 @@ def test_requests_survive_any_chunking(size: int) -> None:
         (b"GET / HTTP/1.0\r\nCONNECTION: keep-alive", True),
     ],
 )
-def test_the_connection_stays_as_the_peer_wishes(head: bytes, *, keep: bool) -> None:
+def test_the_peer_chooses_whether_the_connection_stays(head: bytes, *, keep: bool) -> None:
     (request,) = Decoder().feed(head + b"\r\n\r\n")
     assert request.keep == keep
 
 
-def test_a_peer_that_waits_for_the_word_is_told_to_go_ahead_once() -> None:
+def test_a_peer_that_expects_100_continue_gets_it_once() -> None:
     decoder = Decoder()
     head = b"POST /user HTTP/1.1\r\nExpect: 100-Continue\r\nContent-Length: 6\r\n\r\n"
     assert decoder.feed(head) == []
@@ -63,7 +63,7 @@ def test_a_peer_that_waits_for_the_word_is_told_to_go_ahead_once() -> None:
         b"GET / HTTP/1.1\r\nX: " + b"x" * MAX_HEAD + b"\r\n\r\n",
     ],
 )
-def test_what_is_not_our_http_is_a_protocol_error(wire: bytes) -> None:
+def test_unsupported_http_is_a_protocol_error(wire: bytes) -> None:
     with pytest.raises(ProtocolError):
         Decoder().feed(wire)
 
@@ -86,7 +86,7 @@ def test_a_form_carries_any_bytes() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"user", b"us-er=x", b"user=a&user=b", b"\xff=x"])
-def test_what_is_not_a_form_is_a_protocol_error(body: bytes) -> None:
+def test_a_malformed_form_is_a_protocol_error(body: bytes) -> None:
     with pytest.raises(ProtocolError):
         form(body)
 

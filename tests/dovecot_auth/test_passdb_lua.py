@@ -1,4 +1,4 @@
-"""passdb.lua in a real Dovecot that does nothing else, 2.3 or 2.4."""
+"""passdb.lua in a real Dovecot 2.3 or 2.4 that does nothing else."""
 
 import subprocess
 from collections.abc import Iterator
@@ -15,18 +15,18 @@ from tests.stack.dovecot_release import release
 
 pytestmark = pytest.mark.integration
 
-# How each release is told of a script, and of an address that is not the default.
+# How each release is configured with a script, and with another socket than the default.
 BLOCK = {
     "2.3": "{kind} {{\n  driver = lua\n  args = file={script} blocking=yes\n}}\n",
     "2.4": "{kind} lua {{\n  lua_file = {script}\n"
     "  lua_settings {{\n    authd = {address}\n  }}\n}}\n",
 }
-# What Lua could lose under the script once it runs, within its question to authd and around it.
+# Faults planted once the script runs, inside its request to authd and around it.
 FAULTS = {
-    "an error within the question": "string.format = nil",
-    "an error that is no text": "table.concat = function() error({}) end",
-    "an error around the question": "pcall = nil",
-    "an answer of no use": "pcall = function() return true end",
+    "an error inside the request": "string.format = nil",
+    "an error that is not a string": "table.concat = function() error({}) end",
+    "an error around the request": "pcall = nil",
+    "a useless answer": "pcall = function() return true end",
 }
 LATER = """\
 local init = script_init
@@ -40,12 +40,12 @@ end
 
 @contextmanager
 def asking(site: Site, fault: str = "") -> Iterator[Path]:
-    """Run Dovecot with the script, which has *fault* once it runs; give its auth socket."""
+    """Run Dovecot with the script and *fault* planted in it; yield its auth socket."""
     shipped = site.root / "lib/dovecot_auth/passdb.lua"
-    script = site.root / "passdb.lua"  # how a site keeps another address over upgrades of 2.3
+    script = site.root / "passdb.lua"  # how a site on 2.3 keeps another socket over upgrades
     address = str(site.socket)
-    told = f'GATEPOST_AUTHD = "{address}"\n' if release() == "2.3" else ""
-    script.write_text(f'{told}dofile("{shipped}")\n{LATER.format(fault=fault)}')
+    address_line = f'GATEPOST_AUTHD = "{address}"\n' if release() == "2.3" else ""
+    script.write_text(f'{address_line}dofile("{shipped}")\n{LATER.format(fault=fault)}')
     (site.root / "dovecot").mkdir(exist_ok=True)
     blocks = [
         BLOCK[release()].format(kind=kind, script=script, address=address)
@@ -69,7 +69,7 @@ def answers(path: Path, user: str, password: str) -> str:
         client.close()
 
 
-def test_logins_are_answered_as_by_the_script(lua: tuple[Site, Path]) -> None:
+def test_the_lua_script_answers_like_checkpassword(lua: tuple[Site, Path]) -> None:
     site, path = lua
     with site.running():
         assert "user=alice" in answers(path, "Alice@mail.example.edu", "alice's password")
@@ -87,13 +87,13 @@ def test_logins_are_answered_as_by_the_script(lua: tuple[Site, Path]) -> None:
     assert "service=imap remote=192.0.2.7" in log
 
 
-def test_without_authd_a_login_is_temporary_and_never_wrong(lua: tuple[Site, Path]) -> None:
+def test_without_authd_a_login_fails_temporarily(lua: tuple[Site, Path]) -> None:
     _, path = lua
     assert "temp" in answers(path, "alice", "alice's password")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_of_the_script_is_temporary_and_never_wrong(empty_site: Site, fault: str) -> None:
+def test_an_error_in_the_lua_script_is_a_temporary_failure(empty_site: Site, fault: str) -> None:
     with empty_site.running(), asking(empty_site, FAULTS[fault]) as path:
         for password in ("alice's password", "wrong"):
             refused = answers(path, "alice", password)
@@ -101,7 +101,7 @@ def test_a_fault_of_the_script_is_temporary_and_never_wrong(empty_site: Site, fa
             assert "temp" in refused
 
 
-def test_lookups_bring_home_owner_and_quota(lua: tuple[Site, Path]) -> None:
+def test_a_lookup_returns_home_owner_and_quota(lua: tuple[Site, Path]) -> None:
     site, path = lua
     command = [programs.path("doveadm"), "-c", str(path.parent / "dovecot.conf"), "user"]
     with site.running():

@@ -1,4 +1,4 @@
-"""How long a "no" takes, learned from the checks."""
+"""How long a refusal takes, learned from the checks."""
 
 import time
 
@@ -9,7 +9,7 @@ from dovecot_auth.verdict import REFUSAL_SECONDS
 
 
 def busy(seconds: float) -> str:
-    """Take so much of the processor."""
+    """Take *seconds* of CPU time."""
     until = time.thread_time() + seconds
     while time.thread_time() < until:
         pass
@@ -17,30 +17,30 @@ def busy(seconds: float) -> str:
 
 
 def test_a_quick_check_changes_nothing() -> None:
-    floor = RefusalDelay()
-    assert floor.learn(lambda: "no") == "no"
-    assert floor.seconds == REFUSAL_SECONDS
+    delay = RefusalDelay()
+    assert delay.learn(lambda: "no") == "no"
+    assert delay.seconds == REFUSAL_SECONDS
 
 
-def test_a_slow_check_raises_the_floor_for_good() -> None:
-    floor, took = RefusalDelay(), REFUSAL_SECONDS / MARGIN * 1.2
-    assert floor.learn(lambda: busy(took)) == "done"
-    raised = floor.seconds
+def test_a_slow_check_raises_the_delay_for_good() -> None:
+    delay, took = RefusalDelay(), REFUSAL_SECONDS / MARGIN * 1.2
+    assert delay.learn(lambda: busy(took)) == "done"
+    raised = delay.seconds
     assert raised >= took * MARGIN
-    floor.learn(lambda: "no")
-    assert floor.seconds == raised
+    delay.learn(lambda: "no")
+    assert delay.seconds == raised
 
 
-def test_waiting_is_no_work_and_a_check_that_fails_counts() -> None:
-    floor = RefusalDelay()
-    floor.learn(lambda: time.sleep(REFUSAL_SECONDS))
-    assert floor.seconds == REFUSAL_SECONDS
+def test_waiting_does_not_count_and_a_failing_check_does() -> None:
+    delay = RefusalDelay()
+    delay.learn(lambda: time.sleep(REFUSAL_SECONDS))
+    assert delay.seconds == REFUSAL_SECONDS
     with pytest.raises(ZeroDivisionError):
-        floor.learn(lambda: (busy(0.15), 1 // 0))
-    assert floor.seconds > REFUSAL_SECONDS
+        delay.learn(lambda: (busy(0.15), 1 // 0))
+    assert delay.seconds > REFUSAL_SECONDS
 
 
-def test_no_check_holds_up_a_refusal_for_longer_than_the_most() -> None:
-    floor = RefusalDelay()
-    floor.learn(lambda: busy(MAX_SECONDS / MARGIN + 0.05))
-    assert floor.seconds == MAX_SECONDS
+def test_the_delay_has_a_maximum() -> None:
+    delay = RefusalDelay()
+    delay.learn(lambda: busy(MAX_SECONDS / MARGIN + 0.05))
+    assert delay.seconds == MAX_SECONDS

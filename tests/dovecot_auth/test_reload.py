@@ -1,4 +1,4 @@
-"""SIGHUP and second starts: what authd knows stays, and what serves is left alone."""
+"""SIGHUP and second starts: authd keeps what it knows, and a socket in use is left alone."""
 
 import os
 import signal
@@ -11,8 +11,8 @@ from dovecot_auth.check import Checker
 from dovecot_auth.verdict import Blocked
 from store.logins.budgets import ACCOUNT_BUDGET
 from store.logins.guesses import standing
+from tests.dovecot_auth.logins import decide
 from tests.dovecot_auth.site import Site
-from tests.dovecot_auth.test_check import decided
 from tests.dovecot_auth.test_service import ALICE, until
 from tests.stack.probes import answers
 from tests.store.read_only import read_only
@@ -21,27 +21,27 @@ pytestmark = pytest.mark.integration  # processes
 
 
 def left(site: Site) -> int:
-    """Return how many failures alice still has, as the store counts them."""
+    """Return how many failures alice has left, according to the store."""
     with site.store.connection() as connection:
         at = int(time.time())
         found = standing(connection, name="alice", account=None, remote="", now=at)
     return min(found.left.values())
 
 
-def read_again(site: Site, times: int) -> bool:
+def reloaded(site: Site, times: int) -> bool:
     log = site.root / "authd.log"
     return until(lambda: log.read_text().count("event=reloaded") == times)
 
 
-def test_a_reload_keeps_the_passwords_it_has_checked(empty_site: Site) -> None:
+def test_a_reload_keeps_the_cached_passwords(empty_site: Site) -> None:
     site = empty_site
     wrong = {**ALICE, "password": "an old password of a forgotten phone", "remote": ""}
     with site.running() as authd:
         assert site.ask("/verify", **wrong)[0] == 401
         assert until(lambda: left(site) == ACCOUNT_BUDGET - 1)
         authd.signal(signal.SIGHUP)
-        assert read_again(site, 1)
-        # The same again is no other guess.
+        assert reloaded(site, 1)
+        # Repeating a wrong password is not another guess.
         assert site.ask("/verify", **wrong)[0] == 401
         assert site.ask("/verify", **{**wrong, "password": "another"})[0] == 401
         assert until(lambda: left(site) == ACCOUNT_BUDGET - 2)
@@ -54,15 +54,15 @@ def test_a_reload_keeps_the_failures_that_the_store_could_not_take(empty_site: S
     before, after = read_only(url), read_only(url)
     checker = Checker(before, empty_site.settings)
     for number in range(ACCOUNT_BUDGET):
-        decided(checker, "alice", f"a guess number {number}")
+        decide(checker, "alice", f"a guess number {number}")
     assert checker.use(after, empty_site.settings) is before
     before.close()
-    assert isinstance(decided(checker, "alice", ALICE["password"]).answer, Blocked)
+    assert isinstance(decide(checker, "alice", ALICE["password"]).answer, Blocked)
     after.close()
 
 
 def test_reloads_leave_no_connection_to_the_store_behind(empty_site: Site) -> None:
-    def on_the_store(pid: int) -> int:
+    def connections_to_store(pid: int) -> int:
         folder = Path(f"/proc/{pid}/fd")
         return sum("gatepost.db" in str(each.readlink()) for each in folder.iterdir())
 
@@ -71,24 +71,24 @@ def test_reloads_leave_no_connection_to_the_store_behind(empty_site: Site) -> No
         for number in range(1, 11):
             assert site.ask("/user", user="alice")[0] == 200
             authd.signal(signal.SIGHUP)
-            assert read_again(site, number)
-            assert on_the_store(authd.pid) == 0
+            assert reloaded(site, number)
+            assert connections_to_store(authd.pid) == 0
         assert site.ask("/user", user="alice")[0] == 200
 
 
-def test_logins_go_on_while_the_settings_are_read(empty_site: Site) -> None:
+def test_logins_continue_while_the_settings_are_read(empty_site: Site) -> None:
     site = empty_site
     with site.running() as authd:
         text = site.config.read_text()
         site.config.unlink()
-        os.mkfifo(site.config)  # a file that takes its time
+        os.mkfifo(site.config)  # a file that is slow to read
         authd.signal(signal.SIGHUP)
-        # Opened for writing once authd has opened it for reading.
+        # open() returns once authd has opened it for reading.
         with site.config.open("w") as slow:
             for _ in range(3):
                 assert site.ask("/verify", **ALICE)[0] == 200
             slow.write(text)
-        assert read_again(site, 1)
+        assert reloaded(site, 1)
         assert site.ask("/verify", **ALICE)[0] == 200
 
 

@@ -1,4 +1,4 @@
-"""Time, traces and memory: what a login must not tell and not use (CHECKS 20, 20a, 20b)."""
+"""What a login must not reveal by its time or traces, nor use of memory (CHECKS 20, 20a, 20b)."""
 
 import base64
 import itertools
@@ -33,14 +33,14 @@ pytestmark = pytest.mark.integration
 
 SECRET = "canary7d1f"
 STORM = 200
-CROWD = 200  # of each kind: fewer would be guessed at too often
+CROWD = 200  # of each kind: with fewer, guessing would block them
 LONG = [pytest.mark.slow, pytest.mark.timeout(3600)]
 _numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
 def crowd() -> Iterator[Site]:
-    """A place with many people of each kind: argon2, an old hash, a slow one, stopped."""
+    """A site with many accounts of each kind: argon2, an old hash, a slow one, suspended."""
     with new_site() as site:
         argon2 = password_hashes.hash_password("right")
         bcrypt12 = "{BLF-CRYPT}" + bcrypt.hashpw(b"right", bcrypt.gensalt(12)).decode()
@@ -48,7 +48,7 @@ def crowd() -> Iterator[Site]:
             *(Line(n, f"new{n}", "student", password=argon2) for n in range(CROWD)),
             *(Line(n, f"old{n}", "student", password=cheap("right")) for n in range(CROWD)),
             *(Line(n, f"slow{n}", "student", password=bcrypt12) for n in range(CROWD)),
-            *(Line(n, f"stopped{n}", "student", password=argon2) for n in range(CROWD)),
+            *(Line(n, f"suspended{n}", "student", password=argon2) for n in range(CROWD)),
         ]
         todo = plan.plan(site.store, site.settings, lines)
         write.carry_out(site.store, todo, change=CHANGE)
@@ -56,7 +56,7 @@ def crowd() -> Iterator[Site]:
             suspend(
                 site.store,
                 site.settings,
-                f"stopped{n}",
+                f"suspended{n}",
                 scope="everything",
                 seconds=None,
                 change=CHANGE,
@@ -65,14 +65,14 @@ def crowd() -> Iterator[Site]:
             yield site
 
 
-# Every kind of refusal, with a password that makes it one.
-REFUSED = {"new": "wrong", "old": "wrong", "stopped": "right", "nobody": "wrong"}
+# Every kind of account, with a password that is refused.
+REFUSED = {"new": "wrong", "old": "wrong", "suspended": "right", "nobody": "wrong"}
 # A decomposed password has two forms: two checks of a common hash, one of a slow one.
 SLOW = {"new": "wro\u0301ng", "slow": "wro\u0301ng", "nobody": "wro\u0301ng"}
 
 
 def seconds(site: Site, kind: str, password: str, *, script: bool) -> float:
-    """Time one refusal; each comes from a place of its own, as guesses are counted by place."""
+    """Time one refusal, from an address of its own, as guesses are counted by network."""
     number = next(_numbers)
     remote = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
     name = f"{kind}{number % CROWD}"
@@ -97,7 +97,7 @@ def welch(one: list[float], other: list[float]) -> float:
 def measured(
     site: Site, rounds: int, kinds: dict[str, str], *, script: bool
 ) -> dict[str, list[float]]:
-    # In a new order each round: four that began together end together, and are read in turn.
+    # A new order each round: four that begin together end together, and are read in turn.
     order = [kind for _ in range(rounds) for kind in random.sample(list(kinds), len(kinds))]
     with ThreadPoolExecutor(4) as pool:
         asked = [
@@ -116,8 +116,8 @@ def assert_alike(found: dict[str, list[float]], milliseconds: float = math.inf) 
         assert welch(found[one], found[other]) < 4.5, (one, other)
 
 
-def test_the_time_of_a_refusal_tells_nothing(crowd: Site) -> None:
-    # On a machine that does other things: the slow test below has the stated medians.
+def test_the_time_of_a_refusal_reveals_nothing(crowd: Site) -> None:
+    # On a busy machine; the slow test below compares the medians.
     assert_alike(measured(crowd, 40, REFUSED, script=False))
 
 
@@ -135,7 +135,7 @@ def stormed() -> tuple[list[int], list[float], int]:
             code = site.script(b"alice\0right\0\0").returncode
             return code, time.monotonic() - began
 
-        # CHECKS 20b: address space is more than memory, so this is more than was asked for.
+        # CHECKS 20b: address space is more than memory, so this is stricter than required.
         limit = f"--as={1 << 30}"
         with site.running("prlimit", limit) as authd, ThreadPoolExecutor(STORM) as pool:
             answers = list(pool.map(login, range(STORM)))
@@ -146,7 +146,7 @@ def stormed() -> tuple[list[int], list[float], int]:
 
 
 @pytest.mark.slow
-def test_on_an_idle_machine_all_of_a_storm_is_served_within_five_seconds() -> None:
+def test_an_idle_machine_serves_a_storm_of_logins_within_five_seconds() -> None:
     codes, times, _ = stormed()
     assert codes.count(REPLIED) == STORM
     assert times[int(STORM * 0.95)] <= 5
@@ -160,12 +160,12 @@ def test_on_an_idle_machine_all_of_a_storm_is_served_within_five_seconds() -> No
 def test_two_thousand_refusals_of_each_kind_take_the_same_time(
     crowd: Site, script: bool, kinds: dict[str, str]
 ) -> None:
-    measured(crowd, 5, kinds, script=script)  # authd learns what the slowest takes
+    measured(crowd, 5, kinds, script=script)  # authd learns the slowest check
     assert_alike(measured(crowd, 2000, kinds, script=script), 2)
 
 
 def forms(secret: str) -> re.Pattern[bytes]:
-    """Return what finds *secret* plain, percent-encoded, in base64 or in hexadecimal."""
+    """Return a pattern for *secret* plain, percent-encoded, in base64 or in hexadecimal."""
     plain = secret.encode()
     escaped = "".join(f"%{byte:02X}" for byte in plain).encode()
     inner = [base64.b64encode(b"x" * n + plain)[4:-4] for n in range(3)]
@@ -178,7 +178,7 @@ def test_no_trace_of_a_password_anywhere(empty_site: Site) -> None:
     site = empty_site
 
     def watch() -> None:
-        """Look at the arguments and environment of every process, all the time."""
+        """Search the arguments and environment of every process, again and again."""
         while not stop.is_set():
             for process in Path("/proc").glob("[1-9]*"):
                 for part in ("cmdline", "environ") if process.name != str(os.getpid()) else ():
@@ -204,7 +204,7 @@ def test_no_trace_of_a_password_anywhere(empty_site: Site) -> None:
 
 
 def traced(site: Site, logins: int) -> tuple[str, str]:
-    """Log in so often; return what the scripts, and what authd, executed and wrote (strace)."""
+    """Log in *logins* times; return what the scripts and authd executed and wrote (strace)."""
     strace = ("strace", "-f", "-qq", "-s", "65536", "-e", "trace=execve,write", "-o")
     given = [f"{user}\0{SECRET}\0\0".encode() for user in ("bob", "alice", "nobody")]
     folder = site.root / "traces"
@@ -218,7 +218,7 @@ def traced(site: Site, logins: int) -> tuple[str, str]:
     authd = (*strace[:1], "-D", *strace[1:], f"{site.root}/authd.trace")
     with site.running(*authd), ThreadPoolExecutor(4) as pool:
         codes = set(pool.map(login, range(logins)))
-    assert codes <= {REPLIED, 1, 111}  # 111: guessed too often
+    assert codes <= {REPLIED, 1, 111}  # 111: too many wrong passwords
     assert REPLIED in codes
     scripts = "\n".join(path.read_text() for path in folder.iterdir())
     shutil.rmtree(folder)
@@ -231,14 +231,14 @@ def test_no_password_is_executed_or_written(empty_site: Site, logins: int) -> No
     accounts.set_password(site.store, site.settings, "bob", stored, how="reset", change=CHANGE)
     scripts, authd = traced(site, logins)
     assert scripts.count("execve(") >= logins
-    assert "write(" in authd  # its log, at least: strace saw what it was to see
+    assert "write(" in authd  # its log at least, so strace worked
     # strace shows bytes beyond ASCII escaped; the canary has none.
     assert not forms(SECRET).search(scripts.encode())
     assert not forms(SECRET).search(authd.encode())
     assert not [path for path in site.root.rglob("core*") if path.is_file()]
 
 
-def test_authd_leaves_no_core_file_and_lets_no_other_process_look() -> None:
+def test_authd_leaves_no_core_file_and_its_memory_cannot_be_read() -> None:
     started = (
         "import ctypes, sys; from dovecot_auth.__main__ import main\n"
         "sys.argv = ['authd', '--config', '/nonexistent']\n"
@@ -253,8 +253,8 @@ def test_authd_leaves_no_core_file_and_lets_no_other_process_look() -> None:
 
 def test_a_storm_of_logins_is_served_in_bounded_time_and_memory() -> None:
     codes, _, peak = stormed()
-    # Who waits too long is told "later", never "no"; on an idle machine nobody is.
+    # A login that waits too long ends in "try later", never "no"; on an idle machine none does.
     assert set(codes) <= {REPLIED, 111, -signal.SIGALRM}
     assert codes.count(REPLIED) >= STORM / 2
-    # 19 MiB for each of the few hashes at work, whatever knocks: far below 1 GiB.
+    # 19 MiB for each of the few concurrent hashes, however many logins wait: far below 1 GiB.
     assert peak < 300

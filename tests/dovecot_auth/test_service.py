@@ -22,13 +22,13 @@ from store.people import accounts
 from tests.dovecot_auth.site import CHANGE, Site, connected, new_site
 from tests.stack import unix_http
 
-pytestmark = pytest.mark.integration  # processes, one each test: seconds
+pytestmark = pytest.mark.integration  # a process for each test: seconds
 
 ALICE = {"user": "alice", "password": "alice's password", "service": "imap", "remote": "192.0.2.7"}
 
 
 def until(condition: Callable[[], object], *, seconds: float = 10) -> bool:
-    """Wait for *condition*() to come true."""
+    """Return whether *condition*() comes true within *seconds*."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():
@@ -37,7 +37,7 @@ def until(condition: Callable[[], object], *, seconds: float = 10) -> bool:
     return False
 
 
-def test_the_right_password_brings_the_fields(site: Site) -> None:
+def test_the_right_password_returns_the_fields(site: Site) -> None:
     status, fields = site.ask("/verify", **ALICE)
     assert status == 200
     assert fields == {
@@ -66,7 +66,7 @@ def test_every_refusal_is_the_same_answer(
     assert site.ask("/verify", **asked) == (401, {"reason": "refused"})
 
 
-def test_a_lookup_finds_ours_and_nobody_else(site: Site) -> None:
+def test_a_lookup_finds_local_accounts_only(site: Site) -> None:
     status, fields = site.ask("/user", user="alice@mail.example.edu")
     assert (status, fields["user"]) == (200, "alice")
     assert site.ask("/user", user="nobody")[0] == 404
@@ -76,13 +76,11 @@ def test_a_lookup_finds_ours_and_nobody_else(site: Site) -> None:
     ("path", "values"),
     [("/verify", {"user": "alice"}), ("/user", {"service": "x"}), ("/other", {"user": "alice"})],
 )
-def test_a_question_that_makes_no_sense_is_400(
-    site: Site, path: str, values: dict[str, str]
-) -> None:
+def test_a_malformed_request_is_answered_400(site: Site, path: str, values: dict[str, str]) -> None:
     assert site.ask(path, **values)[0] == 400
 
 
-def test_many_questions_share_a_connection_and_keep_their_order(site: Site) -> None:
+def test_requests_on_one_connection_are_answered_in_order(site: Site) -> None:
     with connected(site.socket) as channel:
         one = b"POST /user HTTP/1.1\r\nContent-Length: %d\r\n\r\nuser=%s"
         wire = b"".join(one % (5 + len(name), name) for name in (b"alice", b"nobody", b"bob"))
@@ -94,7 +92,7 @@ def test_many_questions_share_a_connection_and_keep_their_order(site: Site) -> N
     assert statuses == [b"200", b"404", b"200"]
 
 
-def test_nonsense_is_answered_400_and_the_connection_ends(site: Site) -> None:
+def test_bytes_that_are_not_http_are_answered_400_and_the_end(site: Site) -> None:
     with connected(site.socket) as channel:
         channel.sendall(b"EHLO there\r\n\r\n")
         raw = b""
@@ -103,7 +101,7 @@ def test_nonsense_is_answered_400_and_the_connection_ends(site: Site) -> None:
     assert raw.startswith(b"HTTP/1.1 400")
 
 
-def test_the_unix_socket_is_for_its_group(site: Site) -> None:
+def test_the_unix_socket_is_open_to_its_group(site: Site) -> None:
     assert site.socket.stat().st_mode & 0o777 == 0o660
 
 
@@ -123,7 +121,7 @@ def test_an_old_hash_is_upgraded_by_the_first_login(empty_site: Site) -> None:
         assert empty_site.ask("/verify", **ALICE)[0] == 200
 
 
-def test_a_refusal_takes_as_long_for_a_nobody_as_for_a_slow_old_hash(empty_site: Site) -> None:
+def test_a_refusal_takes_equally_long_for_any_reason(empty_site: Site) -> None:
     def seconds(user: str) -> float:
         began = time.perf_counter()
         assert empty_site.ask("/verify", user=user, password="wrong")[0] == 401
@@ -135,9 +133,7 @@ def test_a_refusal_takes_as_long_for_a_nobody_as_for_a_slow_old_hash(empty_site:
 
 
 @pytest.mark.parametrize("wrong", ["wrong", "wro\u0301ng"])  # decomposed: two forms of a password
-def test_a_refusal_takes_as_long_for_a_nobody_as_for_the_slowest_hash_that_is_kept(
-    empty_site: Site, wrong: str
-) -> None:
+def test_a_refusal_takes_as_long_as_the_slowest_stored_hash(empty_site: Site, wrong: str) -> None:
     slow = bcrypt.hashpw(b"x", bcrypt.gensalt(schemes.MAX_BCRYPT_COST)).decode()
     accounts.set_password(
         empty_site.store, empty_site.settings, "bob", "{BLF-CRYPT}" + slow, how="reset",
@@ -151,15 +147,15 @@ def test_a_refusal_takes_as_long_for_a_nobody_as_for_the_slowest_hash_that_is_ke
         return time.perf_counter() - began
 
     with empty_site.running():
-        seconds("bob")  # from now on authd knows of it
+        seconds("bob")  # authd learns of it
         users = ("bob", "nobody", "erin")
         rounds = [[seconds(user) for user in users] for _ in range(3)]
     least = [min(tries) for tries in zip(*rounds, strict=True)]
-    # The hash alone takes half a second: without the floor they would be that far apart.
+    # The hash alone takes half a second: without the delay they would be that far apart.
     assert max(least) - min(least) < 0.3
 
 
-def test_a_right_password_waits_for_nothing(empty_site: Site) -> None:
+def test_a_right_password_is_not_delayed(empty_site: Site) -> None:
     with empty_site.running():
         empty_site.ask("/verify", **ALICE)
         took = []
@@ -170,7 +166,7 @@ def test_a_right_password_waits_for_nothing(empty_site: Site) -> None:
         assert min(took) < 0.2
 
 
-def test_guessing_slows_the_account_and_nobody_else(empty_site: Site) -> None:
+def test_guessing_blocks_the_guessed_account_only(empty_site: Site) -> None:
     def tried(user: str, password: str, remote: str) -> int:
         return empty_site.ask("/verify", user=user, password=password, remote=remote)[0]
 
@@ -187,7 +183,7 @@ def test_guessing_slows_the_account_and_nobody_else(empty_site: Site) -> None:
         assert tried("bob", "bob's password", "203.0.113.1") == 200
 
 
-def test_a_closed_network_answers_all_names_alike_and_at_the_same_time(empty_site: Site) -> None:
+def test_a_closed_network_answers_all_names_alike_and_equally_late(empty_site: Site) -> None:
     remote = ALICE["remote"]
     with empty_site.running():
         assert empty_site.ask("/verify", **ALICE)[0] == 200
@@ -213,11 +209,11 @@ def is_known(site: Site, remote: str) -> bool:
     return at.seen_lately
 
 
-def test_store_away_is_503_and_heals_without_a_restart(empty_site: Site) -> None:
+def test_an_unavailable_store_is_503_until_it_is_back(empty_site: Site) -> None:
     database, hidden = empty_site.root / "gatepost.db", empty_site.root / "gone"
     with empty_site.running():
         database.rename(hidden)
-        database.mkdir()  # opening it fails whoever we are; root ignores permissions
+        database.mkdir()  # opening a folder fails for root as well, who ignores permissions
         assert empty_site.ask("/verify", **ALICE)[0] == 503
         assert empty_site.ask("/user", user="alice")[0] == 503
         database.rmdir()
@@ -225,7 +221,7 @@ def test_store_away_is_503_and_heals_without_a_restart(empty_site: Site) -> None
         assert until(lambda: empty_site.ask("/verify", **ALICE)[0] == 200)
 
 
-def test_a_hash_nobody_can_check_is_503(empty_site: Site) -> None:
+def test_an_unusable_hash_is_503(empty_site: Site) -> None:
     accounts.set_password(
         empty_site.store, empty_site.settings, "bob", "{OTP}x", how="reset", change=CHANGE
     )
@@ -234,7 +230,7 @@ def test_a_hash_nobody_can_check_is_503(empty_site: Site) -> None:
     assert "ERROR authd: event=hash-unusable" in (empty_site.root / "authd.log").read_text()
 
 
-def test_sigterm_answers_what_is_in_progress_and_exits_0(empty_site: Site) -> None:
+def test_sigterm_answers_logins_in_progress_and_exits_0(empty_site: Site) -> None:
     slow = password_hashes.hash_password("slow")
     accounts.set_password(
         empty_site.store, empty_site.settings, "bob", slow, how="reset", change=CHANGE
@@ -253,7 +249,7 @@ def test_sigterm_answers_what_is_in_progress_and_exits_0(empty_site: Site) -> No
         idle.close()
 
 
-def test_sighup_reads_the_settings_again_and_keeps_the_old_when_they_are_bad(
+def test_sighup_reads_the_settings_again_but_keeps_the_old_over_bad_ones(
     empty_site: Site,
 ) -> None:
     log = empty_site.root / "authd.log"
@@ -270,7 +266,7 @@ def test_sighup_reads_the_settings_again_and_keeps_the_old_when_they_are_bad(
         )
 
 
-def test_a_stale_socket_makes_room_and_bad_settings_exit_78(empty_site: Site) -> None:
+def test_a_stale_socket_is_replaced_and_bad_settings_exit_78(empty_site: Site) -> None:
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(empty_site.socket))
     with empty_site.running():
@@ -288,7 +284,7 @@ def test_a_stale_socket_makes_room_and_bad_settings_exit_78(empty_site: Site) ->
     assert "site.domains" in done.stderr
 
 
-def test_a_request_that_does_not_end_is_cut_and_harms_nobody(empty_site: Site) -> None:
+def test_an_unfinished_request_is_disconnected_and_holds_up_no_other(empty_site: Site) -> None:
     with empty_site.running():
         slow = [connected(empty_site.socket) for _ in range(50)]
         for each in slow:
@@ -322,7 +318,7 @@ def _answers(site: Site) -> bool:
         return False
 
 
-def test_systemd_s_sockets_are_used(empty_site: Site) -> None:
+def test_sockets_from_systemd_are_used(empty_site: Site) -> None:
     path = Path(f"{empty_site.root}/activated.sock")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
@@ -345,6 +341,6 @@ def test_systemd_s_sockets_are_used(empty_site: Site) -> None:
     assert authd.wait(20) == 0
 
 
-def test_the_place_itself_is_empty_of_accounts() -> None:
+def test_a_new_site_has_no_accounts() -> None:
     with new_site() as site, site.running():
         assert site.ask("/user", user="alice")[0] == 404

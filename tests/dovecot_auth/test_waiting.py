@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class SlowStore(Store):
-    """A store that is as slow as a test wants, and counts what is read of it."""
+    """A store as slow as a test needs, which counts its reads."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -59,12 +59,12 @@ def verify(user: str, password: str, remote: str) -> Request:
     return Request("POST", "/verify", urlencode(asked).encode(), keep=True)
 
 
-def test_logins_given_up_while_the_store_was_slow_do_not_count_for_ever(
+def test_logins_abandoned_on_a_slow_store_stop_counting_as_in_progress(
     service: Service, store: SlowStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story() -> tuple[set[int], int]:
         right = verify("alice", "alice's password", "198.51.100.9")
-        store.pause = 0.1  # longer than anybody waits
+        store.pause = 0.1  # longer than the deadline
         monkeypatch.setattr(worker_pool, "DEADLINE_SECONDS", 0.06)
         late = [await service.answer(right) for _ in range(ACCOUNT_BUDGET + 2)]
         store.pause = 0.0
@@ -78,7 +78,7 @@ def test_logins_given_up_while_the_store_was_slow_do_not_count_for_ever(
     assert after == 200
 
 
-def test_a_storm_from_one_network_leaves_room_for_everybody_else(
+def test_a_storm_from_one_network_leaves_room_for_others(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_pool, "MAX_WAITING", 20)
@@ -111,7 +111,7 @@ def locked(site: Site) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("background", [MAX_BACKGROUND, 2])
-def test_a_locked_store_holds_up_no_right_login_and_frees_no_guesser(
+def test_a_locked_store_delays_no_right_login_and_frees_no_guesser(
     service: Service, empty_site: Site, monkeypatch: pytest.MonkeyPatch, background: int
 ) -> None:
     monkeypatch.setattr(pipeline, "MAX_BACKGROUND", background)
@@ -154,14 +154,14 @@ def test_a_bug_in_the_background_is_logged_and_the_login_allowed(
 
 
 class SlowChecker(Checker):
-    """As slow as Argon2, without taking the processor from other tests."""
+    """As slow as Argon2, without using CPU time that other tests need."""
 
     def decide(self, pending: Pending, *, now: int | None = None) -> LoginResult:
         time.sleep(0.02)
         return super().decide(pending, now=now)
 
 
-def test_no_more_hashes_are_computed_at_once_than_there_are_threads(
+def test_there_are_never_more_concurrent_hashes_than_threads(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock, at_once, most = threading.Lock(), 0, 0
@@ -194,7 +194,7 @@ def test_no_more_hashes_are_computed_at_once_than_there_are_threads(
     assert 0 < most <= HASHING_THREADS
 
 
-def test_who_waits_for_others_of_an_account_asks_the_store_only_when_it_is_his_turn(
+def test_a_login_waiting_for_others_reads_the_store_only_in_its_turn(
     store: SlowStore, empty_site: Site
 ) -> None:
     auth = empty_site.settings.auth.model_copy(update={"cache_seconds": 0, "upgrade_hashes": False})
@@ -208,5 +208,5 @@ def test_who_waits_for_others_of_an_account_asks_the_store_only_when_it_is_his_t
         return {status for status, _ in answers}
 
     store.reads = 0
-    assert asyncio.run(story()) == {200}  # the right ones are never refused for a crowd
+    assert asyncio.run(story()) == {200}  # right passwords are never refused because of a crowd
     assert store.reads <= many + 2 * 30

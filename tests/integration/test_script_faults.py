@@ -68,7 +68,7 @@ def broken(stack: Stack, fault: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_of_the_script_is_never_a_wrong_password(
+def test_a_broken_script_is_never_a_wrong_password(
     stack: Stack, people: People, fault: str
 ) -> None:
     login = people.student.login

@@ -1,4 +1,4 @@
-"""Descriptor 3, byte by byte."""
+"""The bytes on descriptor 3."""
 
 import contextlib
 
@@ -39,7 +39,7 @@ def test_three_fields_are_a_name_and_a_password(raw: bytes, wanted: tuple[bytes,
         b"a\0" + b"x" * 509 + b"\0\0",
     ],
 )
-def test_anything_else_is_the_callers_mistake(raw: bytes) -> None:
+def test_anything_else_is_a_protocol_error(raw: bytes) -> None:
     with pytest.raises(ProtocolError):
         parse(raw)
 

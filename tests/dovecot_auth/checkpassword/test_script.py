@@ -13,7 +13,7 @@ import pytest
 from dovecot_auth.checkpassword import protocol
 from tests.dovecot_auth.site import REPLIED, REPLIED_LOOKUP, Site
 
-pytestmark = pytest.mark.integration  # processes, one each test: seconds
+pytestmark = pytest.mark.integration  # a process for each test: seconds
 
 LOOKUP = {"AUTHORIZED": "1"}
 GOOD = b"alice\0alice's password\0\0"
@@ -38,7 +38,9 @@ LONG = b"alice\0" + b"x" * (protocol.MAX_BYTES - 8) + b"\0\0"
         pytest.param(b"dave\0dave's password\0\0", {"SERVICE": "submission"}, 1, id="may not send"),
         pytest.param(b"dave\0dave's password\0\0", {}, REPLIED, id="may read"),
         pytest.param(b"alice\0master's\0\0", {"MASTER_USER": "m"}, REPLIED, id="master user"),
-        pytest.param(b"nobody\0master's\0\0", {"MASTER_USER": "m"}, 1, id="master's nobody"),
+        pytest.param(
+            b"nobody\0master's\0\0", {"MASTER_USER": "m"}, 1, id="master user, unknown account"
+        ),
         pytest.param(b"alice\0\0\0", {}, 1, id="empty password"),
         pytest.param(b"alice\0\xff\xfe\0\0", {}, 1, id="password not UTF-8"),
         pytest.param(b"al\xffice\0x\0\0", {}, 1, id="name not UTF-8"),
@@ -52,8 +54,8 @@ LONG = b"alice\0" + b"x" * (protocol.MAX_BYTES - 8) + b"\0\0"
         pytest.param(b"alice", {}, 2, id="three NULs missing"),
         pytest.param(b"\0x\0\0", {}, 2, id="empty name"),
         pytest.param(b"alice\0\0\0", LOOKUP, REPLIED_LOOKUP, id="lookup"),
-        pytest.param(b"carol\0\0\0", LOOKUP, REPLIED_LOOKUP, id="lookup of a suspended"),
-        pytest.param(b"nobody\0\0\0", LOOKUP, 3, id="lookup of a nobody"),
+        pytest.param(b"carol\0\0\0", LOOKUP, REPLIED_LOOKUP, id="lookup of a suspended account"),
+        pytest.param(b"nobody\0\0\0", LOOKUP, 3, id="lookup of an unknown account"),
         pytest.param(b"al\xffice\0\0\0", LOOKUP, 3, id="lookup of a name not UTF-8"),
         pytest.param(
             b"alice\0\0\0", {**LOOKUP, "CREDENTIALS_LOOKUP": "1"}, 111, id="CRAM-MD5 and the like"
@@ -88,29 +90,31 @@ def test_descriptor_3_decides_the_exit_code(
     ],
     ids=["no settings", "no interpreter", "an interpreter that fails"],
 )
-def test_a_fault_of_ours_is_never_a_wrong_password(site: Site, options: dict[str, str]) -> None:
+def test_a_missing_file_of_ours_is_never_a_wrong_password(
+    site: Site, options: dict[str, str]
+) -> None:
     assert site.script(GOOD, options=options).returncode == 111
 
 
-def test_a_missing_reply_program_is_a_fault_of_ours(site: Site) -> None:
+def test_a_missing_reply_program_is_never_a_wrong_password(site: Site) -> None:
     assert site.script(GOOD, program="/nonexistent").returncode == 111
     nowhere = {"--socket": "/nonexistent"}
     assert site.script(GOOD, program="/nonexistent", options=nowhere).returncode == 111
 
 
-def nobody() -> None:
+def become_nobody() -> None:
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
 
 
-def test_a_socket_we_may_not_write_to_is_a_fault_of_ours(site: Site) -> None:
-    done = site.script(GOOD, before=nobody)
+def test_a_forbidden_socket_is_never_a_wrong_password(site: Site) -> None:
+    done = site.script(GOOD, before=become_nobody)
     assert done.returncode == 111
     assert b"PermissionError" in done.stderr
 
 
-def test_bad_arguments_are_the_callers_mistake(site: Site) -> None:
+def test_bad_arguments_exit_2(site: Site) -> None:
     assert site.script(GOOD, options={"--nonsense": "x"}).returncode == 2
 
 
@@ -120,13 +124,13 @@ def limited(megabytes: int) -> Callable[[], None]:
 
 
 def starts_python(limit: Callable[[], None]) -> bool:
-    """Return whether the interpreter itself starts so, before any line of ours."""
+    """Return whether the interpreter itself starts under *limit*."""
     bare = ["/usr/bin/python3", "-IS", "-c", "import os, fcntl"]
     done = subprocess.run(bare, check=False, capture_output=True, preexec_fn=limit)
     return done.returncode == 0
 
 
-def test_too_little_memory_never_looks_like_a_wrong_password(site: Site) -> None:
+def test_too_little_memory_is_never_a_wrong_password(site: Site) -> None:
     sizes = [n for n in (8, 12, 14, 16, 20, 24, 32, 48, 64, 96, 128) if starts_python(limited(n))]
     assert len(sizes) > 5
     for megabytes in sizes:
@@ -135,13 +139,13 @@ def test_too_little_memory_never_looks_like_a_wrong_password(site: Site) -> None
             assert done.returncode in {REPLIED, 111}, f"{megabytes} MB"
 
 
-def test_dovecots_own_limit_of_memory_is_enough_for_both_ways(site: Site) -> None:
+def test_dovecots_own_memory_limit_is_enough_with_and_without_authd(site: Site) -> None:
     limit = limited(256)
     for options in ({}, {"--socket": "/nonexistent"}):
         assert site.script(GOOD, options=options, before=limit).returncode == REPLIED
 
 
-def test_store_away_is_try_later_both_ways(empty_site: Site) -> None:
+def test_an_unavailable_store_is_try_later_with_and_without_authd(empty_site: Site) -> None:
     (empty_site.root / "gatepost.db").rename(empty_site.root / "gone")
     (empty_site.root / "gatepost.db").mkdir()
     with empty_site.running():
@@ -151,7 +155,7 @@ def test_store_away_is_try_later_both_ways(empty_site: Site) -> None:
             assert away.returncode == 111
 
 
-def test_an_authd_that_hangs_ends_in_the_alarm(empty_site: Site) -> None:
+def test_the_alarm_ends_a_login_when_authd_hangs(empty_site: Site) -> None:
     with empty_site.running() as authd:
         authd.signal(signal.SIGSTOP)
         began = time.monotonic()
@@ -161,7 +165,7 @@ def test_an_authd_that_hangs_ends_in_the_alarm(empty_site: Site) -> None:
     assert time.monotonic() - began < 12
 
 
-def test_killing_authd_in_a_storm_never_says_wrong_password(empty_site: Site) -> None:
+def test_killing_authd_in_a_storm_is_never_a_wrong_password(empty_site: Site) -> None:
     authd = empty_site.authd()
     authd.start()
     with ThreadPoolExecutor(8) as pool:
