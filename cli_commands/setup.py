@@ -10,11 +10,11 @@ import click
 from cli_commands.app import App, command
 from cli_commands.output import Output
 from config.setup import files
-from config.setup.dovecot_service import Dovecot
-from config.setup.part import CannotSetUp, Note, Part
-from config.setup.postfix_service import Postfix
+from config.setup.dovecot_service import DovecotSetup
+from config.setup.part import CannotSetUp, SetupNote, SetupPart
+from config.setup.postfix_service import PostfixSetup
 from config.setup.record import Record
-from config.setup.system import System
+from config.setup.system import SystemSetup
 from store.errors import Refused
 
 PARTS = ("system", "dovecot", "postfix")
@@ -27,7 +27,7 @@ class Told:
     part: str
     diff: str
     is_done: bool
-    notes: list[Note] = field(default_factory=list)
+    notes: list[SetupNote] = field(default_factory=list)
 
 
 @command(name="setup")
@@ -74,12 +74,12 @@ def setup(
         raise click.UsageError("--apply goes without --diff and --undo")
     if (apply or undo) and os.geteuid() != 0:
         raise click.UsageError("changing the mail server takes root")
-    parts: dict[str, Callable[[], Part]] = {
-        "system": lambda: System(app.path),
-        "dovecot": lambda: Dovecot(
+    parts: dict[str, Callable[[], SetupPart]] = {
+        "system": lambda: SystemSetup(app.path),
+        "dovecot": lambda: DovecotSetup(
             app.path, postfix_folder, warnings=quota_warnings, end_others=end_other_passdbs
         ),
-        "postfix": lambda: Postfix(app.path, postfix_folder),
+        "postfix": lambda: PostfixSetup(app.path, postfix_folder),
     }
     chosen = [
         make()
@@ -98,7 +98,7 @@ def setup(
     answer.document({"schema": 1, "parts": told})
 
 
-def _do(answer: Output, part: Part, *, apply: bool) -> Told:
+def _do(answer: Output, part: SetupPart, *, apply: bool) -> Told:
     plan = part.plan()
     shown = _show(answer, plan.changes)
     for note in plan.notes:
@@ -117,7 +117,7 @@ def _do(answer: Output, part: Part, *, apply: bool) -> Told:
     try:
         part.activate()
     except CannotSetUp:
-        files.write(files.back(plan.changes))
+        files.write(files.reverse(plan.changes))
         before.save()
         part.after_undo()
         answer.say(f"{part.name}: given back what this run had changed")
@@ -126,7 +126,7 @@ def _do(answer: Output, part: Part, *, apply: bool) -> Told:
     return told
 
 
-def _undo(answer: Output, part: Part, *, only_show: bool) -> Told:
+def _undo(answer: Output, part: SetupPart, *, only_show: bool) -> Told:
     record = Record.load(part.name)
     if record.is_empty:
         answer.say(f"{part.name}: nothing was set up here")
@@ -146,7 +146,7 @@ def _undo(answer: Output, part: Part, *, only_show: bool) -> Told:
     return told
 
 
-def _give_back(part: Part, record: Record) -> None:
+def _give_back(part: SetupPart, record: Record) -> None:
     changes, _ = record.undo(part.clean)
     files.write(changes)
     for folder in reversed(record.folders):

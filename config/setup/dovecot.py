@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.setup.dovecot_files import Block, File, blocks, switched_off
-from config.setup.files import Change, changed
-from config.setup.part import Note
+from config.setup.dovecot_files import Block, ConfigFile, blocks, switch_off
+from config.setup.files import Change, change_to
+from config.setup.part import SetupNote
 
 SHARE = Path(__file__).parents[1] / "etc"
 NAMES, AUTH = "00-gatepost-names.conf", "gatepost-auth.conf"
@@ -23,18 +23,18 @@ SCRIPT = "quota-warning"
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DovecotFacts:
     """What doveconf says of this Dovecot."""
 
     release: str  # "2.3" or "2.4"
-    files: Sequence[File]
+    files: Sequence[ConfigFile]
     imap_plugins: str  # 2.3: mail_plugins in effect for IMAP
     has_quota_status: bool
 
 
 def plan(
-    facts: Facts, folder: Path, home: Path, *, queue: str, warnings: bool, end_others: bool
-) -> tuple[list[Change], list[Note]]:
+    facts: DovecotFacts, folder: Path, home: Path, *, queue: str, warnings: bool, end_others: bool
+) -> tuple[list[Change], list[SetupNote]]:
     """Return the changes in *folder* (conf.d), *home* (/opt/gatepost) and the site's own files."""
     site = [f for f in facts.files if not f.path.name.startswith((INSTALLED_AUTH, "gatepost-"))]
     found = [each for file in site for each in blocks(file)]
@@ -48,9 +48,9 @@ def plan(
         names[STATUS] = STATUS
     if warnings or (folder / WARNING).exists():
         names[WARNING] = WARNING
-    texts = {name: _shipped(facts.release, name, replaced) for name in names}
+    texts = {name: _shipped_text(facts.release, name, replaced) for name in names}
     edits: dict[Path, set[int]] = {}
-    notes: list[Note] = []
+    notes: list[SetupNote] = []
     if facts.release != "2.3":
         default = _freed_sizes(roots, edits)
         if default:
@@ -58,12 +58,12 @@ def plan(
     else:
         notes += _kept_rules(site)
     notes += _others(found, edits, end=end_others)
-    changes = [changed(folder / names[name], text) for name, text in texts.items()]
+    changes = [change_to(folder / names[name], text) for name, text in texts.items()]
     if WARNING in names:
-        script = _shipped(facts.release, SCRIPT, {})
-        changes.append(changed(home / SCRIPT, script, mode=0o755))
+        script = _shipped_text(facts.release, SCRIPT, {})
+        changes.append(change_to(home / SCRIPT, script, mode=0o755))
     changes += [
-        Change(file.path, file.text, switched_off(file.text, edits[file.path]))
+        Change(file.path, file.text, switch_off(file.text, edits[file.path]))
         for file in site
         if file.path in edits
     ]
@@ -77,20 +77,20 @@ quota_storage_size = {size}
 """
 
 
-def _shipped(release: str, name: str, replaced: Mapping[str, str]) -> str:
+def _shipped_text(release: str, name: str, replaced: Mapping[str, str]) -> str:
     text = (SHARE / f"dovecot-{release}" / name).read_text(encoding="utf-8")
     for old, new in replaced.items():
         text = text.replace(old, new)
     return text
 
 
-def _has_quota(facts: Facts, site: Sequence[File], roots: Sequence[Block]) -> bool:
+def _has_quota(facts: DovecotFacts, site: Sequence[ConfigFile], roots: Sequence[Block]) -> bool:
     if facts.release != "2.3":
         return bool(roots)
     return bool(_plugin_settings(site, "quota"))
 
 
-def _plugin_settings(site: Sequence[File], name: str) -> list[str]:
+def _plugin_settings(site: Sequence[ConfigFile], name: str) -> list[str]:
     """Return where a setting of Dovecot 2.3's ``plugin`` block stands, as FILE:LINE VALUE."""
     return [
         f"{file.path}:{number} {line.strip()}"
@@ -120,16 +120,16 @@ def _freed_sizes(roots: Sequence[Block], edits: dict[Path, set[int]]) -> str:
     return default
 
 
-def _kept_rules(site: Sequence[File]) -> list[Note]:
+def _kept_rules(site: Sequence[ConfigFile]) -> list[SetupNote]:
     """Tell of rules of the site that go on beside the limit of the role (2.3)."""
     found = [w for n in range(2, 10) for w in _plugin_settings(site, f"quota_rule{n}")]
     return [
-        Note(f"kept: {where}: it goes on beside the limit of the role, which counts the trash")
+        SetupNote(f"kept: {where}: it goes on beside the limit of the role, which counts the trash")
         for where in found
     ]
 
 
-def _others(found: Sequence[Block], edits: dict[Path, set[int]], *, end: bool) -> list[Note]:
+def _others(found: Sequence[Block], edits: dict[Path, set[int]], *, end: bool) -> list[SetupNote]:
     """Tell which passdbs still answer, or switch them and their userdbs off."""
     others = [e for e in found if e.kind in ("passdb", "userdb") and e.answers_for_people]
     if end:
@@ -137,7 +137,7 @@ def _others(found: Sequence[Block], edits: dict[Path, set[int]], *, end: bool) -
             edits.setdefault(each.path, set()).update(range(each.first, each.last + 1))
         return []
     return [
-        Note(
+        SetupNote(
             f"{each} still answers, after gatepost: who is suspended in gatepost can still sign in "
             "by it with the old password",
             "when every account is in gatepost: gatepost setup dovecot --end-other-passdbs",

@@ -19,7 +19,7 @@ MAX_FILES = 500
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class ConfigFile:
     """A file of Dovecot's configuration."""
 
     path: Path
@@ -52,14 +52,14 @@ class Block:
         return f"{self.path}:{self.first} {self.kind} {driver}"
 
 
-def read_all(start: Path) -> list[File]:
+def read_all(start: Path) -> list[ConfigFile]:
     """Return the files that Dovecot reads from *start* on, each where it is included."""
-    found: list[File] = []
+    found: list[ConfigFile] = []
     _read(start, found)
     return found
 
 
-def _read(path: Path, found: list[File]) -> None:
+def _read(path: Path, found: list[ConfigFile]) -> None:
     path = Path(os.path.normpath(path))  # the name the site uses, not where a link leads
     if len(found) >= MAX_FILES or any(each.path == path for each in found):
         return
@@ -67,7 +67,7 @@ def _read(path: Path, found: list[File]) -> None:
         text = path.read_text("utf-8", "surrogateescape")
     except OSError:
         return  # !include_try, or nothing that we may read: doveconf tells
-    found.append(File(path, text))
+    found.append(ConfigFile(path, text))
     for line in text.splitlines():
         if include := _INCLUDE.match(line):
             where = path.parent / include[1]
@@ -75,7 +75,7 @@ def _read(path: Path, found: list[File]) -> None:
                 _read(each, found)
 
 
-def blocks(file: File) -> Iterable[Block]:
+def blocks(file: ConfigFile) -> Iterable[Block]:
     """Yield the blocks of *file* that this module knows, nested ones with them."""
     lines = file.text.splitlines()
     number = 0
@@ -109,8 +109,8 @@ def _depth(lines: Iterable[str]) -> int:
     return sum(line.count("{") - line.count("}") for line in bare)
 
 
-def switched_off(text: str, lines: Iterable[int]) -> str:
-    """Return *text* with the lines of these numbers made comments that `switched_on` knows."""
+def switch_off(text: str, lines: Iterable[int]) -> str:
+    """Return *text* with the lines of these numbers made comments that `switch_on` knows."""
     wanted = set(lines)
     return "".join(
         f"{MARK}{line}" if number in wanted else line
@@ -118,6 +118,6 @@ def switched_off(text: str, lines: Iterable[int]) -> str:
     )
 
 
-def switched_on(text: str) -> str:
-    """Return *text* with every line that `switched_off` made a comment as it was."""
+def switch_on(text: str) -> str:
+    """Return *text* with every line that `switch_off` made a comment as it was."""
     return re.sub(rf"^{re.escape(MARK)}", "", text, flags=re.MULTILINE)

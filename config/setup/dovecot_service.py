@@ -6,8 +6,8 @@ from pathlib import Path
 
 from config.loader import load
 from config.setup import dovecot, main_cf, postconf, postfix
-from config.setup.dovecot_files import read_all, switched_on
-from config.setup.files import changed, read
+from config.setup.dovecot_files import read_all, switch_on
+from config.setup.files import change_to, read
 from config.setup.part import CannotSetUp, Plan, cannot_connect, command
 from config.setup.record import Record
 from config.setup.system import HOME
@@ -20,7 +20,7 @@ FOUND, UNKNOWN = 0, 67  # EX_NOUSER, as doveadm(1) has it
 PROBE_SECONDS = 20
 
 
-class Dovecot:
+class DovecotSetup:
     """Passwords, and quota by role."""
 
     name = "dovecot"
@@ -38,7 +38,7 @@ class Dovecot:
         """Return the files of ours, and what of the site's is switched off."""
         settings = load(self._path)
         release = _release()
-        facts = dovecot.Facts(
+        facts = dovecot.DovecotFacts(
             release=release,
             files=read_all(CONF / "dovecot.conf"),
             imap_plugins=_effective_plugins("imap") if release == "2.3" else "",
@@ -57,7 +57,7 @@ class Dovecot:
         ours = any(each.path.name == dovecot.STATUS for each in changes)
         text = read(self._main_cf)
         if ours and text is not None and main_cf.find(text, "smtpd_sasl_path"):
-            changes.append(changed(self._main_cf, postfix.plan_quota(text, settings)))
+            changes.append(change_to(self._main_cf, postfix.plan_quota(text, settings)))
         return Plan(changes, notes)
 
     def check(self) -> None:
@@ -97,7 +97,7 @@ class Dovecot:
         if path == self._main_cf:
             return postfix.without_quota(text)
         entry = Record.load(self.name).files.get(str(path))
-        return None if entry and entry.before is None else switched_on(text)
+        return None if entry and entry.before is None else switch_on(text)
 
     def after_undo(self) -> None:
         """Let Dovecot and Postfix read the old files again."""

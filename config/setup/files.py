@@ -35,12 +35,12 @@ def read(path: Path) -> str | None:
         return None
 
 
-def changed(path: Path, after: str | None, *, mode: int = DEFAULT_MODE) -> Change:
+def change_to(path: Path, after: str | None, *, mode: int = DEFAULT_MODE) -> Change:
     """Return the change that makes the text of *path* be *after*."""
     return Change(path, read(path), after, mode)
 
 
-def linked(path: Path, target: str) -> Change:
+def link_to(path: Path, target: str) -> Change:
     """Return the change that makes *path* a symbolic link to *target*."""
     before = str(path.readlink()) if path.is_symlink() else None
     return Change(path, before, target, link=True)
@@ -86,7 +86,7 @@ def write(changes: Iterable[Change]) -> list[Path]:
     return made
 
 
-def back(changes: Iterable[Change]) -> list[Change]:
+def reverse(changes: Iterable[Change]) -> list[Change]:
     """Return the changes that take *changes* back."""
     return [Change(c.path, c.after, c.before, c.mode, c.link) for c in changes]
 

@@ -21,7 +21,7 @@ class CannotSetUp(Exception):  # noqa: N818 - it is what happened
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class SetupNote:
     """Something that a person should know; *mend* is a command that cures it."""
 
     text: str
@@ -33,10 +33,10 @@ class Plan:
     """What a part would do."""
 
     changes: list[Change]
-    notes: list[Note] = field(default_factory=list)
+    notes: list[SetupNote] = field(default_factory=list)
 
 
-class Part(Protocol):
+class SetupPart(Protocol):
     """One part; the record of what it changed has its name."""
 
     name: str

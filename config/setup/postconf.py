@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from config.setup.part import CannotSetUp
-from config.setup.postfix import SIZES, Facts
+from config.setup.postfix import SIZES, PostfixFacts
 
 SECONDS = 30
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -25,7 +25,7 @@ def run(*words: str) -> str:
     return done.stdout
 
 
-def facts(folder: Path) -> Facts:
+def facts(folder: Path) -> PostfixFacts:
     """Return what the Postfix configured in *folder* is."""
     where = ("-c", str(folder))
     found = _values(run(*where, "mail_version", "queue_directory"))
@@ -33,7 +33,7 @@ def facts(folder: Path) -> Facts:
     lines = (line.split() for line in run(*where, "-M").splitlines())
     services = [f"{line[0]}/{line[1]}" for line in lines if line[7] == "smtpd"]
     own = re.findall(r"^(\S+/\w+)/(\w+) = ?(.*)$", run(*where, "-P"), re.MULTILINE)
-    return Facts(
+    return PostfixFacts(
         version=tuple(map(int, re.findall(r"\d+", found["mail_version"])[:2])),
         queue_directory=found["queue_directory"],
         defaults=_values(run("-d", "disable_vrfy_command", *SIZES)),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from config.settings import Settings
 from config.setup import main_cf, restrictions
-from config.setup.part import CannotSetUp, Note
+from config.setup.part import CannotSetUp, SetupNote
 from config.units import Address, format_size
 
 SNIPPETS = Path(__file__).parents[1] / "etc/postfix"
@@ -41,7 +41,7 @@ DEFAULT_QUEUE = "/var/spool/postfix"
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class PostfixFacts:
     """What postconf and the file system say of a Postfix."""
 
     version: tuple[int, ...]
@@ -52,7 +52,7 @@ class Facts:
     free: int  # bytes in the queue's file system
 
 
-def plan(text: str, settings: Settings, facts: Facts) -> tuple[str, list[Note]]:
+def plan(text: str, settings: Settings, facts: PostfixFacts) -> tuple[str, list[SetupNote]]:
     """Return the main.cf *text* with gatepost in it, and what it does not reach.
 
     Raises `CannotSetUp`.
@@ -101,7 +101,7 @@ def without(text: str, before: str | None = None) -> str:
     for name in (RECIPIENT, DATA, END_OF_DATA, "smtpd_milters"):
         for word in (POLICY, MILTER):
             if found := main_cf.find(text, name):
-                text = restrictions.removed(text, found, word)
+                text = restrictions.remove(text, found, word)
     for name, value in raised:
         found, old = main_cf.find(text, name), main_cf.find(before or "", name)
         if found and old and found.text == value:
@@ -114,7 +114,7 @@ def without_quota(text: str) -> str:
     text = main_cf.without_block(text, QUOTA_BLOCK)
     for name, word in ((RECIPIENT, QUOTA), ("smtpd_restriction_classes", QUOTA_CLASS)):
         if found := main_cf.find(text, name):
-            text = restrictions.removed(text, found, word)
+            text = restrictions.remove(text, found, word)
     return text
 
 
@@ -130,7 +130,7 @@ def address(listen: Address, queue_directory: str) -> str:
     return str(listen)
 
 
-def _check(settings: Settings, facts: Facts, limit: int) -> None:
+def _check(settings: Settings, facts: PostfixFacts, limit: int) -> None:
     if facts.version < MIN_VERSION:
         raise CannotSetUp("Postfix 3.4 or later is needed")
     for key, listen in (
@@ -158,7 +158,7 @@ def _largest(settings: Settings) -> int:
     return max(role.attachments for role in settings.roles.values())
 
 
-def _scalars(text: str, settings: Settings, facts: Facts) -> dict[str, str]:
+def _scalars(text: str, settings: Settings, facts: PostfixFacts) -> dict[str, str]:
     """Return the parameters that have to be another value, with that value."""
     wire = math.ceil(_largest(settings) * _WIRE_GROWTH) + _HEADERS
     wanted = {}
@@ -176,12 +176,12 @@ def _scalars(text: str, settings: Settings, facts: Facts) -> dict[str, str]:
     return wanted
 
 
-def _value(text: str, name: str, facts: Facts) -> str:
+def _value(text: str, name: str, facts: PostfixFacts) -> str:
     found = main_cf.find(text, name)
     return facts.defaults[name] if found is None else found.text
 
 
-def _lines(settings: Settings, facts: Facts) -> str:
+def _lines(settings: Settings, facts: PostfixFacts) -> str:
     lines = (SNIPPETS / "main.cf").read_text(encoding="utf-8")
     for default, listen in (
         ("unix:gatepost/policyd.sock", settings.policyd.listen[0]),
@@ -211,10 +211,10 @@ def _with_word(text: str, name: str, word: str, *, is_charged: bool) -> tuple[st
     lookup = _lookup(text)
     if restrictions.is_reached(value.text, word, lookup):
         return text, ""
-    index = restrictions.place(
+    index = restrictions.position(
         value.text, lookup, behind_relay_control=name == RECIPIENT, maps=is_charged
     )
-    return restrictions.inserted(text, value, index, word), ""
+    return restrictions.insert(text, value, index, word), ""
 
 
 def _with_last_word(text: str, name: str, word: str) -> tuple[str, str]:
@@ -224,7 +224,7 @@ def _with_last_word(text: str, name: str, word: str) -> tuple[str, str]:
     found = restrictions.items(value.text)
     if any(each.words == (word,) for each in found):
         return text, ""
-    return restrictions.inserted(text, value, len(found), word), ""
+    return restrictions.insert(text, value, len(found), word), ""
 
 
 def _lookup(text: str) -> restrictions.Lookup:
@@ -235,7 +235,7 @@ def _lookup(text: str) -> restrictions.Lookup:
     return lookup
 
 
-def _notes(settings: Settings, facts: Facts) -> list[Note]:
+def _notes(settings: Settings, facts: PostfixFacts) -> list[SetupNote]:
     """Tell what services of master.cf keep gatepost out by settings of their own."""
     notes = []
     for service in facts.services:
@@ -244,13 +244,13 @@ def _notes(settings: Settings, facts: Facts) -> list[Note]:
         for name in _CHARGED[settings.limits.charge_at]:
             own = facts.overrides.get((service, name))
             if own is not None and POLICY not in own:
-                notes.append(Note(
+                notes.append(SetupNote(
                     f"master.cf: {service} sets {name} for itself: mail through it is not "
                     "limited", _mend(service, name, POLICY, own),
                 ))  # fmt: skip
         own = facts.overrides.get((service, "smtpd_milters"))
         if own is not None and MILTER not in own:
-            notes.append(Note(
+            notes.append(SetupNote(
                 f"master.cf: {service} sets smtpd_milters for itself: mail through it is "
                 "neither measured nor tagged", _mend(service, "smtpd_milters", MILTER, own),
             ))  # fmt: skip

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from config.loader import load
 from config.setup import postconf, postfix
-from config.setup.files import changed, read
+from config.setup.files import change_to, read
 from config.setup.part import COMMAND_SECONDS, CannotSetUp, Plan, cannot_connect, command
 from config.setup.record import Record
 
 MAIN_CF = "main.cf"
 
 
-class Postfix:
+class PostfixSetup:
     """The words in main.cf that make Postfix ask."""
 
     name = "postfix"
@@ -29,7 +29,7 @@ class Postfix:
         if text is None:
             raise CannotSetUp(f"{self._main_cf}: no such file; --postfix names its folder")
         after, notes = postfix.plan(text, load(self._path), postconf.facts(self._folder))
-        return Plan([changed(self._main_cf, after)], notes)
+        return Plan([change_to(self._main_cf, after)], notes)
 
     def check(self) -> None:
         """Both services must answer Postfix's user, or all mail would wait from now on."""

@@ -19,7 +19,7 @@ FOLDER = Path("/var/lib/gatepost/setup")
 
 
 @dataclass(slots=True)
-class Entry:
+class FileRecord:
     """One file: what it was, and how we left it."""
 
     before: str | None
@@ -34,7 +34,7 @@ class Record:
     """What one part of the setup changed."""
 
     part: str
-    files: dict[str, Entry] = field(default_factory=dict)
+    files: dict[str, FileRecord] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)
 
     @classmethod
@@ -44,7 +44,7 @@ class Record:
             raw = json.loads(((folder or FOLDER) / f"{part}.json").read_text())
         except FileNotFoundError:
             return cls(part)
-        files = {path: Entry(**entry) for path, entry in raw["files"].items()}
+        files = {path: FileRecord(**entry) for path, entry in raw["files"].items()}
         return cls(part, files, raw["folders"])
 
     @property
@@ -53,13 +53,13 @@ class Record:
         return not self.files
 
     def add(self, changes: Iterable[Change]) -> None:
-        """Note *changes*, which are about to be made."""
+        """SetupNote *changes*, which are about to be made."""
         for each in changes:
             if each.before == each.after:
                 continue
             old = self.files.get(str(each.path))
             if old is None:
-                self.files[str(each.path)] = Entry(each.before, digest(each.after), each.link)
+                self.files[str(each.path)] = FileRecord(each.before, digest(each.after), each.link)
                 continue
             old.is_mixed = old.is_mixed or digest(each.before) != old.digest
             old.digest = digest(each.after)

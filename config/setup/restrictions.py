@@ -95,7 +95,7 @@ def macro(name: str) -> str:
     return name.lstrip("$").strip("{}()")
 
 
-def place(
+def position(
     text: str, lookup: Lookup, *, behind_relay_control: bool = False, maps: bool = True
 ) -> int:
     """Return before which of `items` a new word has to stand to be reached.
@@ -128,7 +128,7 @@ def is_reached(text: str, word: str, lookup: Lookup) -> bool:
     return False
 
 
-def inserted(main_cf: str, value: Value, index: int, word: str) -> str:
+def insert(main_cf: str, value: Value, index: int, word: str) -> str:
     """Return the *main_cf* with *word* before item *index* of the list *value*, in its style."""
     found = items(value.text)
     if not found:
@@ -145,7 +145,7 @@ def inserted(main_cf: str, value: Value, index: int, word: str) -> str:
     return f"{main_cf[:end]}{comma}{gap}{word}{main_cf[end:]}"
 
 
-def removed(main_cf: str, value: Value, word: str) -> str:
+def remove(main_cf: str, value: Value, word: str) -> str:
     """Return the *main_cf* with *word* and its separator taken out of the list *value*."""
     found = items(value.text)
     for index, each in enumerate(found):

@@ -16,8 +16,8 @@ from pathlib import Path
 from config.loader import load
 from config.settings import Settings
 from config.setup import postconf
-from config.setup.files import Change, changed, linked
-from config.setup.part import CannotSetUp, Note, Plan, command
+from config.setup.files import Change, change_to, link_to
+from config.setup.part import CannotSetUp, Plan, SetupNote, command
 from config.setup.postfix import DEFAULT_QUEUE
 
 SHARE = Path(__file__).parents[1] / "etc"
@@ -44,21 +44,21 @@ _FILES = {
 def plan(settings: Settings | None, queue_directory: str | None) -> list[Change]:
     """Return what has to change on this machine; *settings* are ``None`` before the first run."""
     replaced = {DEFAULT_QUEUE: (queue_directory or DEFAULT_QUEUE).rstrip("/")}
-    changes = [changed(target, _shipped(name, replaced)) for name, target in _FILES.items()]
+    changes = [change_to(target, _shipped_text(name, replaced)) for name, target in _FILES.items()]
     for path in sorted((SHARE / "systemd").glob("*.s*")):
         if path.suffix in (".service", ".socket"):
-            text = _shipped(f"systemd/{path.name}", replaced)
+            text = _shipped_text(f"systemd/{path.name}", replaced)
             if path.name == SOCKET_UNIT and settings is not None:
                 text = _listening(text, settings)
-            changes.append(changed(UNITS / path.name, text))
-    changes += [linked(path, target) for path, target in _links()]
+            changes.append(change_to(UNITS / path.name, text))
+    changes += [link_to(path, target) for path, target in _links()]
     if not SETTINGS.exists():
-        sample = _shipped("gatepost.toml", replaced)
-        changes.append(changed(SETTINGS, sample, mode=0o640))
+        sample = _shipped_text("gatepost.toml", replaced)
+        changes.append(change_to(SETTINGS, sample, mode=0o640))
     return changes
 
 
-def _shipped(name: str, replaced: Mapping[str, str]) -> str:
+def _shipped_text(name: str, replaced: Mapping[str, str]) -> str:
     text = (SHARE / name).read_text(encoding="utf-8")
     for old, new in replaced.items():
         text = text.replace(old, new)
@@ -85,7 +85,7 @@ def _links() -> Iterator[tuple[Path, str]]:
     yield COMMAND, str(HOME / "venv/bin/gatepost")
 
 
-class System:
+class SystemSetup:
     """Users, folders, units, cron."""
 
     name = "system"
@@ -99,7 +99,7 @@ class System:
         settings = load(self._path) if self._path.exists() else None
         notes = []
         if settings is None:
-            notes.append(Note(f"edit {self._path} next; then `gatepost config check`"))
+            notes.append(SetupNote(f"edit {self._path} next; then `gatepost config check`"))
         return Plan(plan(settings, postconf.queue_directory()), notes)
 
     def check(self) -> None:

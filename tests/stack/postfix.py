@@ -203,7 +203,7 @@ def main_cf(layout: Layout, settings: Settings) -> str:
         key=tls.key_of(layout.certificate),
         outside=OUTSIDE,
     )
-    facts = setup.Facts(
+    facts = setup.PostfixFacts(
         version=setup.MIN_VERSION,
         queue_directory=str(layout.spool),
         defaults={"disable_vrfy_command": "no", **dict.fromkeys(setup.SIZES, "51200000")},

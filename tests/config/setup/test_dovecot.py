@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from config.setup import dovecot
-from config.setup.dovecot_files import File, blocks, read_all, switched_off, switched_on
+from config.setup.dovecot_files import ConfigFile, blocks, read_all, switch_off, switch_on
 
 CONF_D, HOME = Path("/etc/dovecot/conf.d"), Path("/opt/gatepost")
 LOCAL = Path("/etc/dovecot/local.conf")
@@ -47,7 +47,7 @@ def planned(
     end_others: bool = False,
 ) -> tuple[dict[str, str], list[str]]:
     """Return the new text of each file by its name, and the notes."""
-    facts = dovecot.Facts(release, [File(LOCAL, text)], plugins, has_quota_status)
+    facts = dovecot.DovecotFacts(release, [ConfigFile(LOCAL, text)], plugins, has_quota_status)
     changes, notes = dovecot.plan(
         facts, CONF_D, HOME, queue="/srv/queue", warnings=False, end_others=end_others
     )
@@ -87,7 +87,7 @@ def test_a_size_inside_the_quota_root_becomes_the_default_outside() -> None:
     texts, _ = planned("2.4", QUOTA_2_4)
     assert "#gatepost#   storage_size = 1G" in texts["local.conf"]
     assert "\nquota_storage_size = 1G\n" in texts["00-gatepost-auth.conf"]
-    assert switched_on(texts["local.conf"]) == QUOTA_2_4
+    assert switch_on(texts["local.conf"]) == QUOTA_2_4
 
 
 def test_room_for_the_trash_is_named() -> None:
@@ -105,15 +105,15 @@ def test_a_passdb_that_still_answers_is_named_with_its_place() -> None:
 def test_other_passdbs_are_switched_off_when_asked_and_masters_stay() -> None:
     texts, notes = planned("2.3", PASSDBS, end_others=True)
     assert notes == []
-    left = list(blocks(File(LOCAL, texts["local.conf"])))
+    left = list(blocks(ConfigFile(LOCAL, texts["local.conf"])))
     assert [each.get("master") for each in left] == ["yes"]
-    assert switched_on(texts["local.conf"]) == PASSDBS
+    assert switch_on(texts["local.conf"]) == PASSDBS
 
 
 @pytest.mark.parametrize("numbers", [[1], [2, 3], [1, 2, 3]])
 def test_lines_that_are_switched_off_come_back_as_they_were(numbers: list[int]) -> None:
     text = "a {\n  # b\n}\n"
-    assert switched_on(switched_off(text, numbers)) == text
+    assert switch_on(switch_off(text, numbers)) == text
 
 
 def test_files_are_read_where_dovecot_includes_them(tmp_path: Path) -> None:

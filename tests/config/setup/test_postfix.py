@@ -31,7 +31,7 @@ message_size_limit = 10240000
 mailbox_size_limit = 0
 virtual_mailbox_limit = 900000000
 """
-FACTS = postfix.Facts(
+FACTS = postfix.PostfixFacts(
     version=(3, 7),
     queue_directory="/var/spool/postfix",
     defaults={"disable_vrfy_command": "no", **dict.fromkeys(postfix.SIZES, "10240000")},

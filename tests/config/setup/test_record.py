@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from config.setup import files
-from config.setup.files import changed, linked
+from config.setup.files import change_to, link_to
 from config.setup.record import Record
 
 
@@ -36,30 +36,30 @@ def undo(record: Record) -> list[Path]:
 def test_a_file_nobody_touched_since_gets_its_bytes_and_mode_back(
     old: Path, tmp_path: Path
 ) -> None:
-    apply(tmp_path / "record", changed(old, "theirs\nours\n"))
+    apply(tmp_path / "record", change_to(old, "theirs\nours\n"))
     assert old.stat().st_mode & 0o777 == 0o640
-    assert undo(apply(tmp_path / "record", changed(old, "theirs\nours, renewed\n"))) == []
+    assert undo(apply(tmp_path / "record", change_to(old, "theirs\nours, renewed\n"))) == []
     assert old.read_bytes() == b"caf\xe9 = 1\n"
 
 
 def test_of_an_edited_file_only_our_words_are_taken_out(old: Path, tmp_path: Path) -> None:
-    record = apply(tmp_path / "record", changed(old, "theirs\nours\n"))
+    record = apply(tmp_path / "record", change_to(old, "theirs\nours\n"))
     old.write_text("theirs, edited\nours\n")
     assert undo(record) == [old]
     assert old.read_text() == "theirs, edited\n"
 
 
 def test_an_edit_between_two_runs_of_ours_is_kept(old: Path, tmp_path: Path) -> None:
-    apply(tmp_path / "record", changed(old, "theirs\nours\n"))
+    apply(tmp_path / "record", change_to(old, "theirs\nours\n"))
     old.write_text("theirs, edited\nours\n")
-    record = apply(tmp_path / "record", changed(old, "theirs, edited\nours\nours\n"))
+    record = apply(tmp_path / "record", change_to(old, "theirs, edited\nours\nours\n"))
     assert undo(record) == [old]
     assert old.read_text() == "theirs, edited\n"
 
 
 def test_what_we_made_is_removed_and_folders_with_it(tmp_path: Path) -> None:
     new, link = tmp_path / "a/b/new.conf", tmp_path / "a/link"
-    changes = [changed(new, "ours\n"), linked(link, "b/new.conf")]
+    changes = [change_to(new, "ours\n"), link_to(link, "b/new.conf")]
     record = apply(tmp_path / "record", *changes)
     assert link.read_text() == "ours\n"
     assert undo(record) == []
@@ -69,7 +69,7 @@ def test_what_we_made_is_removed_and_folders_with_it(tmp_path: Path) -> None:
 
 def test_what_somebody_removed_since_stays_removed(tmp_path: Path) -> None:
     new = tmp_path / "new.conf"
-    record = apply(tmp_path / "record", changed(new, "ours\n"))
+    record = apply(tmp_path / "record", change_to(new, "ours\n"))
     new.unlink()
     assert undo(record) == []
     assert not new.exists()
@@ -78,22 +78,22 @@ def test_what_somebody_removed_since_stays_removed(tmp_path: Path) -> None:
 def test_a_configuration_that_is_a_link_stays_one(old: Path, tmp_path: Path) -> None:
     link = tmp_path / "main.cf"
     link.symlink_to(old)
-    apply(tmp_path / "record", changed(link, "new\n"))
+    apply(tmp_path / "record", change_to(link, "new\n"))
     assert link.is_symlink()
     assert old.read_text() == "new\n"
 
 
 def test_the_record_is_for_root_only(old: Path, tmp_path: Path) -> None:
-    apply(tmp_path / "record", changed(old, "new\n"))
+    apply(tmp_path / "record", change_to(old, "new\n"))
     assert (tmp_path / "record").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "record/part.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_diff_names_files_that_are_new_changed_and_gone(old: Path, tmp_path: Path) -> None:
     changes = [
-        changed(old, "caf\udce9 = 2\n"),
-        changed(tmp_path / "new", "x\n"),
-        linked(tmp_path / "l", "t"),
+        change_to(old, "caf\udce9 = 2\n"),
+        change_to(tmp_path / "new", "x\n"),
+        link_to(tmp_path / "l", "t"),
     ]
     shown = files.diff(changes)
     assert f"--- {old}\n+++ {old}\n" in shown

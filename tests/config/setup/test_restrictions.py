@@ -18,14 +18,14 @@ def placed(value: str, *, at_rcpt: bool = False) -> str:
     text = f"name = {value}\n"
     found = main_cf.find(text, "name")
     assert found
-    index = restrictions.place(
+    index = restrictions.position(
         found.text, MACROS.get, behind_relay_control=at_rcpt, maps=not at_rcpt
     )
-    after = restrictions.inserted(text, found, index, WORD)
+    after = restrictions.insert(text, found, index, WORD)
     again = main_cf.find(after, "name")
     assert again
     assert restrictions.is_reached(again.text, WORD, MACROS.get)
-    assert restrictions.removed(after, again, WORD) == text
+    assert restrictions.remove(after, again, WORD) == text
     return after.removeprefix("name = ").rstrip("\n")
 
 
