@@ -1,7 +1,7 @@
-"""Dovecot: which of the shipped files a site needs, and what of the site's own is in the way.
+"""Dovecot: which of the shipped files a site needs, and which of its own settings are in the way.
 
-What the site has is kept: its passdbs, its quota root, rules and warnings, its sockets. gatepost's
-passdb comes first in the order of files, so that its people are its own; others are still found.
+The site keeps its passdbs, its quota root, rules and warnings, its sockets. gatepost's passdb
+comes first in the order of files, so that it answers for its accounts; others are still found.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from config.setup.part import SetupNote
 
 SHARE = Path(__file__).parents[1] / "etc"
 NAMES, AUTH = "00-gatepost-names.conf", "gatepost-auth.conf"
-# Before 10-auth.conf, which names the site's own.
+# Read before 10-auth.conf, which names the site's own passdbs.
 INSTALLED_AUTH = "00-gatepost-auth.conf"
 QUOTA, STATUS, WARNING = (
     "gatepost-quota.conf", "gatepost-quota-status.conf", "gatepost-quota-warning.conf",
@@ -24,7 +24,7 @@ SCRIPT = "quota-warning"
 
 @dataclass(frozen=True, slots=True)
 class DovecotFacts:
-    """What doveconf says of this Dovecot."""
+    """What doveconf tells about this Dovecot."""
 
     release: str  # "2.3" or "2.4"
     files: Sequence[ConfigFile]
@@ -37,8 +37,8 @@ def plan(
 ) -> tuple[list[Change], list[SetupNote]]:
     """Return the changes in *folder* (conf.d), *home* (/opt/gatepost) and the site's own files."""
     site = [f for f in facts.files if not f.path.name.startswith((INSTALLED_AUTH, "gatepost-"))]
-    found = [each for file in site for each in blocks(file)]
-    roots = [each for each in found if each.kind == "quota"]
+    own_blocks = [block for file in site for block in blocks(file)]
+    roots = [block for block in own_blocks if block.kind == "quota"]
     replaced = {"/var/spool/postfix": queue}
     names = {NAMES: NAMES, AUTH: INSTALLED_AUTH}
     if not _has_quota(facts, site, roots):
@@ -52,12 +52,12 @@ def plan(
     edits: dict[Path, set[int]] = {}
     notes: list[SetupNote] = []
     if facts.release != "2.3":
-        default = _freed_sizes(roots, edits)
+        default = _switch_off_sizes(roots, edits)
         if default:
             texts[AUTH] += _DEFAULT_SIZE.format(size=default)
     else:
-        notes += _kept_rules(site)
-    notes += _others(found, edits, end=end_others)
+        notes += _notes_on_rules(site)
+    notes += _notes_on_passdbs(own_blocks, edits, end=end_others)
     changes = [change_to(folder / names[name], text) for name, text in texts.items()]
     if WARNING in names:
         script = _shipped_text(facts.release, SCRIPT, {})
@@ -71,8 +71,8 @@ def plan(
 
 
 _DEFAULT_SIZE = """
-# Your own size of a mailbox, for accounts that gatepost does not know. Inside "quota" it would
-# override what comes with an account.
+# Your own mailbox size, for accounts that gatepost does not know. Inside "quota" it would
+# override the size that comes with an account.
 quota_storage_size = {size}
 """
 
@@ -91,7 +91,7 @@ def _has_quota(facts: DovecotFacts, site: Sequence[ConfigFile], roots: Sequence[
 
 
 def _plugin_settings(site: Sequence[ConfigFile], name: str) -> list[str]:
-    """Return where a setting of Dovecot 2.3's ``plugin`` block stands, as FILE:LINE VALUE."""
+    """Return where Dovecot 2.3's ``plugin`` block sets *name*, each as FILE:LINE SETTING."""
     return [
         f"{file.path}:{number} {line.strip()}"
         for file in site
@@ -101,13 +101,13 @@ def _plugin_settings(site: Sequence[ConfigFile], name: str) -> list[str]:
 
 
 def _imap_plugins(effective: str) -> str:
-    """Return the line for ``protocol imap`` with all plugins that IMAP has already."""
+    """Return the line for ``protocol imap`` that keeps the plugins IMAP has already."""
     plugins = dict.fromkeys([*effective.split(), "quota", "imap_quota"])
     return f"mail_plugins = {' '.join(plugins)}"
 
 
-def _freed_sizes(roots: Sequence[Block], edits: dict[Path, set[int]]) -> str:
-    """Switch off sizes that stand inside a quota root (2.4), where they win over an account's own.
+def _switch_off_sizes(roots: Sequence[Block], edits: dict[Path, set[int]]) -> str:
+    """Switch off sizes inside a quota root (2.4), where they win over an account's own.
 
     Returns the last of them, which becomes the default outside.
     """
@@ -120,28 +120,32 @@ def _freed_sizes(roots: Sequence[Block], edits: dict[Path, set[int]]) -> str:
     return default
 
 
-def _kept_rules(site: Sequence[ConfigFile]) -> list[SetupNote]:
-    """Tell of rules of the site that go on beside the limit of the role (2.3)."""
-    found = [w for n in range(2, 10) for w in _plugin_settings(site, f"quota_rule{n}")]
+def _notes_on_rules(site: Sequence[ConfigFile]) -> list[SetupNote]:
+    """Return a note on each quota rule of the site that stays in force beside the role's (2.3)."""
+    rules = [rule for n in range(2, 10) for rule in _plugin_settings(site, f"quota_rule{n}")]
     return [
-        SetupNote(f"kept: {where}: it goes on beside the limit of the role, which counts the trash")
-        for where in found
+        SetupNote(
+            f"kept: {rule}: it stays in force beside the role's limit, which counts the trash"
+        )
+        for rule in rules
     ]
 
 
-def _others(found: Sequence[Block], edits: dict[Path, set[int]], *, end: bool) -> list[SetupNote]:
-    """Tell which passdbs still answer, or switch them and their userdbs off."""
-    others = [e for e in found if e.kind in ("passdb", "userdb") and e.answers_for_people]
+def _notes_on_passdbs(
+    own_blocks: Sequence[Block], edits: dict[Path, set[int]], *, end: bool
+) -> list[SetupNote]:
+    """Return a note on each other passdb, or with *end* switch them and their userdbs off."""
+    others = [b for b in own_blocks if b.kind in ("passdb", "userdb") and b.answers_for_accounts]
     if end:
-        for each in others:
-            edits.setdefault(each.path, set()).update(range(each.first, each.last + 1))
+        for block in others:
+            edits.setdefault(block.path, set()).update(range(block.first, block.last + 1))
         return []
     return [
         SetupNote(
-            f"{each} still answers, after gatepost: who is suspended in gatepost can still sign in "
-            "by it with the old password",
-            "when every account is in gatepost: gatepost setup dovecot --end-other-passdbs",
+            f"{block} still answers, after gatepost: an account suspended in gatepost can still "
+            "sign in through it with its old password",
+            "once every account is in gatepost: gatepost setup dovecot --end-other-passdbs",
         )
-        for each in others
-        if each.kind == "passdb"
+        for block in others
+        if block.kind == "passdb"
     ]

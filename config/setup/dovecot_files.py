@@ -1,4 +1,4 @@
-"""The text of Dovecot's configuration: who answers for passwords, and where it is written. Pure.
+"""The text of Dovecot's configuration: its passdbs, userdbs and quota roots, by file and line.
 
 doveconf shows what is in effect, but not in which file and line; an edit needs both.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# Put before each line that is switched off, so that it can be switched on again.
+# Starts each line that is switched off, so that it can be switched on again.
 MARK = "#gatepost# "
 _INCLUDE = re.compile(r"^\s*!include(?:_try)?\s+(\S+)\s*$")
 _BLOCK = re.compile(r"^\s*(passdb|userdb|quota)\b[^{]*\{")
@@ -28,7 +28,7 @@ class ConfigFile:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A ``passdb``, ``userdb`` or ``quota`` block: its place and its own settings."""
+    """A ``passdb``, ``userdb`` or ``quota`` block: its lines and its own settings."""
 
     path: Path
     first: int  # line numbers from 1
@@ -38,22 +38,22 @@ class Block:
     settings: tuple[tuple[int, str, str], ...]  # line, name, value
 
     def get(self, name: str) -> str:
-        """Return the value of a setting; empty where it is not set."""
+        """Return the value of a setting; empty when it is not set."""
         return next((value for _, key, value in self.settings if key == name), "")
 
     @property
-    def answers_for_people(self) -> bool:
-        """Return whether people sign in by it: neither a master's nor one that only denies."""
+    def answers_for_accounts(self) -> bool:
+        """Return whether accounts sign in through it: it is no master passdb and does not deny."""
         return not {"yes", "y"} & {self.get("master"), self.get("deny")}
 
     def __str__(self) -> str:
-        """Return where it is and what it asks."""
+        """Return its place and its driver."""
         driver = self.get("driver") or self.head.split(maxsplit=1)[-1]
         return f"{self.path}:{self.first} {self.kind} {driver}"
 
 
 def read_all(start: Path) -> list[ConfigFile]:
-    """Return the files that Dovecot reads from *start* on, each where it is included."""
+    """Return the files that Dovecot reads, from *start* on, in the order it includes them."""
     found: list[ConfigFile] = []
     _read(start, found)
     return found
@@ -66,7 +66,7 @@ def _read(path: Path, found: list[ConfigFile]) -> None:
     try:
         text = path.read_text("utf-8", "surrogateescape")
     except OSError:
-        return  # !include_try, or nothing that we may read: doveconf tells
+        return  # !include_try, or unreadable: doveconf reports that
     found.append(ConfigFile(path, text))
     for line in text.splitlines():
         if include := _INCLUDE.match(line):
@@ -76,7 +76,7 @@ def _read(path: Path, found: list[ConfigFile]) -> None:
 
 
 def blocks(file: ConfigFile) -> Iterable[Block]:
-    """Yield the blocks of *file* that this module knows, nested ones with them."""
+    """Yield the passdb, userdb and quota blocks of *file*, each with the blocks inside it."""
     lines = file.text.splitlines()
     number = 0
     while number < len(lines):
@@ -110,7 +110,7 @@ def _depth(lines: Iterable[str]) -> int:
 
 
 def switch_off(text: str, lines: Iterable[int]) -> str:
-    """Return *text* with the lines of these numbers made comments that `switch_on` knows."""
+    """Return *text* with the lines of these numbers made comments that `switch_on` finds."""
     wanted = set(lines)
     return "".join(
         f"{MARK}{line}" if number in wanted else line
@@ -119,5 +119,5 @@ def switch_off(text: str, lines: Iterable[int]) -> str:
 
 
 def switch_on(text: str) -> str:
-    """Return *text* with every line that `switch_off` made a comment as it was."""
+    """Return *text* with the lines that `switch_off` commented out as they were."""
     return re.sub(rf"^{re.escape(MARK)}", "", text, flags=re.MULTILINE)

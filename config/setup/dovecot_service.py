@@ -13,10 +13,9 @@ from config.setup.record import Record
 from config.setup.system import HOME
 
 CONF = Path("/etc/dovecot")
-# A name that nobody has: how Dovecot says so tells whether it can ask us.
+# A name that no account has: how Dovecot reports it shows whether authd answered.
 PROBE = "gatepost-setup-probe"
-FOUND, UNKNOWN = 0, 67  # EX_NOUSER, as doveadm(1) has it
-# Dovecot starts its auth process anew after a reload.
+# Dovecot restarts its auth process after a reload.
 PROBE_SECONDS = 20
 
 
@@ -28,14 +27,17 @@ class DovecotSetup:
     def __init__(
         self, path: Path, postfix_folder: Path, *, warnings: bool = False, end_others: bool = False
     ) -> None:
-        """*path* is gatepost.toml; *warnings* mails people, *end_others* leaves only gatepost."""
+        """Set up from *path*, a gatepost.toml.
+
+        *warnings* mails users whose mailbox fills up; *end_others* leaves gatepost's passdb only.
+        """
         self._path = path
         self._main_cf = postfix_folder / "main.cf"
         self._warnings = warnings
         self._end_others = end_others
 
     def plan(self) -> Plan:
-        """Return the files of ours, and what of the site's is switched off."""
+        """Return gatepost's own files, and the lines of the site that are switched off."""
         settings = load(self._path)
         release = _release()
         facts = dovecot.DovecotFacts(
@@ -61,17 +63,17 @@ class DovecotSetup:
         return Plan(changes, notes)
 
     def check(self) -> None:
-        """Nobody could sign in while authd is away."""
+        """Raise `CannotSetUp` unless authd answers Dovecot's user: no one could sign in."""
         settings = load(self._path)
         for listen in settings.auth.listen:
             if trouble := cannot_connect(listen, user="dovecot"):
                 raise CannotSetUp(
-                    f"{listen}: {trouble} (as user dovecot): nobody could sign in. "
-                    "`systemctl enable --now gatepost-authd`, then again"
+                    f"{listen}: {trouble} (as user dovecot): no one could sign in. "
+                    "Run `systemctl enable --now gatepost-authd`, then try again"
                 )
 
     def activate(self) -> None:
-        """Let Dovecot read the files, and see that it can look people up."""
+        """Have Dovecot read the files, and make sure that it can look users up."""
         _doveconf("-n")
         for protocol in ("imap", "lmtp"):
             if _release() == "2.3" and "quota" not in _effective_plugins(protocol).split():
@@ -82,29 +84,29 @@ class DovecotSetup:
         self._reload()
         deadline = time.monotonic() + PROBE_SECONDS
         while True:
-            said = _probe()
-            if not said:
+            trouble = _probe()
+            if not trouble:
                 return
             if time.monotonic() > deadline:
-                raise CannotSetUp(f"Dovecot cannot look anybody up: {said}")
+                raise CannotSetUp(f"Dovecot cannot look users up: {trouble}")
             time.sleep(0.5)
 
     def before_undo(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def clean(self, path: Path, text: str) -> str | None:
-        """Take out what is ours of a file that was edited since."""
+        """Return *text* without gatepost's part of it."""
         if path == self._main_cf:
             return postfix.without_quota(text)
         entry = Record.load(self.name).files.get(str(path))
         return None if entry and entry.before is None else switch_on(text)
 
     def after_undo(self) -> None:
-        """Let Dovecot and Postfix read the old files again."""
+        """Have Dovecot and Postfix read the old files again."""
         self._reload()
 
     def _reload(self) -> None:
-        command("doveadm", "reload", check=False)  # fails where Dovecot does not run
+        command("doveadm", "reload", check=False)  # fails when Dovecot is not running
         if self._main_cf.exists():
             command("postfix", "-c", str(self._main_cf.parent), "reload", check=False)
 
@@ -122,7 +124,7 @@ def _effective_plugins(protocol: str) -> str:
 
 
 def _probe() -> str:
-    """Return why a look-up fails; empty where Dovecot can ask."""
+    """Return why a lookup fails; empty when authd answers."""
     try:
         command("doveadm", "user", PROBE)
     except CannotSetUp as error:

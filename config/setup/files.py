@@ -1,7 +1,7 @@
-"""Files that change together: shown as one diff, written whole, and given back.
+"""Files that change together: shown as one diff, written whole, and restored.
 
 A file is replaced by renaming a complete new one over it, with the owner and mode it had, so
-that nobody ever reads half a file.
+that no program ever reads half a file.
 """
 
 import difflib
@@ -16,17 +16,17 @@ DEFAULT_MODE = 0o644
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What becomes of one file. Text is UTF-8; bytes that are not survive as surrogates."""
+    """One file before and after. Text is UTF-8; other bytes survive as surrogates."""
 
     path: Path
     before: str | None  # None: there is no such file
     after: str | None  # None: it is removed
-    mode: int = DEFAULT_MODE  # of a file that is new
+    mode: int = DEFAULT_MODE  # of a new file
     link: bool = False  # a symbolic link; its target is the text
 
 
 def read(path: Path) -> str | None:
-    """Return the text of *path* or the target of a link, ``None`` where there is nothing."""
+    """Return the text of *path*, ``None`` if there is no file or the link leads nowhere."""
     if path.is_symlink() and not path.exists():
         return None
     try:
@@ -36,7 +36,7 @@ def read(path: Path) -> str | None:
 
 
 def change_to(path: Path, after: str | None, *, mode: int = DEFAULT_MODE) -> Change:
-    """Return the change that makes the text of *path* be *after*."""
+    """Return the change that makes *after* the text of *path*."""
     return Change(path, read(path), after, mode)
 
 
@@ -47,7 +47,7 @@ def link_to(path: Path, target: str) -> Change:
 
 
 def diff(changes: Iterable[Change]) -> str:
-    """Return what *changes* change, as ``diff -u`` shows it; links and removals as a line."""
+    """Return *changes* as ``diff -u`` shows them, and a line for each link."""
     parts: list[str] = []
     for each in changes:
         if each.before == each.after:
@@ -67,8 +67,8 @@ def diff(changes: Iterable[Change]) -> str:
 
 
 def write(changes: Iterable[Change]) -> list[Path]:
-    """Make every change that is one; return the folders that had to be made for it."""
-    made: list[Path] = []
+    """Make the changes that differ; return the folders that had to be created."""
+    created: list[Path] = []
     for each in changes:
         if each.before == each.after:
             continue
@@ -78,21 +78,21 @@ def write(changes: Iterable[Change]) -> list[Path]:
         missing = [folder for folder in each.path.parents if not folder.exists()]
         for folder in reversed(missing):
             folder.mkdir()
-            made.append(folder)
+            created.append(folder)
         if each.link:
             _link(each.path, each.after)
         else:
             _replace(each.path, each.after, each.mode)
-    return made
+    return created
 
 
 def reverse(changes: Iterable[Change]) -> list[Change]:
-    """Return the changes that take *changes* back."""
+    """Return the changes that undo *changes*."""
     return [Change(c.path, c.after, c.before, c.mode, c.link) for c in changes]
 
 
 def _replace(path: Path, text: str, mode: int) -> None:
-    # A configuration that is a link, into a version control for example, stays one.
+    # A configuration file that is a link, such as into version control, stays one.
     real = path.resolve()
     new = real.with_name(f".{real.name}.gatepost-new")
     try:

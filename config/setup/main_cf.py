@@ -1,7 +1,7 @@
-"""The text of a Postfix main.cf, edited in place: every byte that is not changed stays. Pure.
+"""The text of a Postfix main.cf, edited in place: all other bytes stay as they are. Pure.
 
-postconf(5): a line that begins with white space continues the one before; comments and empty
-lines between do not end it; of a parameter that stands twice the last one counts.
+postconf(5): a line that begins with white space continues the one before, also across comments
+and empty lines; the last of several settings of a parameter counts.
 """
 
 import re
@@ -14,7 +14,7 @@ _END = "# ---- end of gatepost, {name} ----"
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A parameter's value as Postfix joins it, and where each character stands in the file."""
+    """A parameter's value as Postfix joins it, and the place of each character in the file."""
 
     text: str
     offsets: tuple[int, ...]  # one for each character of `text`
@@ -22,7 +22,7 @@ class Value:
 
 
 def find(text: str, name: str) -> Value | None:
-    """Return the value of *name* in the main.cf *text*; ``None`` where it is not set."""
+    """Return the value of *name* in the main.cf *text*; ``None`` if it is not set."""
     found = None
     joined: list[int] | None = None  # offsets of the value being read, if it is one of `name`
     start = position = 0
@@ -58,7 +58,7 @@ def replace(text: str, name: str, value: str) -> str:
 
 
 def with_block(text: str, name: str, lines: str) -> str:
-    """Return *text* with *lines* between marks that name them, where they stood or at its end."""
+    """Return *text* with *lines* between marks with *name*: in place of the old ones, or last."""
     made = f"{_MARK.format(name=name)}\n{lines.strip()}\n{_END.format(name=name)}\n"
     found = _block(text, name)
     if found:

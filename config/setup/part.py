@@ -1,4 +1,4 @@
-"""What the parts of the setup have in common: plans, notes, and programs to run."""
+"""What the parts of the setup share: plans, notes, and running programs."""
 
 import os
 import pwd
@@ -16,13 +16,13 @@ from config.units import Address
 COMMAND_SECONDS = 180
 
 
-class CannotSetUp(Exception):  # noqa: N818 - it is what happened
-    """The machine is not as it must be; the text says what to do."""
+class CannotSetUp(Exception):  # noqa: N818 - a state of the machine
+    """The machine does not meet a requirement; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetupNote:
-    """Something that a person should know; *mend* is a command that cures it."""
+    """Something the postmaster should know; *mend* is a command that cures it."""
 
     text: str
     mend: str = ""
@@ -42,42 +42,42 @@ class SetupPart(Protocol):
     name: str
 
     def plan(self) -> Plan:
-        """Return what would be done; raise `CannotSetUp` or `ConfigError`."""
+        """Return what would change; raise `CannotSetUp` or `ConfigError`."""
 
     def check(self) -> None:
-        """Raise `CannotSetUp` where the changes would stop mail."""
+        """Raise `CannotSetUp` if the changes would stop mail."""
 
     def activate(self) -> None:
-        """Make the programs concerned read the new files; raise `CannotSetUp` if they refuse."""
+        """Have the programs concerned read the new files; raise `CannotSetUp` if one refuses."""
 
     def before_undo(self) -> None:
-        """Do what needs our files, while they are still there."""
+        """Do what needs gatepost's files while they are still there."""
 
     def clean(self, path: Path, text: str) -> str | None:
-        """Return the *text* of a file that was edited since, without anything of ours."""
+        """Return the *text* of a file edited since, without gatepost's part of it."""
 
     def after_undo(self) -> None:
-        """Make the programs concerned read the old files again."""
+        """Have the programs concerned read the old files again."""
 
 
 def command(*words: str, check: bool = True) -> str:
-    """Run a program; raise `CannotSetUp` with what it said when it fails."""
+    """Run a program and return its output; raise `CannotSetUp` with its errors if it fails."""
     try:
         done = subprocess.run(
             words, check=False, capture_output=True, text=True, timeout=COMMAND_SECONDS
         )
     except FileNotFoundError:
-        raise CannotSetUp(f"{words[0]} is not here") from None
+        raise CannotSetUp(f"{words[0]} is not installed on this machine") from None
     except subprocess.TimeoutExpired:
-        raise CannotSetUp(f"{' '.join(words)}: no end after {COMMAND_SECONDS} s") from None
+        raise CannotSetUp(f"{' '.join(words)}: not finished after {COMMAND_SECONDS} s") from None
     if check and done.returncode:
-        said = (done.stderr or done.stdout).strip()
-        raise CannotSetUp(f"{' '.join(words)}: {said or f'exit {done.returncode}'}")
+        output = (done.stderr or done.stdout).strip()
+        raise CannotSetUp(f"{' '.join(words)}: {output or f'exit {done.returncode}'}")
     return done.stdout
 
 
 def cannot_connect(listen: Address, *, user: str) -> str:
-    """Return why *user* cannot connect to *listen*; empty when it can."""
+    """Return why *user* cannot connect to *listen*; empty if it can."""
     where: Sequence[object] = (listen.host, listen.port)
     family = "AF_INET6" if ":" in listen.host else "AF_INET"
     target = repr(listen.path if listen.kind == "unix" else tuple(where))
@@ -87,12 +87,13 @@ def cannot_connect(listen: Address, *, user: str) -> str:
         f"try: s.connect({target})\nexcept OSError as e: print(e.strerror or e)"
     )
     try:
-        who = pwd.getpwnam(user)
+        account = pwd.getpwnam(user)
     except KeyError:
         return f"there is no user {user}"
     done = subprocess.run(
         [sys.executable, "-I", "-c", script],
         check=False, capture_output=True, text=True, timeout=COMMAND_SECONDS,
-        user=who.pw_uid, group=who.pw_gid, extra_groups=os.getgrouplist(user, who.pw_gid), cwd="/",
+        user=account.pw_uid, group=account.pw_gid,
+        extra_groups=os.getgrouplist(user, account.pw_gid), cwd="/",
     )  # fmt: skip
     return done.stdout.strip() or (done.stderr.strip().splitlines() or [""])[-1]

@@ -1,4 +1,4 @@
-"""What the Postfix of this machine says of itself, through postconf(1)."""
+"""The settings of this machine's Postfix, read through postconf(1)."""
 
 import re
 import shutil
@@ -13,10 +13,10 @@ _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def run(*words: str) -> str:
-    """Return what ``postconf`` with *words* prints; raise `CannotSetUp`."""
+    """Return the output of ``postconf`` with *words*; raise `CannotSetUp`."""
     program = shutil.which("postconf", path=_PATH)
     if program is None:
-        raise CannotSetUp("postconf is not here: is Postfix installed on this machine?")
+        raise CannotSetUp("postconf not found: is Postfix installed on this machine?")
     done = subprocess.run(
         [program, *words], check=False, capture_output=True, text=True, timeout=SECONDS
     )
@@ -26,7 +26,7 @@ def run(*words: str) -> str:
 
 
 def facts(folder: Path) -> PostfixFacts:
-    """Return what the Postfix configured in *folder* is."""
+    """Return the facts about the Postfix configured in *folder*."""
     where = ("-c", str(folder))
     found = _values(run(*where, "mail_version", "queue_directory"))
     # master.cf: service type private unprivileged chroot wakeup process-limit command
@@ -48,7 +48,7 @@ def _values(text: str) -> dict[str, str]:
 
 
 def queue_directory() -> str | None:
-    """Return the queue's folder of this machine's Postfix, ``None`` without one."""
+    """Return the queue folder of this machine's Postfix, ``None`` without Postfix."""
     try:
         return run("-h", "queue_directory").strip()
     except CannotSetUp:

@@ -1,7 +1,7 @@
-"""Postfix: which lines of main.cf make it ask gatepost. Pure; master.cf is never touched.
+"""Postfix: the changes of main.cf that make it ask gatepost. Pure; master.cf is never touched.
 
-The words stand in the site's own lists of main.cf. A service of master.cf that sets such a list
-for itself is not reached: that is told, with the command that adds the word there.
+gatepost is added to the site's own lists in main.cf. A service of master.cf that overrides such
+a list does not ask gatepost: a note says so, with the command that adds it there.
 """
 
 import math
@@ -25,16 +25,16 @@ QUOTA_BLOCK = "quota"
 RECIPIENT, DATA, END_OF_DATA = (
     "smtpd_recipient_restrictions", "smtpd_data_restrictions", "smtpd_end_of_data_restrictions",
 )  # fmt: skip
-# The lists that mail has to pass to be counted, by limits.charge_at. Decisions on a recipient
-# need RCPT, those on a whole message DATA: gatepost always stands at both.
+# The lists in which mail is counted, by limits.charge_at. Decisions on a recipient need RCPT,
+# those on a whole message DATA: gatepost is always in both.
 _CHARGED = {"RCPT": (RECIPIENT,), "DATA": (DATA,), "END-OF-MESSAGE": (DATA, END_OF_DATA)}
 SIZES = ("message_size_limit", "mailbox_size_limit", "virtual_mailbox_limit")
-# The wire is larger than the file by base64 with its line ends, 78 bytes for 57, and by headers.
+# A file grows on the wire by base64 with its line ends, 78 bytes for 57, and by headers.
 _WIRE_GROWTH = 78 / 57
 _HEADERS = 1 << 20
-# Postfix refuses all mail (452) with less room in its queue than 1.5 messages of the largest size.
+# Postfix refuses all mail (452) with less free space in its queue than 1.5 times the size limit.
 _ROOM = 1.5
-# How the block remembers which values of the site's own lines are ours.
+# How the block records which values in the site's own lines are gatepost's.
 _CHANGED = re.compile(r"^# changed: (\w+) = (\S+)", re.MULTILINE)
 MIN_VERSION = (3, 4)
 DEFAULT_QUEUE = "/var/spool/postfix"
@@ -42,7 +42,7 @@ DEFAULT_QUEUE = "/var/spool/postfix"
 
 @dataclass(frozen=True, slots=True)
 class PostfixFacts:
-    """What postconf and the file system say of a Postfix."""
+    """What postconf and the file system tell about a Postfix."""
 
     version: tuple[int, ...]
     queue_directory: str
@@ -53,20 +53,20 @@ class PostfixFacts:
 
 
 def plan(text: str, settings: Settings, facts: PostfixFacts) -> tuple[str, list[SetupNote]]:
-    """Return the main.cf *text* with gatepost in it, and what it does not reach.
+    """Return the main.cf *text* with gatepost in it, and notes on the services it does not reach.
 
     Raises `CannotSetUp`.
     """
-    # What an earlier run wrote is made anew, in its place.
+    # An earlier run's block is written again, in its place.
     after = main_cf.with_block(text, BLOCK, "") if main_cf.block(text, BLOCK) else text
     scalars = _scalars(after, settings, facts)
     _check(settings, facts, int(scalars.get("message_size_limit", "0")))
     charged = _CHARGED[settings.limits.charge_at]
-    lines = _lines(settings, facts) + _remembered(text, after, scalars)
+    lines = _lines(settings, facts) + _record_of_values(text, after, scalars)
     for name in {RECIPIENT: 0, DATA: 0, **dict.fromkeys(charged, 0)}:
-        after, line = _with_word(after, name, POLICY, is_charged=name in charged)
+        after, line = _insert(after, name, POLICY, is_charged=name in charged)
         lines += line
-    after, line = _with_last_word(after, "smtpd_milters", MILTER)
+    after, line = _append(after, "smtpd_milters", MILTER)
     lines += line
     for name, value in scalars.items():
         if main_cf.find(after, name) is None:
@@ -77,7 +77,7 @@ def plan(text: str, settings: Settings, facts: PostfixFacts) -> tuple[str, list[
 
 
 def plan_quota(text: str, settings: Settings) -> str:
-    """Return the main.cf *text* with Dovecot's quota-status asked for our own domains."""
+    """Return the main.cf *text* that asks Dovecot's quota-status about the site's own domains."""
     lines = (SNIPPETS / "quota.cf").read_text(encoding="utf-8")
     entry = "{ mail.example.edu = gatepost_quota_status }"
     entries = "\n    ".join(
@@ -85,24 +85,24 @@ def plan_quota(text: str, settings: Settings) -> str:
     )
     lines = lines.replace(entry, entries)
     after = main_cf.with_block(text, QUOTA_BLOCK, "") if main_cf.block(text, QUOTA_BLOCK) else text
-    after, line = _with_last_word(after, "smtpd_restriction_classes", QUOTA_CLASS)
+    after, line = _append(after, "smtpd_restriction_classes", QUOTA_CLASS)
     lines += line
-    after, line = _with_word(after, RECIPIENT, QUOTA, is_charged=False)
+    after, line = _insert(after, RECIPIENT, QUOTA, is_charged=False)
     return main_cf.with_block(after, QUOTA_BLOCK, lines + line)
 
 
 def without(text: str, before: str | None = None) -> str:
-    """Return the main.cf *text* without what `plan` put there; all else in it stays.
+    """Return the main.cf *text* without what `plan` added; everything else stays.
 
-    Sizes that are still what we made of them become what *before*, the file we found, says.
+    Sizes still as `plan` set them return to their values in *before*, the original file.
     """
-    raised = _CHANGED.findall(main_cf.block(text, BLOCK) or "")
+    changed = _CHANGED.findall(main_cf.block(text, BLOCK) or "")
     text = main_cf.without_block(text, BLOCK)
     for name in (RECIPIENT, DATA, END_OF_DATA, "smtpd_milters"):
         for word in (POLICY, MILTER):
             if found := main_cf.find(text, name):
                 text = restrictions.remove(text, found, word)
-    for name, value in raised:
+    for name, value in changed:
         found, old = main_cf.find(text, name), main_cf.find(before or "", name)
         if found and old and found.text == value:
             text = main_cf.replace(text, name, old.text)
@@ -110,7 +110,7 @@ def without(text: str, before: str | None = None) -> str:
 
 
 def without_quota(text: str) -> str:
-    """Return the main.cf *text* without what `plan_quota` put there."""
+    """Return the main.cf *text* without what `plan_quota` added."""
     text = main_cf.without_block(text, QUOTA_BLOCK)
     for name, word in ((RECIPIENT, QUOTA), ("smtpd_restriction_classes", QUOTA_CLASS)):
         if found := main_cf.find(text, name):
@@ -119,10 +119,10 @@ def without_quota(text: str) -> str:
 
 
 def address(listen: Address, queue_directory: str) -> str:
-    """Return *listen* as main.cf has to say it.
+    """Return *listen* as it must be written in main.cf.
 
-    A unix socket in the queue's folder is named relative to it: that name is right inside the
-    chroot of a service and outside, since each of Postfix's daemons works in that folder.
+    A unix socket in the queue's folder is named relative to it: that name is right inside and
+    outside the chroot of a service, since all of Postfix's daemons work in that folder.
     """
     if listen.kind == "unix":
         inside = listen.path.removeprefix(f"{queue_directory.rstrip('/')}/")
@@ -132,7 +132,7 @@ def address(listen: Address, queue_directory: str) -> str:
 
 def _check(settings: Settings, facts: PostfixFacts, limit: int) -> None:
     if facts.version < MIN_VERSION:
-        raise CannotSetUp("Postfix 3.4 or later is needed")
+        raise CannotSetUp("Postfix 3.4 or later is required")
     for key, listen in (
         ("policyd", settings.policyd.listen[0]),
         ("milter", settings.milter.listen),
@@ -141,16 +141,16 @@ def _check(settings: Settings, facts: PostfixFacts, limit: int) -> None:
         if where.startswith("unix:/"):
             raise CannotSetUp(
                 f"gatepost.toml: {key}.listen: {listen} is outside Postfix's queue folder, where "
-                f"a service in a chroot cannot see it: write "
+                f"a service in a chroot cannot see it: use "
                 f'"unix:{facts.queue_directory}/gatepost/{key}.sock" and run '
                 "`gatepost setup system --apply`"
             )
     if facts.free < limit * _ROOM:
         raise CannotSetUp(
             f"{facts.queue_directory} has {format_size(facts.free)} free. For attachments of "
-            f"{format_size(_largest(settings))} (roles.*.attachments) Postfix must take messages "
-            f"of {format_size(limit)}, and refuses all mail with less than "
-            f"{format_size(int(limit * _ROOM))} free: lower the roles' limits or make room"
+            f"{format_size(_largest(settings))} (roles.*.attachments) Postfix must accept messages "
+            f"of {format_size(limit)}, and then refuses all mail with less than "
+            f"{format_size(int(limit * _ROOM))} free: lower the roles' limits or free some space"
         )
 
 
@@ -159,18 +159,18 @@ def _largest(settings: Settings) -> int:
 
 
 def _scalars(text: str, settings: Settings, facts: PostfixFacts) -> dict[str, str]:
-    """Return the parameters that have to be another value, with that value."""
+    """Return the parameters to change, with their new values."""
     wire = math.ceil(_largest(settings) * _WIRE_GROWTH) + _HEADERS
     wanted = {}
     for name in SIZES:
         now = _value(text, name, facts)
         if not now.isdigit():
-            raise CannotSetUp(f"main.cf: {name} = {now}: not a number; write one")
-        # 0 is "no limit". The other two bind only Postfix's own delivery agents, which refuse to
-        # start with less than the first.
+            raise CannotSetUp(f"main.cf: {name} = {now}: not a number; use one")
+        # 0 is "no limit". The second and third bind only Postfix's own delivery agents, which
+        # refuse to start with less than the first.
         if 0 < int(now) < wire:
             wanted[name] = str(wire)
-    # VRFY runs the recipient restrictions: it would tell strangers who exists.
+    # VRFY runs the recipient restrictions: it would tell strangers which addresses exist.
     if _value(text, "disable_vrfy_command", facts) != "yes":
         wanted["disable_vrfy_command"] = "yes"
     return wanted
@@ -191,19 +191,19 @@ def _lines(settings: Settings, facts: PostfixFacts) -> str:
     return lines
 
 
-def _remembered(text: str, bare: str, scalars: Mapping[str, str]) -> str:
-    """Return the comments by which `without` knows the values that are ours."""
+def _record_of_values(text: str, bare: str, scalars: Mapping[str, str]) -> str:
+    """Return the comments by which `without` finds the values that `plan` set."""
     before = _CHANGED.findall(main_cf.block(text, BLOCK) or "")
     still = {n: v for n, v in before if (found := main_cf.find(bare, n)) and found.text == v}
     raised = {**still, **scalars}
     return "".join(f"# changed: {name} = {value}\n" for name, value in raised.items())
 
 
-def _with_word(text: str, name: str, word: str, *, is_charged: bool) -> tuple[str, str]:
-    """Return *text* with *word* reached in the list *name*, and a line for the block if unset.
+def _insert(text: str, name: str, word: str, *, is_charged: bool) -> tuple[str, str]:
+    """Return *text* with *word* reached in the list *name*, or a line for the block if unset.
 
-    Where mail is counted nothing may let it pass before. Elsewhere an access map stays before
-    us: most are lists of clients to refuse, and who they let pass is still counted later.
+    Where mail is counted, nothing before *word* may let mail pass. Elsewhere an access map stays
+    before it: most are lists of clients to refuse, and mail they let pass is still counted later.
     """
     value = main_cf.find(text, name)
     if value is None:
@@ -217,7 +217,7 @@ def _with_word(text: str, name: str, word: str, *, is_charged: bool) -> tuple[st
     return restrictions.insert(text, value, index, word), ""
 
 
-def _with_last_word(text: str, name: str, word: str) -> tuple[str, str]:
+def _append(text: str, name: str, word: str) -> tuple[str, str]:
     value = main_cf.find(text, name)
     if value is None:
         return text, f"{name} = {word}\n"
@@ -236,29 +236,28 @@ def _lookup(text: str) -> restrictions.Lookup:
 
 
 def _notes(settings: Settings, facts: PostfixFacts) -> list[SetupNote]:
-    """Tell what services of master.cf keep gatepost out by settings of their own."""
+    """Return a note on each service of master.cf that overrides a list gatepost must be in."""
     notes = []
     for service in facts.services:
         if service.startswith(("127.", "[::1]", "localhost:")):
-            continue  # takes back mail that a content filter has seen: it was asked about already
+            continue  # mail coming back from a content filter: it has been asked about already
         for name in _CHARGED[settings.limits.charge_at]:
             own = facts.overrides.get((service, name))
             if own is not None and POLICY not in own:
-                notes.append(SetupNote(
-                    f"master.cf: {service} sets {name} for itself: mail through it is not "
-                    "limited", _mend(service, name, POLICY, own),
-                ))  # fmt: skip
+                text = f"master.cf: {service} overrides {name}: mail through it is not limited"
+                notes.append(SetupNote(text, _mend(service, name, POLICY, own)))
         own = facts.overrides.get((service, "smtpd_milters"))
         if own is not None and MILTER not in own:
-            notes.append(SetupNote(
-                f"master.cf: {service} sets smtpd_milters for itself: mail through it is "
-                "neither measured nor tagged", _mend(service, "smtpd_milters", MILTER, own),
-            ))  # fmt: skip
+            text = (
+                f"master.cf: {service} overrides smtpd_milters: mail through it is neither "
+                "measured nor tagged"
+            )
+            notes.append(SetupNote(text, _mend(service, "smtpd_milters", MILTER, own)))
     return notes
 
 
 def _mend(service: str, name: str, word: str, own: str) -> str:
-    # postconf -P takes no blank in a value.
+    # postconf -P accepts no spaces in a value.
     parts = [
         ",".join(item.words) if len(item.words) == 1 else "" for item in restrictions.items(own)
     ]

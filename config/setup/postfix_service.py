@@ -13,7 +13,7 @@ MAIN_CF = "main.cf"
 
 
 class PostfixSetup:
-    """The words in main.cf that make Postfix ask."""
+    """The lines of main.cf that make Postfix ask gatepost."""
 
     name = "postfix"
 
@@ -24,7 +24,7 @@ class PostfixSetup:
         self._main_cf = folder / MAIN_CF
 
     def plan(self) -> Plan:
-        """Return the change of main.cf, and which services it does not reach."""
+        """Return the change of main.cf, and notes on the services it does not reach."""
         text = read(self._main_cf)
         if text is None:
             raise CannotSetUp(f"{self._main_cf}: no such file; --postfix names its folder")
@@ -32,7 +32,7 @@ class PostfixSetup:
         return Plan([change_to(self._main_cf, after)], notes)
 
     def check(self) -> None:
-        """Both services must answer Postfix's user, or all mail would wait from now on."""
+        """Raise `CannotSetUp` unless both services answer Postfix's user: all mail would wait."""
         settings = load(self._path)
         for unit, listen in (
             ("gatepost-policyd.socket gatepost-policyd", settings.policyd.listen[0]),
@@ -41,11 +41,11 @@ class PostfixSetup:
             if trouble := cannot_connect(listen, user="postfix"):
                 raise CannotSetUp(
                     f"{listen}: {trouble} (as user postfix): all mail would wait. "
-                    f"`systemctl enable --now {unit}`, then again"
+                    f"Run `systemctl enable --now {unit}`, then try again"
                 )
 
     def activate(self) -> None:
-        """Let Postfix read main.cf, if it finds no fault in it."""
+        """Have Postfix check main.cf and read it."""
         warnings = subprocess.run(
             ["postconf", "-c", str(self._folder), "-n"],
             check=False, capture_output=True, text=True, timeout=COMMAND_SECONDS,
@@ -56,15 +56,15 @@ class PostfixSetup:
         self.after_undo()
 
     def before_undo(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def clean(self, path: Path, text: str) -> str | None:  # noqa: ARG002 - there is one file
-        """Take our words out; the sizes that we raised become what they were."""
+        """Return *text* without gatepost, and with the sizes as they were."""
         entry = Record.load(self.name).files.get(str(self._main_cf))
         return postfix.without(text, entry.before if entry else None)
 
     def after_undo(self) -> None:
-        """Let a Postfix that runs read main.cf."""
+        """Have a running Postfix read main.cf."""
         if not command("postfix", "-c", str(self._folder), "status", check=False):
             subprocess.run(
                 ["postfix", "-c", str(self._folder), "reload"],

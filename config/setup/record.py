@@ -1,9 +1,9 @@
-"""What `gatepost setup` changed, kept so that it can be given back.
+"""What `gatepost setup` changed, recorded so that it can be undone.
 
 One JSON file for each part in `FOLDER`, readable by root only: for each file its text before the
-first change and a digest of the text after the last one. A file that is still as we left it gets
-its old bytes back; one that somebody has edited since is handed to the part, which takes out
-only its own words.
+first change and a digest of the text after the last one. A file that is still as setup left it
+gets its old bytes back; one edited since is handed to the part, which removes only what is
+gatepost's.
 """
 
 import hashlib
@@ -20,12 +20,12 @@ FOLDER = Path("/var/lib/gatepost/setup")
 
 @dataclass(slots=True)
 class FileRecord:
-    """One file: what it was, and how we left it."""
+    """One file: what it was, and how setup left it."""
 
     before: str | None
-    digest: str | None  # of the text we left; None: we removed it
+    digest: str | None  # of the text that setup left; None: it removed the file
     link: bool = False
-    # Edited by hand between two runs of ours: `before` is not what is to come back.
+    # Edited by hand between two runs: `before` is not what undo must restore.
     is_mixed: bool = False
 
 
@@ -39,7 +39,7 @@ class Record:
 
     @classmethod
     def load(cls, part: str, folder: Path | None = None) -> "Record":
-        """Return the record of *part*; an empty one where nothing was changed."""
+        """Return the record of *part*; an empty one if nothing was changed."""
         try:
             raw = json.loads(((folder or FOLDER) / f"{part}.json").read_text())
         except FileNotFoundError:
@@ -49,11 +49,11 @@ class Record:
 
     @property
     def is_empty(self) -> bool:
-        """Return whether nothing was changed."""
+        """Whether nothing was changed."""
         return not self.files
 
     def add(self, changes: Iterable[Change]) -> None:
-        """SetupNote *changes*, which are about to be made."""
+        """Record *changes*, which are about to be made."""
         for each in changes:
             if each.before == each.after:
                 continue
@@ -65,7 +65,7 @@ class Record:
             old.digest = digest(each.after)
 
     def save(self, folder: Path | None = None) -> None:
-        """Write the record; on disk before anything it speaks of is changed."""
+        """Write the record to disk, before the changes it describes are made."""
         folder = folder or FOLDER
         if self.is_empty:
             self.remove(folder)
@@ -81,23 +81,23 @@ class Record:
         new.replace(folder / f"{self.part}.json")
 
     def remove(self, folder: Path | None = None) -> None:
-        """Forget it, and the folder with the last one."""
+        """Delete the record, and the folder with the last one."""
         folder = folder or FOLDER
         (folder / f"{self.part}.json").unlink(missing_ok=True)
         if folder.exists() and not any(folder.iterdir()):
             folder.rmdir()
 
     def undo(self, clean: Callable[[Path, str], str | None]) -> tuple[list[Change], list[Path]]:
-        """Return the changes that give everything back, and the files edited by hand since.
+        """Return the changes that restore everything, and the files edited by hand since.
 
-        *clean* gets such a file with its text and returns it without what is ours.
+        *clean* gets the path and text of such a file and returns the text without gatepost.
         """
         changes, edited = [], []
         for name, entry in self.files.items():
             path = Path(name)
             now = str(path.readlink()) if entry.link and path.is_symlink() else read(path)
             if now is None and entry.before is None:
-                continue  # somebody removed what we had made
+                continue  # a file that setup made was removed since
             if digest(now) == entry.digest and not entry.is_mixed:
                 changes.append(Change(path, now, entry.before, link=entry.link))
             elif now is not None:

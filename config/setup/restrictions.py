@@ -1,7 +1,7 @@
-"""Where a word of ours goes in a list of Postfix restrictions, so that it is reached. Pure.
+"""Where gatepost goes in a list of Postfix restrictions, so that it is reached. Pure.
 
 Postfix evaluates a list from the left and stops at the first restriction that permits or
-rejects (access(5), postconf(5)). A word behind one that permits everything is never reached.
+rejects (access(5), postconf(5)). A word after one that permits everything is never reached.
 """
 
 import re
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from config.setup.main_cf import Value
 
-# Restrictions that are followed by an argument of their own (postconf(5), smtpd_*_restrictions).
+# Restrictions that take an argument (postconf(5), smtpd_*_restrictions).
 _WITH_ARGUMENT = re.compile(
     r"check_\w+|reject_rbl_client|reject_rhsbl_\w+|permit_dnswl_client|permit_rhswl_client|sleep"
 )
-# Lookups whose result may be OK, which ends the list with a permit.
+# Lookups whose result may be OK, which permits and ends the list.
 _ACCESS_MAP = re.compile(r"check_\w+_access|[a-z]+:.*")
 _UNAUTHORIZED = {"reject_unauth_destination", "defer_unauth_destination"}
 _SEPARATORS = ", \t\r\n"
@@ -24,7 +24,7 @@ MAX_DEPTH = 8
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One restriction with its argument: positions in the value, and the words."""
+    """One restriction with its argument: its place in the value, and its words."""
 
     start: int
     end: int
@@ -36,16 +36,16 @@ class Item:
         return self.words[1] if self.words[0] == "warn_if_reject" else self.words[0]
 
     def __str__(self) -> str:
-        """Return it as it stands in the list."""
+        """Return it as it is written in the list."""
         return " ".join(self.words)
 
 
-# Returns the value of a macro or a restriction class, ``None`` where there is none.
+# Returns the value of a macro or a restriction class, ``None`` if there is none.
 Lookup = Callable[[str], str | None]
 
 
 def items(text: str) -> list[Item]:
-    """Return the restrictions in the list *text*, in their order."""
+    """Return the restrictions in the list *text*, in order."""
     found: list[Item] = []
     words = list(_words(text))
     while words:
@@ -75,9 +75,9 @@ def _words(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def ends_the_list(item: Item, lookup: Lookup, *, maps: bool, depth: int = 0) -> bool:
-    """Return whether mail can pass *item* without the rest of the list being asked.
+    """Return whether *item* may let mail pass before the rest of the list is evaluated.
 
-    *maps*: a lookup in an access map counts as well, whose result may be OK.
+    With *maps*, a lookup in an access map counts as well: its result may be OK.
     """
     name = item.name
     if name.startswith("permit") or name in ("reject", "defer"):
@@ -98,10 +98,10 @@ def macro(name: str) -> str:
 def position(
     text: str, lookup: Lookup, *, behind_relay_control: bool = False, maps: bool = True
 ) -> int:
-    """Return before which of `items` a new word has to stand to be reached.
+    """Return the index of the item that a new word must precede to be reached.
 
-    At the end where nothing ends the list before. *behind_relay_control*: not before
-    ``reject_unauth_destination``, so that strangers who try to relay are never asked about.
+    That is the end of the list if nothing ends it before. With *behind_relay_control* the word
+    follows ``reject_unauth_destination``, so that attempts to relay are never asked about.
     """
     found = items(text)
     first = 0
@@ -116,7 +116,7 @@ def position(
 
 
 def is_reached(text: str, word: str, lookup: Lookup) -> bool:
-    """Return whether *word* stands in the list *text* and nothing before it always permits."""
+    """Return whether *word* is in the list *text* and nothing before it always ends the list."""
     for each in items(text):
         if each.name == word:
             return True
@@ -129,7 +129,7 @@ def is_reached(text: str, word: str, lookup: Lookup) -> bool:
 
 
 def insert(main_cf: str, value: Value, index: int, word: str) -> str:
-    """Return the *main_cf* with *word* before item *index* of the list *value*, in its style."""
+    """Return *main_cf* with *word* before item *index* of the list *value*, in its style."""
     found = items(value.text)
     if not found:
         return main_cf[: value.start] + word + main_cf[value.start :]
@@ -138,7 +138,7 @@ def insert(main_cf: str, value: Value, index: int, word: str) -> str:
     start, end = value.offsets[nearest.start], value.offsets[nearest.end - 1] + 1
     line = main_cf.rfind("\n", 0, start) + 1
     indent = main_cf[line:start]
-    # One restriction a line, where the site writes it so.
+    # One restriction a line, if that is how the site writes the list.
     gap = f"\n{indent}" if indent and not indent.strip() else " "
     if index < len(found):
         return f"{main_cf[:start]}{word}{comma}{gap}{main_cf[start:]}"
@@ -146,7 +146,7 @@ def insert(main_cf: str, value: Value, index: int, word: str) -> str:
 
 
 def remove(main_cf: str, value: Value, word: str) -> str:
-    """Return the *main_cf* with *word* and its separator taken out of the list *value*."""
+    """Return *main_cf* with *word* and its separator removed from the list *value*."""
     found = items(value.text)
     for index, each in enumerate(found):
         if each.words != (word,):

@@ -1,7 +1,7 @@
 """The machine: users, folders, units, the line for cron, and the first gatepost.toml.
 
-The shipped files name Debian's paths; where Postfix's queue lies elsewhere, or gatepost.toml
-says that a service listens elsewhere, the files that are installed say so, too.
+The shipped files name Debian's paths. If Postfix's queue lies elsewhere, or gatepost.toml has a
+service listen elsewhere, the installed files follow.
 """
 
 import grp
@@ -30,7 +30,7 @@ GROUP = "gatepost"
 SETTINGS = Path("/etc/gatepost/gatepost.toml")
 HOME = Path("/opt/gatepost")
 COMMAND = Path("/usr/local/bin/gatepost")
-# What is gone when gatepost is taken out; what is kept lies in /var/lib/gatepost.
+# Undo removes RUNTIME and keeps STATE.
 RUNTIME = Path("/run/gatepost")
 STATE = Path("/var/lib/gatepost")
 # The shipped file → where it is installed.
@@ -42,14 +42,14 @@ _FILES = {
 
 
 def plan(settings: Settings | None, queue_directory: str | None) -> list[Change]:
-    """Return what has to change on this machine; *settings* are ``None`` before the first run."""
+    """Return the changes to this machine; *settings* are ``None`` before the first run."""
     replaced = {DEFAULT_QUEUE: (queue_directory or DEFAULT_QUEUE).rstrip("/")}
     changes = [change_to(target, _shipped_text(name, replaced)) for name, target in _FILES.items()]
     for path in sorted((SHARE / "systemd").glob("*.s*")):
         if path.suffix in (".service", ".socket"):
             text = _shipped_text(f"systemd/{path.name}", replaced)
             if path.name == SOCKET_UNIT and settings is not None:
-                text = _listening(text, settings)
+                text = _with_listeners(text, settings)
             changes.append(change_to(UNITS / path.name, text))
     changes += [link_to(path, target) for path, target in _links()]
     if not SETTINGS.exists():
@@ -65,7 +65,7 @@ def _shipped_text(name: str, replaced: Mapping[str, str]) -> str:
     return text
 
 
-def _listening(unit: str, settings: Settings) -> str:
+def _with_listeners(unit: str, settings: Settings) -> str:
     """Return the socket *unit* with the addresses of ``policyd.listen``."""
     where = {
         each: each.path if each.kind == "unix" else str(each).removeprefix("inet:")
@@ -78,7 +78,7 @@ def _listening(unit: str, settings: Settings) -> str:
 
 
 def _links() -> Iterator[tuple[Path, str]]:
-    """Yield the names under which other programs find what pip installed."""
+    """Yield the links by which other programs find what pip installed."""
     yield HOME / "share", str(SHARE)
     yield HOME / "checkpassword", str(PACKAGES / "dovecot_auth/checkpassword/script.py")
     yield HOME / "passdb.lua", str(PACKAGES / "dovecot_auth/passdb.lua")
@@ -91,26 +91,26 @@ class SystemSetup:
     name = "system"
 
     def __init__(self, path: Path) -> None:
-        """*path* is gatepost.toml, which the first run makes."""
+        """*path* is gatepost.toml, which the first run creates."""
         self._path = path
 
     def plan(self) -> Plan:
-        """Return the files that are new or renewed."""
+        """Return the files that are new or changed."""
         settings = load(self._path) if self._path.exists() else None
         notes = []
         if settings is None:
-            notes.append(SetupNote(f"edit {self._path} next; then `gatepost config check`"))
+            notes.append(SetupNote(f"next, edit {self._path}, then run `gatepost config check`"))
         return Plan(plan(settings, postconf.queue_directory()), notes)
 
     def check(self) -> None:
-        """The units name the place where the program lies."""
+        """Raise `CannotSetUp` unless gatepost runs from where the units start it."""
         if Path(sys.prefix) != HOME / "venv":
             raise CannotSetUp(
-                f"this gatepost runs from {sys.prefix}; the units want it in {HOME}/venv"
+                f"this gatepost runs from {sys.prefix}; the units start it from {HOME}/venv"
             )
 
     def activate(self) -> None:
-        """Make users and folders, and let systemd read the units."""
+        """Create users and folders, and have systemd read the units."""
         command("systemd-sysusers", "gatepost.conf")
         command("systemd-tmpfiles", "--create", "gatepost.conf")
         shutil.chown(self._path, group=GROUP)
@@ -122,11 +122,11 @@ class SystemSetup:
         command("systemctl", "disable", "--now", *units, check=False)
 
     def clean(self, path: Path, text: str) -> str | None:
-        """Everything here is a file of ours; gatepost.toml is kept by `after_undo`."""
+        """Return ``None``, as all files here are gatepost's; `after_undo` keeps gatepost.toml."""
         return text if path == self._path else None
 
     def after_undo(self) -> None:
-        """Keep settings and key with the store, for root only; remove users and folders."""
+        """Keep settings and key beside the store, for root only; remove users and folders."""
         command("systemctl", "daemon-reload")
         command("systemctl", "reset-failed", "gatepost-*", check=False)
         folders = [RUNTIME]

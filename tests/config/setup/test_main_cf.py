@@ -1,4 +1,4 @@
-"""main.cf is edited in place: what is not changed stays, byte for byte."""
+"""main.cf is edited in place: everything else stays, byte for byte."""
 
 import pytest
 from hypothesis import given
@@ -29,7 +29,7 @@ def test_the_last_value_of_a_parameter_counts(name: str, value: str | None) -> N
     assert (found and found.text) == value
 
 
-def test_a_value_goes_on_over_comments_and_empty_lines() -> None:
+def test_a_value_continues_across_comments_and_empty_lines() -> None:
     found = main_cf.find(TEXT, "list")
     assert found
     assert found.text.replace(",", " ").split() == ["one", "two", "three"]
@@ -42,7 +42,7 @@ def test_a_value_is_replaced_and_nothing_else() -> None:
 
 
 @given(st.text("ab#= \n\t$", max_size=80), st.sampled_from(["", "x = 1", "y = 2\nz = 3"]))
-def test_lines_of_ours_come_out_as_they_went_in(text: str, lines: str) -> None:
+def test_removing_the_block_restores_the_text(text: str, lines: str) -> None:
     whole = text if not text or text.endswith("\n") else text + "\n"
     once = main_cf.with_block(whole, "test", "a = 1")
     assert main_cf.without_block(once, "test") == whole

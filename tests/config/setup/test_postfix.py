@@ -1,4 +1,4 @@
-"""What `gatepost setup postfix` does to main.cf, read back by Postfix's own postconf."""
+"""What `gatepost setup postfix` does to main.cf, read back with Postfix's own postconf."""
 
 import dataclasses
 import subprocess
@@ -12,7 +12,7 @@ from config.setup.part import CannotSetUp
 from tests.conftest import settings_for
 from tests.stack import programs
 
-# A mail server with a life of its own.
+# A mail server with settings of its own.
 SITE = """\
 compatibility_level = 3.6
 virtual_mailbox_domains = uni.example
@@ -46,14 +46,14 @@ def settings(url: str) -> Settings:
     return settings_for(url)
 
 
-def planned(text: str, settings: Settings, **facts: object) -> tuple[str, list[str]]:
+def plan(text: str, settings: Settings, **facts: object) -> tuple[str, list[str]]:
     known = dataclasses.replace(FACTS, **facts)  # type: ignore[arg-type]
     after, notes = postfix.plan(text, settings, known)
     return after, [f"{note.text} {note.mend}" for note in notes]
 
 
 def both(text: str, settings: Settings) -> str:
-    return postfix.plan_quota(planned(text, settings)[0], settings)
+    return postfix.plan_quota(plan(text, settings)[0], settings)
 
 
 def parameter(folder: Path, name: str) -> str:
@@ -63,7 +63,7 @@ def parameter(folder: Path, name: str) -> str:
     ).stdout.strip()  # fmt: skip
 
 
-def test_what_a_site_had_is_still_there_and_gatepost_is_reached(
+def test_the_sites_settings_are_kept_and_gatepost_is_reached(
     settings: Settings, tmp_path: Path
 ) -> None:
     (tmp_path / "main.cf").write_text(both(SITE, settings))
@@ -96,17 +96,17 @@ def test_postfix_reads_the_result_without_a_warning(settings: Settings, tmp_path
         assert done.stderr == ""
 
 
-def test_a_second_time_changes_nothing(settings: Settings) -> None:
+def test_a_second_run_changes_nothing(settings: Settings) -> None:
     once = both(SITE, settings)
     assert both(once, settings) == once
 
 
-def test_taken_out_main_cf_is_what_it_was_byte_for_byte(settings: Settings) -> None:
+def test_undo_restores_main_cf_byte_for_byte(settings: Settings) -> None:
     after = postfix.without(both(SITE, settings), SITE)
     assert postfix.without_quota(after) == SITE
 
 
-def test_what_somebody_added_since_stays_when_gatepost_is_taken_out(settings: Settings) -> None:
+def test_undo_keeps_later_edits_of_main_cf(settings: Settings) -> None:
     edited = both(SITE, settings).replace("permit_mynetworks,", "permit_mynetworks, reject_x,")
     edited = edited.replace("718495313", "999999999", 1)  # a size of their own
     edited += "later = yes\n"
@@ -115,29 +115,29 @@ def test_what_somebody_added_since_stays_when_gatepost_is_taken_out(settings: Se
     assert postfix.without_quota(postfix.without(edited, SITE)) == wanted
 
 
-def test_a_list_that_is_not_set_is_made_among_our_lines(settings: Settings) -> None:
-    after, _ = planned("compatibility_level = 3.6\n", settings)
+def test_a_list_that_is_not_set_is_added_in_gateposts_block(settings: Settings) -> None:
+    after, _ = plan("compatibility_level = 3.6\n", settings)
     ours = main_cf.block(after, postfix.BLOCK) or ""
     assert "\nsmtpd_data_restrictions = $gatepost_policy\n" in ours
     assert postfix.without(after) == "compatibility_level = 3.6\n"
 
 
-def test_counting_at_the_end_of_data_stands_in_that_list_too(url: str) -> None:
+def test_charging_at_end_of_message_adds_gatepost_to_that_list(url: str) -> None:
     settings = settings_for(url, limits={"charge_at": "END-OF-MESSAGE"})
-    after, _ = planned(SITE, settings)
+    after, _ = plan(SITE, settings)
     assert "smtpd_end_of_data_restrictions = $gatepost_policy\n" in after
 
 
-def test_a_service_that_keeps_gatepost_out_is_named_with_the_cure(settings: Settings) -> None:
+def test_a_service_that_overrides_a_list_is_noted_with_the_cure(settings: Settings) -> None:
     own = {
         ("submission/inet", "smtpd_data_restrictions"): "reject_unauth_pipelining",
         ("submission/inet", "smtpd_milters"): "",
         ("submission/inet", "smtpd_recipient_restrictions"): "",
         ("127.0.0.1:10025/inet", "smtpd_milters"): "",
     }
-    _, notes = planned(SITE, settings, overrides=own)
+    _, notes = plan(SITE, settings, overrides=own)
     limits, milter = notes
-    assert limits.startswith("master.cf: submission/inet sets smtpd_data_restrictions for itself")
+    assert limits.startswith("master.cf: submission/inet overrides smtpd_data_restrictions")
     assert limits.endswith(
         "postconf -P 'submission/inet/smtpd_data_restrictions="
         "$gatepost_policy,reject_unauth_pipelining'"
@@ -145,37 +145,37 @@ def test_a_service_that_keeps_gatepost_out_is_named_with_the_cure(settings: Sett
     assert milter.endswith("postconf -P 'submission/inet/smtpd_milters=$gatepost_milter'")
 
 
-def test_a_queue_that_is_nearly_full_stops_the_setup_before_postfix_refuses_all_mail(
+def test_setup_stops_when_the_queue_has_too_little_free_space(
     settings: Settings,
 ) -> None:
     with pytest.raises(CannotSetUp, match="refuses all mail"):
-        planned(SITE, settings, free=1 << 30)
+        plan(SITE, settings, free=1 << 30)
 
 
-def test_a_socket_that_a_chroot_cannot_see_stops_the_setup(url: str) -> None:
+def test_setup_stops_when_a_chroot_cannot_see_a_socket(url: str) -> None:
     settings = settings_for(url, milter={"listen": "unix:/run/gatepost/milter.sock"})
     with pytest.raises(CannotSetUp, match=r"milter\.listen.*unix:/var/spool/postfix/gatepost"):
-        planned(SITE, settings)
+        plan(SITE, settings)
 
 
-def test_postfix_takes_what_the_largest_role_may_receive(settings: Settings) -> None:
-    found = main_cf.find(planned(SITE, settings)[0], "message_size_limit")
+def test_postfix_accepts_what_the_largest_role_may_receive(settings: Settings) -> None:
+    found = main_cf.find(plan(SITE, settings)[0], "message_size_limit")
     largest = max(role.attachments for role in settings.roles.values())
     assert found
     # base64 with line ends: 78 bytes on the wire for 57.
     assert int(found.text) > largest * 78 / 57
 
 
-def test_a_queue_elsewhere_is_named_relative_to_itself(url: str) -> None:
+def test_sockets_are_named_relative_to_the_queue(url: str) -> None:
     where = {"listen": ["unix:/srv/queue/gatepost/policyd.sock"]}
     settings = settings_for(
         url, policyd=where, milter={"listen": "unix:/srv/queue/gatepost/milter.sock"}
     )
-    after, _ = planned(SITE, settings, queue_directory="/srv/queue")
+    after, _ = plan(SITE, settings, queue_directory="/srv/queue")
     assert "unix:gatepost/policyd.sock" in after
     assert "unix:gatepost/milter.sock" in after
 
 
-def test_a_port_is_named_as_it_is(url: str) -> None:
+def test_a_port_is_written_as_it_is(url: str) -> None:
     settings = settings_for(url, policyd={"listen": ["inet:127.0.0.1:10040"]})
-    assert "{ inet:127.0.0.1:10040, timeout=10s" in planned(SITE, settings)[0]
+    assert "{ inet:127.0.0.1:10040, timeout=10s" in plan(SITE, settings)[0]

@@ -1,4 +1,4 @@
-"""What was changed is given back: exactly where nobody touched it, carefully where somebody did."""
+"""Undo restores a file exactly if it is unchanged since, and keeps later edits otherwise."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def old(tmp_path: Path) -> Path:
 
 
 def apply(folder: Path, *changes: files.Change) -> Record:
-    """Make *changes* as the command does, and return what is on record."""
+    """Make *changes* as the command does, and return the record."""
     record = Record.load("part", folder)
     record.add(changes)
     record.save(folder)
@@ -33,23 +33,21 @@ def undo(record: Record) -> list[Path]:
     return edited
 
 
-def test_a_file_nobody_touched_since_gets_its_bytes_and_mode_back(
-    old: Path, tmp_path: Path
-) -> None:
+def test_undo_restores_bytes_and_mode_of_an_unchanged_file(old: Path, tmp_path: Path) -> None:
     apply(tmp_path / "record", change_to(old, "theirs\nours\n"))
     assert old.stat().st_mode & 0o777 == 0o640
     assert undo(apply(tmp_path / "record", change_to(old, "theirs\nours, renewed\n"))) == []
     assert old.read_bytes() == b"caf\xe9 = 1\n"
 
 
-def test_of_an_edited_file_only_our_words_are_taken_out(old: Path, tmp_path: Path) -> None:
+def test_undo_removes_only_gateposts_part_of_an_edited_file(old: Path, tmp_path: Path) -> None:
     record = apply(tmp_path / "record", change_to(old, "theirs\nours\n"))
     old.write_text("theirs, edited\nours\n")
     assert undo(record) == [old]
     assert old.read_text() == "theirs, edited\n"
 
 
-def test_an_edit_between_two_runs_of_ours_is_kept(old: Path, tmp_path: Path) -> None:
+def test_an_edit_between_two_runs_is_kept(old: Path, tmp_path: Path) -> None:
     apply(tmp_path / "record", change_to(old, "theirs\nours\n"))
     old.write_text("theirs, edited\nours\n")
     record = apply(tmp_path / "record", change_to(old, "theirs, edited\nours\nours\n"))
@@ -57,7 +55,7 @@ def test_an_edit_between_two_runs_of_ours_is_kept(old: Path, tmp_path: Path) -> 
     assert old.read_text() == "theirs, edited\n"
 
 
-def test_what_we_made_is_removed_and_folders_with_it(tmp_path: Path) -> None:
+def test_undo_removes_the_files_that_setup_created(tmp_path: Path) -> None:
     new, link = tmp_path / "a/b/new.conf", tmp_path / "a/link"
     changes = [change_to(new, "ours\n"), link_to(link, "b/new.conf")]
     record = apply(tmp_path / "record", *changes)
@@ -67,7 +65,7 @@ def test_what_we_made_is_removed_and_folders_with_it(tmp_path: Path) -> None:
     assert not link.is_symlink()
 
 
-def test_what_somebody_removed_since_stays_removed(tmp_path: Path) -> None:
+def test_undo_leaves_a_removed_file_removed(tmp_path: Path) -> None:
     new = tmp_path / "new.conf"
     record = apply(tmp_path / "record", change_to(new, "ours\n"))
     new.unlink()
@@ -75,7 +73,7 @@ def test_what_somebody_removed_since_stays_removed(tmp_path: Path) -> None:
     assert not new.exists()
 
 
-def test_a_configuration_that_is_a_link_stays_one(old: Path, tmp_path: Path) -> None:
+def test_a_configuration_file_that_is_a_link_stays_one(old: Path, tmp_path: Path) -> None:
     link = tmp_path / "main.cf"
     link.symlink_to(old)
     apply(tmp_path / "record", change_to(link, "new\n"))
@@ -83,13 +81,13 @@ def test_a_configuration_that_is_a_link_stays_one(old: Path, tmp_path: Path) -> 
     assert old.read_text() == "new\n"
 
 
-def test_the_record_is_for_root_only(old: Path, tmp_path: Path) -> None:
+def test_the_record_is_readable_by_root_only(old: Path, tmp_path: Path) -> None:
     apply(tmp_path / "record", change_to(old, "new\n"))
     assert (tmp_path / "record").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "record/part.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_the_diff_names_files_that_are_new_changed_and_gone(old: Path, tmp_path: Path) -> None:
+def test_the_diff_shows_changed_and_new_files_and_links(old: Path, tmp_path: Path) -> None:
     changes = [
         change_to(old, "caf\udce9 = 2\n"),
         change_to(tmp_path / "new", "x\n"),

@@ -1,4 +1,4 @@
-"""A word of ours stands where it is reached, whatever the site's list looks like."""
+"""gatepost is put where it is reached, whatever the site's list looks like."""
 
 import pytest
 
@@ -13,8 +13,8 @@ MACROS = {
 }
 
 
-def placed(value: str, *, at_rcpt: bool = False) -> str:
-    """Return the list *value* with our word in it."""
+def with_gatepost(value: str, *, at_rcpt: bool = False) -> str:
+    """Return the list *value* with gatepost in it."""
     text = f"name = {value}\n"
     found = main_cf.find(text, "name")
     assert found
@@ -51,8 +51,8 @@ def placed(value: str, *, at_rcpt: bool = False) -> str:
          f"{WORD} permit_dnswl_client list.example=127.0.0.[2..4]"),
     ],
 )  # fmt: skip
-def test_mail_is_counted_before_anything_may_let_it_pass(before: str, after: str) -> None:
-    assert placed(before) == after
+def test_gatepost_precedes_everything_that_may_let_mail_pass(before: str, after: str) -> None:
+    assert with_gatepost(before) == after
 
 
 @pytest.mark.parametrize(
@@ -67,16 +67,19 @@ def test_mail_is_counted_before_anything_may_let_it_pass(before: str, after: str
          f"permit_mynetworks defer_unauth_destination {WORD}"),
     ],
 )  # fmt: skip
-def test_a_recipient_is_asked_about_once_relaying_is_ruled_out(before: str, after: str) -> None:
-    assert placed(before, at_rcpt=True) == after
+def test_at_rcpt_gatepost_follows_the_relay_control(before: str, after: str) -> None:
+    assert with_gatepost(before, at_rcpt=True) == after
 
 
-def test_a_list_of_one_restriction_a_line_stays_so() -> None:
+def test_a_list_with_one_restriction_a_line_stays_that_way() -> None:
     before = "\n    reject_a,\n    # comment\n    permit"
-    assert placed(before) == f"\n    reject_a,\n    # comment\n    {WORD},\n    permit"
-    assert placed("\n    reject_a,\n    reject_b") == f"\n    reject_a,\n    reject_b,\n    {WORD}"
+    assert with_gatepost(before) == f"\n    reject_a,\n    # comment\n    {WORD},\n    permit"
+    assert (
+        with_gatepost("\n    reject_a,\n    reject_b")
+        == f"\n    reject_a,\n    reject_b,\n    {WORD}"
+    )
 
 
 @pytest.mark.parametrize("value", [f"permit, {WORD}", f"reject, {WORD}", "reject_a", ""])
-def test_a_word_behind_a_permit_for_all_is_not_reached(value: str) -> None:
+def test_a_word_after_an_unconditional_permit_is_not_reached(value: str) -> None:
     assert not restrictions.is_reached(value, WORD, MACROS.get)
