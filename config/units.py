@@ -1,4 +1,4 @@
-"""The values people write: sizes, rates, dates, listen addresses.
+"""Units of plain numbers, and the values people write: sizes, rates, dates, listen addresses.
 
 Pure. Every parser raises ``ValueError`` with a text that says what is accepted.
 """
@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+# What a plain number counts. For the reader; they do not tell types apart.
+Bytes = Annotated[int, "bytes"]
+Seconds = Annotated[float, "a duration in seconds"]
+UnixSeconds = Annotated[int, "seconds since 1970-01-01 UTC"]
+Monotonic = Annotated[float, "seconds of time.monotonic()"]
 
 _SIZE = re.compile(r"([0-9]{1,19})([BKMGT])")
 _BARE = re.compile(r"[0-9]{1,19}")

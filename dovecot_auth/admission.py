@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable
 
+from config.units import UnixSeconds
 from dovecot_auth.local_failures import LocalFailures
 from store.logins.budgets import BudgetState
 
@@ -28,13 +29,13 @@ class Admission:
         self._in_progress: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def admit(self, state: BudgetState, *, since: int | None, now: int) -> bool:
+    def admit(self, state: BudgetState, *, since: int | None, now: UnixSeconds) -> bool:
         """Count a check as in progress until `release`, if its failure would fit the budgets.
 
         Refuses if a failure was recorded after the moment *since*, unless it is ``None``.
         """
         with self._lock:
-            # In here: a check whose failure was counted locally is released next.
+            # Inside the lock: a check releases just after its failure was counted locally.
             state = self.local.subtract_from(state, now=now)
             if not state.has_room(self._in_progress):
                 return False

@@ -9,6 +9,7 @@ import time
 
 from config.daemon.logs import fields
 from config.settings import Settings
+from config.units import UnixSeconds
 from dovecot_auth.admission import Admission
 from dovecot_auth.password_cache import PasswordCache
 from dovecot_auth.verdict import (
@@ -55,7 +56,7 @@ class Checker:
         self._cache.remember_right(settings.auth.cache_seconds)
         return old
 
-    def verify(self, login: Login, *, now: int | None = None) -> LoginResult:
+    def verify(self, login: Login, *, now: UnixSeconds | None = None) -> LoginResult:
         """Decide the only login of a process; raise `StoreUnavailable` or `UnknownScheme`."""
         begun = self.begin(login, now=now)
         if isinstance(begun, LoginResult):
@@ -65,12 +66,12 @@ class Checker:
             self.charge(begun, now=now)
         return result
 
-    def begin(self, login: Login, *, now: int | None = None) -> LoginResult | Pending:
+    def begin(self, login: Login, *, now: UnixSeconds | None = None) -> LoginResult | Pending:
         """Decide a login without hashing where possible; else it is for `admit` and `decide`.
 
         Leaves no trace: the peer may have given up before the store answered.
         """
-        at, moment = _seconds(now), self._admission.recent.moment
+        at, moment = _time(now), self._admission.recent.moment
         tried = attempt.attempt(
             self._store, self._settings, login.user, remote=login.remote, now=at
         )
@@ -92,19 +93,19 @@ class Checker:
         A login that read its budgets before the latest failure is admitted only *to_read_again*.
         """
         since = None if to_read_again else pending.moment
-        return self._admission.admit(pending.state, since=since, now=_seconds(None))
+        return self._admission.admit(pending.state, since=since, now=_time(None))
 
     def release(self, pending: Pending) -> None:
         """Stop counting the check as in progress."""
         self._admission.release(pending.state)
 
-    def decide(self, pending: Pending, *, now: int | None = None) -> LoginResult:
+    def decide(self, pending: Pending, *, now: UnixSeconds | None = None) -> LoginResult:
         """Decide by hashing: always one check, so that its time does not tell which names exist.
 
         If the result has `failed` set, the caller must charge it before doing anything else
         for this login.
         """
-        at = _seconds(now)
+        at = _time(now)
         login, account = pending.login, pending.account
         stored = account.password if account else None
         fits = 0 < len(login.password.encode("utf-8", "replace")) <= MAX_CARRIED
@@ -118,12 +119,12 @@ class Checker:
         state = self._admission.local.subtract_from(pending.state, now=at)
         return LoginResult(_wrong(state, reason), failed=True)
 
-    def charge(self, pending: Pending, *, now: int | None = None) -> None:
+    def charge(self, pending: Pending, *, now: UnixSeconds | None = None) -> None:
         """Count a failure in the store, or in this process while the store takes none.
 
         Only then is the password remembered as wrong, which makes repeating it free.
         """
-        at = _seconds(now)
+        at = _time(now)
         try:
             guesses.charge(self._store, pending.state.budgets, now=at)
         except StoreUnavailable as error:
@@ -133,9 +134,9 @@ class Checker:
             self._admission.recent.note(pending.state.left)
             self._cache.note(pending.digest, right=False, now=at)
 
-    def charge_locally(self, pending: Pending, *, now: int | None = None) -> None:
+    def charge_locally(self, pending: Pending, *, now: UnixSeconds | None = None) -> None:
         """Count a failure in this process only: the store is unavailable or too far behind."""
-        at = _seconds(now)
+        at = _time(now)
         self._admission.local.charge(pending.state.budgets, now=at)
         self._cache.note(pending.digest, right=False, now=at)
 
@@ -146,13 +147,13 @@ class Checker:
         """
         try:
             if network := result.network:
-                guesses.remember(self._store, network.account, network.remote, now=_seconds(None))
+                guesses.remember(self._store, network.account, network.remote, now=_time(None))
             if result.upgrade and new_hash:
                 self._upgrade(result.upgrade, new_hash)
         except StoreUnavailable as error:
             log.warning(fields(event="write-skipped", reason=error))
 
-    def lookup(self, user: str, *, now: int | None = None) -> Allowed | None:
+    def lookup(self, user: str, *, now: UnixSeconds | None = None) -> Allowed | None:
         """Return what Dovecot needs to deliver to *user*; ``None`` for an unknown account.
 
         Suspended accounts still receive: no mail is lost while they are suspended.
@@ -165,7 +166,7 @@ class Checker:
     def _right(self, pending: Pending, account: Credentials) -> LoginResult:
         """Return the result of a right password."""
         login = pending.login
-        if reason := self._suspension(account, login.service):
+        if reason := self._reason_to_refuse(account, login.service):
             return LoginResult(Denied(reason))
         old = account.password or ""
         upgrade = network = None
@@ -184,10 +185,10 @@ class Checker:
             return  # the password was changed meanwhile
         # The cache knows the password under its old hash only.
         digest = self._cache.digest(upgrade.name, new, upgrade.password)
-        self._cache.note(digest, right=True, now=_seconds(None))
+        self._cache.note(digest, right=True, now=_time(None))
         log.info(fields(event="hash-upgraded", account=upgrade.account))
 
-    def _suspension(self, account: Credentials, service: str) -> str | None:
+    def _reason_to_refuse(self, account: Credentials, service: str) -> str | None:
         """Return why a right password is refused for *service*, ``None`` if it is not."""
         if account.stopped("everything"):
             return "suspended"
@@ -210,8 +211,8 @@ class Checker:
         )
 
 
-def _seconds(now: int | None) -> int:
-    """Return *now* in Unix seconds, the present by default."""
+def _time(now: UnixSeconds | None) -> UnixSeconds:
+    """Return *now*, the present by default."""
     return int(time.time()) if now is None else now
 
 

@@ -14,6 +14,7 @@ from typing import cast
 
 from config.daemon.callers import Callers, uid_of
 from config.daemon.logs import fields
+from config.units import Monotonic
 from dovecot_auth.http import Decoder, ProtocolError, Request, encode
 from dovecot_auth.service import Service
 
@@ -136,14 +137,14 @@ class _Connection(asyncio.Protocol):
         if self._decoder.is_idle:
             self._deadline = time.monotonic() + IDLE_SECONDS
         elif was_idle or self._todo:
-            # A connection may rest between requests; a request must arrive in one go.
+            # A connection may rest between requests, but not within one.
             self._deadline = time.monotonic() + REQUEST_SECONDS
         if not self._todo:
             self._send(self._decoder.go_ahead())
         elif self.answering is None:
             self.answering = asyncio.get_running_loop().create_task(self._answer())
 
-    def is_late(self, now: float) -> bool:
+    def is_late(self, now: Monotonic) -> bool:
         """Whether the peer has used up its time; an answer in progress has a limit of its own."""
         return self.answering is None and now > self._deadline
 

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Collection
 from dataclasses import replace
 
+from config.units import UnixSeconds
 from store.logins.budgets import Budget, BudgetState
 
 MAX_SUBJECTS = 100_000  # about 20 MiB
@@ -14,10 +15,10 @@ class LocalFailures:
 
     def __init__(self) -> None:
         """Start with none."""
-        self._full_at: dict[str, int] = {}
+        self._full_at: dict[str, UnixSeconds] = {}
         self._lock = threading.Lock()
 
-    def charge(self, budgets: Collection[Budget], *, now: int) -> None:
+    def charge(self, budgets: Collection[Budget], *, now: UnixSeconds) -> None:
         """Count one failure against each of *budgets*; the oldest subject makes room."""
         with self._lock:
             for budget in budgets:
@@ -26,7 +27,7 @@ class LocalFailures:
             while len(self._full_at) > MAX_SUBJECTS:
                 del self._full_at[next(iter(self._full_at))]
 
-    def subtract_from(self, state: BudgetState, *, now: int) -> BudgetState:
+    def subtract_from(self, state: BudgetState, *, now: UnixSeconds) -> BudgetState:
         """Return *state* with these failures counted as well."""
         if not self._full_at:
             return state

@@ -10,6 +10,8 @@ import hashlib
 import os
 import threading
 
+from config.units import UnixSeconds
+
 # About 10 MiB each at 100 bytes an entry: every phone of a campus of 50,000, twice.
 MAX_RIGHT = 100_000
 MAX_WRONG = 100_000
@@ -34,15 +36,15 @@ class PasswordCache:
         text = f"{name}\0{stored}\0{password}".encode("utf-8", "surrogateescape")
         return hashlib.blake2b(text, key=self._key, digest_size=16).digest()
 
-    def was_right(self, digest: bytes, *, now: float) -> bool:
+    def was_right(self, digest: bytes, *, now: UnixSeconds) -> bool:
         """Return whether this very attempt was right a short time ago."""
         return self._right.holds(digest, now)
 
-    def was_wrong(self, digest: bytes, *, now: float) -> bool:
+    def was_wrong(self, digest: bytes, *, now: UnixSeconds) -> bool:
         """Return whether this very attempt was wrong a short time ago."""
         return self._wrong.holds(digest, now)
 
-    def note(self, digest: bytes, *, right: bool, now: float) -> None:
+    def note(self, digest: bytes, *, right: bool, now: UnixSeconds) -> None:
         """Remember the outcome of an attempt."""
         (self._right if right else self._wrong).add(digest, now)
 
@@ -53,13 +55,13 @@ class _RecentDigests:
     def __init__(self, seconds: int, limit: int) -> None:
         self.seconds = seconds
         self._limit = limit
-        self._at: dict[bytes, float] = {}
+        self._at: dict[bytes, UnixSeconds] = {}
         self._lock = threading.Lock()
 
-    def holds(self, digest: bytes, now: float) -> bool:
+    def holds(self, digest: bytes, now: UnixSeconds) -> bool:
         return now < self._at.get(digest, -self.seconds) + self.seconds
 
-    def add(self, digest: bytes, now: float) -> None:
+    def add(self, digest: bytes, now: UnixSeconds) -> None:
         if not self.seconds:
             return
         with self._lock:

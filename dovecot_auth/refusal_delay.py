@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from config.units import Seconds
 from dovecot_auth.verdict import REFUSAL_SECONDS
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ class RefusalDelay:
 
     def __init__(self) -> None:
         """Start with the duration that suits common hashes."""
-        self.seconds = REFUSAL_SECONDS
+        self.seconds: Seconds = REFUSAL_SECONDS
 
     def learn(self, check: Callable[[], T]) -> T:
         """Return *check*() and learn its CPU time (waiting in the queue is the same for all)."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from config.units import Bytes
 from store.logins.budgets import BudgetState
 from store.logins.credentials import Credentials
 
@@ -22,13 +23,13 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Yes, and what Dovecot needs to know. *quota* is bytes, 0 for unlimited."""
+    """Yes, and what Dovecot needs to know."""
 
     user: str
     home: str
     uid: int
     gid: int
-    quota: int
+    quota: Bytes  # 0 is unlimited
 
     def fields(self) -> dict[str, str]:
         """Return the names and values that checkpassword and passdb.lua know."""
