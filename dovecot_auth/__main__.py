@@ -10,7 +10,6 @@ from typing import NoReturn
 import uvloop
 
 from config.daemon.start import begin
-from config.loader import load
 from config.settings import Settings
 from dovecot_auth.server import Server
 from store.readiness import log_trouble
@@ -25,15 +24,15 @@ def main() -> NoReturn:
     path, settings = begin("authd", __doc__)
     log_trouble(settings.store.url)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, path))
+        runner.run(_serve(path, settings))
         # Exit before the loop closes: its handler absorbs a second SIGTERM, and the interpreter
         # would wait for a thread that the store holds up. Nothing is left to do.
         logging.shutdown()
         os._exit(0)
 
 
-async def _serve(settings: Settings, path: Path) -> None:
-    await Server(settings, lambda: load(path)).run()
+async def _serve(path: Path, settings: Settings) -> None:
+    await Server(path, settings).run()
 
 
 if __name__ == "__main__":

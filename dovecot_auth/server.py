@@ -23,13 +23,13 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from pathlib import Path
 
 from config.daemon import systemd
 from config.daemon.callers import Callers
 from config.daemon.listen import BACKLOG, listening
 from config.daemon.logs import fields
-from config.loader import ConfigError
+from config.daemon.reload import Reloader
 from config.settings import Settings
 from dovecot_auth.check import Checker
 from dovecot_auth.connections import Connections
@@ -40,23 +40,21 @@ log = logging.getLogger(__name__)
 
 
 class Server:
-    """One authd process; *reload* returns the settings to use after SIGHUP."""
+    """One authd process; its settings were read from *path*."""
 
-    def __init__(self, settings: Settings, reload: Callable[[], Settings]) -> None:
+    def __init__(self, path: Path, settings: Settings) -> None:
         self._settings = settings
-        self._reload = reload
+        self._reloader = Reloader(path, self._use)
         self._checker = Checker(Store(settings.store.url), settings)
         self._callers = Callers(settings.auth.callers)
         self._stopping = asyncio.Event()
-        self._reloading: asyncio.Task[None] | None = None
-        self._again = False  # whether SIGHUP came since the file was read last
 
     async def run(self) -> None:
         """Serve until SIGTERM."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         loop.add_signal_handler(signal.SIGINT, self._stopping.set)
-        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
+        loop.add_signal_handler(signal.SIGHUP, self._reloader.request)
         service = Service(self._checker)
         (sockets,) = listening(self._settings.auth.listen)
         # Each listener has its own cap: filling one does not close the other.
@@ -75,31 +73,14 @@ class Server:
             log.warning(fields(event="callers-refused", connections=self._callers.refused.total()))
         log.info(fields(event="stopped"))
 
-    def _hung_up(self) -> None:
-        self._again = True
-        if self._reloading is None or self._reloading.done():
-            self._reloading = asyncio.get_running_loop().create_task(self._read_as_asked())
-
-    async def _read_as_asked(self) -> None:
-        while self._again:
-            self._again = False
-            # Reading a file or looking up users may take time: logins go on.
-            await asyncio.to_thread(self._read_again)
-
-    def _read_again(self) -> None:
-        try:
-            settings = self._reload()
-        except ConfigError as error:
-            reason = str(error).replace("\n", "; ")
-            log.error(fields(event="reload-failed", reason=reason))  # noqa: TRY400 - no bug
-            return
+    async def _use(self, settings: Settings) -> None:
         if settings.auth.listen != self._settings.auth.listen:
             log.warning(fields(event="restart-needed", reason="auth.listen changed"))
-        self._callers.allow(settings.auth.callers)
+        # In a thread: looking users up and closing connections take time, and logins go on.
+        await asyncio.to_thread(self._callers.allow, settings.auth.callers)
         # Always a new store: the file or the server behind the same URL may be another.
         old = self._checker.use(Store(settings.store.url), settings)
-        old.close()  # a connection in use ends when it is returned
-        log.info(fields(event="reloaded"))
+        await asyncio.to_thread(old.close)  # a connection in use ends when it is returned
 
 
 async def _serve(connections: Connections, listener: socket.socket) -> asyncio.Server:
