@@ -7,6 +7,7 @@ import logging
 import time
 from typing import Any
 
+from config.daemon.events import event
 from store.errors import StoreUnavailable
 from store.limits.counters import Counters
 
@@ -51,7 +52,7 @@ class Chores:
         except StoreUnavailable:
             pass  # they wait in the store
         except Exception:  # a bug of ours must not end the thread
-            log.exception("giving back failed")
+            log.exception(event("bug", at="refund"))
 
     def _forget(self) -> int:
         """Forget some old rows; return how many."""
@@ -60,5 +61,5 @@ class Chores:
         except StoreUnavailable:
             return 0  # the next charge will tell
         except Exception:  # a bug of ours must not end the thread
-            log.exception("forgetting failed")
+            log.exception(event("bug", at="expiry"))
             return 0

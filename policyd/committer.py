@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from config.daemon.logs import fields
+from config.daemon.events import event
 from policyd.background import Chores
 from policyd.local_counters import LocalCounters
 from store.engine import STATEMENT_MS
@@ -216,7 +216,7 @@ class Committer:
         """Open the circuit; who waits gets an answer without the store."""
         self._patience = None
         mode = self._on_loss()
-        log.warning(fields(event="store-lost", reason=reason, meanwhile=mode))
+        log.warning(event("store-lost", reason=reason, meanwhile=mode))
         self._lost_at, self._lost_since = self._loop.time(), time.time() - HANG_SECONDS
         self._fallback = fallback = LocalCounters(self._usage.seen, self._usage.offset)
         if self._running is not None:
@@ -264,7 +264,7 @@ class Committer:
         else:
             away = round(self._loop.time() - self._lost_at, 1)
             self._fallback, self._chores.again = None, self._lost_since
-            log.warning(fields(event="store-back", away=away, decided_locally=fallback.decided))
+            log.warning(event("store-back", away=away, decided_locally=fallback.decided))
             _tell_lost(fallback.dropped)
             self._next()
 
@@ -311,7 +311,7 @@ class Committer:
         except StoreUnavailable:
             raise
         except Exception:  # a bug of ours must not end the thread
-            log.exception("charging failed")
+            log.exception(event("bug", at="charge"))
             return None
         return ()
 
@@ -331,7 +331,7 @@ class Committer:
 
 def _tell_lost(charges: int) -> None:
     if charges:
-        log.error(fields(event="counts-lost", charges=charges))
+        log.error(event("counts-lost", charges=charges))
 
 
 def _untold(job: _Job) -> list[LocalCharge]:

@@ -11,7 +11,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
-from config.daemon.logs import fields
+from config.daemon.events import event
 from policyd.action import DUNNO
 from policyd.context import Decision
 from policyd.protocol import Decoder, ProtocolError, encode
@@ -99,10 +99,10 @@ class Connection(asyncio.Protocol):
                 began = 0.0  # what is left over belongs to another request
                 self._ask(parse(raw))
         except ProtocolError as error:
-            log.warning(fields(event="protocol", reason=error))
+            log.warning(event("protocol-error", reason=error))
             self.abort()
         except Exception:  # the edge: our bug is one connection closed
-            log.exception("deciding failed")
+            log.exception(event("bug", at="decide"))
             self.abort()
         self._began = (began or self.service.loop.time()) if self._decoder.pending else 0.0
 

@@ -32,7 +32,7 @@ class DecisionLog:
         """Note a decision of the rules, if it refused or nothing is charged."""
         if self._enabled and answer.cause:
             said = answer.action if answer.action == DUNNO else _quoted(answer.action)
-            self._add(f"{_who(request)} verdict={said} cause={answer.cause}")
+            self._add(f"{_who(request)} verdict={said} reason={answer.cause}")
 
     def charged(self, request: Request, verdict: ChargeResult, *, cause: str, action: str) -> None:
         """Note what became of a charge."""
@@ -44,7 +44,7 @@ class DecisionLog:
             count = f" count={describe(limit, verdict.used)} limit={_quoted(limit.subject)}"
         again = " repeated=yes" if verdict.repeated else ""
         said = action if action == DUNNO else _quoted(action)
-        self._add(f"{_who(request)} verdict={said}{count} cause={cause}{again}")
+        self._add(f"{_who(request)} verdict={said}{count} reason={cause}{again}")
 
     def flush(self) -> None:
         """Write what was collected."""

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import uvloop
 
+from config.daemon.events import event
 from config.daemon.listen import BACKLOG
-from config.daemon.logs import fields
-from config.loader import ConfigError, load
+from config.daemon.reload import Reloader
 from config.settings import Settings
 from policyd.facts import Facts
 from policyd.service import MAX_CONNECTIONS, Service
@@ -52,7 +52,6 @@ class Server:
     def __init__(
         self, path: Path, settings: Settings, sockets: list[socket.socket], tell: Lifecycle
     ) -> None:
-        self._path = path
         self._sockets = sockets
         self._tell = tell
         self._settings = settings
@@ -62,8 +61,7 @@ class Server:
         self._refresher = Refresher(directory)
         self._facts = Facts(settings, directory)
         self._stopping = asyncio.Event()
-        self._reloading: asyncio.Task[None] | None = None
-        self._again = False  # whether SIGHUP came since the file was read last
+        self._reloader = Reloader(path, self._use)
         self._service: Service | None = None
 
     async def run(self) -> None:
@@ -72,7 +70,7 @@ class Server:
         await asyncio.to_thread(self._refresher.refresh, time.monotonic())
         if not self._facts.directory.loaded:
             log.warning(
-                fields(event="no-people", reason="store away: largest limits, no exemptions")
+                event("accounts-unknown", reason="store away: largest limits, no exemptions")
             )
         self._refresher.start()
         service = Service(
@@ -85,7 +83,7 @@ class Server:
         service.start()
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         loop.add_signal_handler(signal.SIGINT, self._stopping.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, self._reloader.request)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         servers = [
             await loop.create_server(service.connection, sock=each, backlog=BACKLOG)
@@ -112,35 +110,18 @@ class Server:
         self._refresher.stop()
         await asyncio.to_thread(service.stop)
         await asyncio.to_thread(self._store.close)
-        log.info(fields(event="stopped"))
+        log.info(event("stopped"))
 
-    def _reload(self) -> None:
-        self._again = True
-        if self._reloading is None or self._reloading.done():
-            self._reloading = asyncio.get_running_loop().create_task(self._load_as_asked())
-
-    async def _load_as_asked(self) -> None:
-        while self._again:
-            self._again = False
-            await self._load_again()
-
-    async def _load_again(self) -> None:
-        try:
-            settings = await asyncio.to_thread(load, self._path)
-        except ConfigError as error:
-            reason = str(error).replace("\n", "; ")
-            log.error(fields(event="reload-failed", reason=reason))  # noqa: TRY400 - no trace
-            return
+    async def _use(self, settings: Settings) -> None:
         fixed = ("store", "policyd")
         if any(getattr(settings, key) != getattr(self._settings, key) for key in fixed):
-            log.warning(fields(event="restart-needed", reason="[store] or [policyd] changed"))
-        # With the rows of the old one: settings change although the store is away.
+            log.warning(event("restart-needed", reason="[store] or [policyd] changed"))
+        # Keeps the rows in memory: settings change even while the store is unavailable.
         directory = await asyncio.to_thread(self._refresher.directory.under, settings)
         self._refresher.directory = directory
         self._facts = Facts(settings, directory)
         if self._service is not None:
             self._service.under(self._facts)
-        log.info(fields(event="reloaded"))
 
 
 def descriptors() -> int:

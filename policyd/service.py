@@ -5,7 +5,7 @@ import logging
 import time
 from typing import Any, Final, Literal
 
-from config.daemon.logs import fields
+from config.daemon.events import event
 from policyd import action
 from policyd.committer import Committer
 from policyd.connections import Connection
@@ -140,7 +140,7 @@ class Service:
         now = self.loop.time()
         if now >= self._full_again:
             self._full_again = now + FULL_SECONDS
-            log.warning(fields(event="too-many-connections", limit=self._max_connections))
+            log.warning(event("too-many-connections", limit=self._max_connections))
 
     def _sweep(self) -> None:
         # First: a bug in one round must not be the end of all deadlines.
@@ -148,7 +148,7 @@ class Service:
         now = self.loop.time()
         for connection in tuple(self.connections):
             if connection.overdue(now):
-                log.warning(fields(event="deadline", waiting=connection.waiting))
+                log.warning(event("deadline", waiting=connection.waiting))
                 connection.abort()
         self.committer.watch(now)
         if warning := self.tally.misuse(self.facts.settings.limits):

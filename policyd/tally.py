@@ -7,7 +7,7 @@ question is answered, none is charged, and nobody notices until a mailbox is sto
 import logging
 from collections import Counter
 
-from config.daemon.logs import fields
+from config.daemon.events import event
 from config.settings import LimitSettings
 
 log = logging.getLogger("policyd")
@@ -44,7 +44,7 @@ class Tally:
         self.causes.clear()
         # Questions that came once may cease.
         self.states = dict.fromkeys(_STATES, 0)
-        return fields(event="tally", **counts)
+        return event("tally", **counts)
 
     def misuse(self, limits: LimitSettings) -> str | None:
         """Return a warning, once, if limits are charged at a state that never comes."""
@@ -55,8 +55,8 @@ class Tally:
             and sum(self.states.values()) >= SUSPICIOUS_MESSAGES * limits.recipients_per_message
         ):
             self._warned = True
-            return fields(
-                event="nothing-is-limited",
+            return event(
+                "nothing-is-limited",
                 reason=f"limits are charged at {limits.charge_at}, but Postfix never asks there",
                 cure=f"add check_policy_service to {_WHERE[limits.charge_at]}",
             )

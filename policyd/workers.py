@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Never
 
+from config.daemon.events import event
 from config.daemon.listen import listening, name_of
-from config.daemon.logs import fields
 from config.daemon.parent import end_with
 from config.daemon.systemd import notify
 from config.settings import Settings
@@ -37,7 +37,7 @@ def run(path: Path, settings: Settings) -> int:
 
     def ready() -> None:
         listen = " ".join(map(name_of, sets[0]))
-        log.info(fields(event="ready", listen=listen, workers=len(sets)))
+        log.info(event("ready", listen=listen, workers=len(sets)))
         notify("READY=1")
 
     if len(sets) == 1:
@@ -121,7 +121,7 @@ class _Parent:
         code = os.waitstatus_to_exitcode(status)
         if self._stopping or which is None:
             return 1 if code else 0
-        log.error(fields(event="worker-died", process=process, code=code))
+        log.error(event("service-ended", process=process, code=code))
         time.sleep(REST_SECONDS)
         self._fork(which)
         return 0

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 
-from config.daemon.logs import fields
+from config.daemon.events import event
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Callers:
             try:
                 found.add(int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid)
             except KeyError:
-                log.warning(fields(event="no-such-user", user=user, cause="who may ask"))
+                log.warning(event("no-such-user", user=user, reason="who may ask"))
         self._uids = frozenset(found)
 
     def admits(self, uid: int) -> bool:
@@ -49,7 +49,7 @@ class Callers:
         if uid in self.refused or len(self.refused) < MAX_NAMED:
             self.refused[uid] += 1
             if self.refused[uid] == 1:
-                log.warning(fields(event="caller-refused", uid=uid, user=_name(uid)))
+                log.warning(event("caller-refused", uid=uid, user=_name(uid)))
         return False
 
 

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from config.daemon.logs import fields
+from config.daemon.events import event
 from config.daemon.start import listening_on
 from config.daemon.systemd import inherited_sockets
 from config.units import Address
@@ -32,7 +32,7 @@ def listening(addresses: Sequence[Address], *, workers: int = 1) -> list[list[so
     if inherited := inherited_sockets():
         held, asked = " ".join(map(name_of, inherited)), " ".join(map(str, addresses))
         if held != asked:
-            log.warning(fields(event="listen-ignored", asked=asked, held_by_systemd=held))
+            log.warning(event("listen-ignored", asked=asked, held_by_systemd=held))
         sets = [inherited] * workers
     else:
         unix = {a: _open_unix(a) for a in addresses if a.kind == "unix"}

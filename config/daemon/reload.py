@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from config.daemon.logs import fields
+from config.daemon.events import event
 from config.loader import ConfigError, load
 from config.settings import Settings
 
@@ -25,7 +25,7 @@ def read_again(path: Path) -> Settings | None:
         return load(path)
     except ConfigError as error:
         reason = str(error).replace("\n", "; ")
-        log.error(fields(event="reload-failed", reason=reason))  # noqa: TRY400 - no bug
+        log.error(event("reload-failed", reason=reason))  # noqa: TRY400 - no bug
         return None
 
 
@@ -54,6 +54,6 @@ class Reloader:
             try:
                 await self._use(settings)
             except Exception:  # the edge: the next SIGHUP must be heard
-                log.exception(fields(event="bug", at="reload"))
+                log.exception(event("bug", at="reload"))
             else:
-                log.info(fields(event="reloaded"))
+                log.info(event("reloaded"))

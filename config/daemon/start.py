@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from config.daemon import logs
+from config.daemon.events import event
 from config.daemon.start_fault import is_news
 from config.loader import DEFAULT_PATH, ConfigError, find, load
 from config.settings import Settings
@@ -42,7 +43,7 @@ def listening_on(address: object) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        line = logs.fields(event="cannot-listen", address=address, cause=error.strerror)
+        line = event("cannot-listen", address=address, reason=error.strerror)
         if is_news(line):
             log.error(line)  # noqa: TRY400 - a traceback tells nothing
         sys.exit(os.EX_UNAVAILABLE)

@@ -19,7 +19,8 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from config.daemon.logs import fields, setup
+from config.daemon.events import event
+from config.daemon.logs import setup
 from config.daemon.parent import end_with
 from config.daemon.systemd import inherited_fds, notify
 
@@ -77,7 +78,7 @@ class _Child:
             preexec_fn=partial(end_with, os.getpid()),  # noqa: PLW1509 - one thread
         )
         self.started = now
-        log.info(fields(event="started", service=self.service, pid=self.process.pid))
+        log.info(event("service-started", service=self.service, pid=self.process.pid))
 
     def hear(self) -> None:
         """Read what the child said; none of it may stay, or its next word would wait."""
@@ -142,7 +143,7 @@ def run(services: tuple[str, ...], path: Path) -> int:
         for child in children:
             ended = child.reap(now)
             if ended is not None:
-                log.error(fields(event="ended", service=child.service, code=ended))
+                log.error(event("service-ended", service=child.service, code=ended))
             if ended == os.EX_CONFIG:
                 code, asked.stop = os.EX_CONFIG, True
             elif child.process is None and now >= child.not_before:
@@ -164,10 +165,10 @@ def _hand_over(sockets: range, children: list[_Child]) -> None:
     taking = [child for child in children if child.service in TAKES_SOCKETS]
     if taking:
         taking[0].sockets = sockets
-        log.info(fields(event="sockets", service=taking[0].service, sockets=len(sockets)))
+        log.info(event("sockets-passed", service=taking[0].service, sockets=len(sockets)))
     else:
         reason = f"only {' and '.join(TAKES_SOCKETS)} take them"
-        log.warning(fields(event="sockets-ignored", sockets=len(sockets), reason=reason))
+        log.warning(event("sockets-ignored", sockets=len(sockets), reason=reason))
 
 
 def _drain(children: list[_Child]) -> int:
@@ -181,7 +182,7 @@ def _drain(children: list[_Child]) -> int:
         try:
             ended = child.process.wait(max(0.0, end - time.monotonic()))
         except subprocess.TimeoutExpired:
-            line = fields(event="killed", service=child.service, after=f"{DRAIN_SECONDS}s")
+            line = event("service-killed", service=child.service, after=f"{DRAIN_SECONDS}s")
             log.error(line)  # noqa: TRY400 - the traceback of a time-out tells nothing
             child.process.kill()
             ended = child.process.wait()

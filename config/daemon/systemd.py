@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 
-from config.daemon.logs import fields
+from config.daemon.events import event
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def inherited_fds() -> range:
     if owner != str(os.getpid()):
         # Clients of a socket that nobody serves would hang without a word from us.
         reason = f"LISTEN_PID={owner} is not this process, {os.getpid()}: a script needs exec"
-        log.warning(fields(event="sockets-ignored", sockets=count, reason=reason))
+        log.warning(event("sockets-ignored", sockets=count, reason=reason))
         return range(0)
     return range(_FIRST_FD, _FIRST_FD + int(count))
 

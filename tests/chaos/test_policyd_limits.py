@@ -193,7 +193,7 @@ def test_the_machines_own_reports_are_not_charged_and_a_client_is(tmp_path: Path
         assert [send(session, 3, sender="") for _ in range(2)] == [354, 354]
         assert counted(url) == 0
         assert [send(session, 3) for _ in range(2)] == [354, 450]
-        assert daemon.log.count("cause=null-sender") == 2
+        assert daemon.log.count("reason=null-sender") == 2
         # Not even a null sender frees a computer of the campus.
         session.docmd("XCLIENT ADDR=192.0.2.7")
         session.docmd("EHLO lab7.example.edu")
@@ -293,7 +293,7 @@ def test_workers_end_with_their_parent_even_if_it_is_killed(
         while len(workers := children.read_text().split()) < 3 and time.monotonic() < until:
             time.sleep(0.05)
         os.kill(int(workers[0]), signal.SIGKILL)  # one that dies is replaced
-        daemon.wait_for_log("event=worker-died")
+        daemon.wait_for_log("event=service-ended")
         assert daemon.ask(instance="a") == "DUNNO"
         workers = children.read_text().split()
     until = time.monotonic() + 20

@@ -123,7 +123,7 @@ def test_a_crash_is_over_within_a_second_however_often_it_comes(folder: Path) ->
     log = folder / "log"
 
     def started() -> list[int]:
-        lines = [line for line in log.read_text().splitlines() if "event=started" in line]
+        lines = [line for line in log.read_text().splitlines() if "event=service-started" in line]
         return [int(line.rpartition("pid=")[2]) for line in lines]
 
     def until_started(times: int) -> None:
@@ -146,7 +146,7 @@ def test_a_service_that_dies_is_started_again(run: Run, folder: Path, port: int)
         first = child(process, "policyd")
         subprocess.run(["kill", "-KILL", first], check=True)
         until(lambda: child(process, "policyd") not in {"", first} and says_dunno(port))
-        assert "event=ended service=policyd code=-9" in (folder / "log").read_text()
+        assert "event=service-ended service=policyd code=-9" in (folder / "log").read_text()
 
 
 @pytest.mark.parametrize("services", [("policyd",), ()], ids=["alone", "all"])
@@ -241,5 +241,5 @@ def test_a_port_that_is_taken_is_told(run: Run, folder: Path) -> None:
             check=False, capture_output=True, text=True, timeout=SECONDS,
         )  # fmt: skip
     assert done.returncode == 69
-    assert f'address={where} cause="Address already in use"' in done.stderr
+    assert f'address={where} reason="Address already in use"' in done.stderr
     assert "Traceback" not in done.stderr

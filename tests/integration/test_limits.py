@@ -87,7 +87,7 @@ def test_mail_from_the_world_is_never_charged_to_a_sending_limit(
     deliver_three(stack, people, sender, computer)
     assert used_by(stack, computer) == 0
     log = (stack.layout.log / "policyd.log").read_text()
-    assert f"client={computer} recipients=2 verdict=DUNNO cause=inbound" in log
+    assert f"client={computer} recipients=2 verdict=DUNNO reason=inbound" in log
 
 
 def test_a_campus_computer_is_charged_without_a_login_and_without_a_sender(

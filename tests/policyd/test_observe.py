@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.policyd.daemon import configure, prepared, running
 
 # As docs/operations.md prints it, after `journalctl -u gatepost-policyd -o cat --since -7d |`.
-FIND = 'grep -o \'limit="client [^"]*" cause=would-refuse\' | sort | uniq -c | sort -rn'
+FIND = 'grep -o \'limit="client [^"]*" reason=would-refuse\' | sort | uniq -c | sort -rn'
 LIMITS = '[limits]\nmode = "observe"\nclient = ["3/1h"]\nrecipients_per_message = 5\n'
 
 
@@ -30,6 +30,6 @@ def test_the_servers_that_would_have_been_refused_are_found_in_the_log(tmp_path:
         ["sh", "-c", FIND], input=daemon.log, check=True, capture_output=True, text=True
     )
     assert [line.split() for line in found.stdout.splitlines()] == [
-        ["4", 'limit="client', '192.0.2.10"', "cause=would-refuse"],
-        ["2", 'limit="client', '2001:db8:0:1::/64"', "cause=would-refuse"],
+        ["4", 'limit="client', '192.0.2.10"', "reason=would-refuse"],
+        ["2", 'limit="client', '2001:db8:0:1::/64"', "reason=would-refuse"],
     ]

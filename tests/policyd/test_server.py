@@ -45,10 +45,10 @@ def test_the_limit_is_reached_told_and_logged(daemon: Daemon) -> None:
     assert refusal.startswith(
         "450 4.7.1 Limit of 10 recipients per hour for 192.0.2.7 reached (10 used). Try again at "
     )
-    daemon.wait_for_log("cause=over-limit")
+    daemon.wait_for_log("reason=over-limit")
     assert (
         "INFO policyd: 4ABCDEF123 state=DATA client=192.0.2.7 recipients=10 verdict=DUNNO "
-        'count=10/10 limit="client 192.0.2.7" cause=limit\n' in daemon.log
+        'count=10/10 limit="client 192.0.2.7" reason=limit\n' in daemon.log
     )
 
 
@@ -160,7 +160,7 @@ def test_observing_refuses_nobody_and_says_whom_it_would(daemon: Daemon) -> None
     daemon.wait_for_log("event=reloaded")
     assert daemon.ask(instance="a", recipient_count=10) == "DUNNO"
     assert daemon.ask(instance="b") == "DUNNO"
-    daemon.wait_for_log("cause=would-refuse")
+    daemon.wait_for_log("reason=would-refuse")
 
 
 def test_the_unix_socket_is_for_its_group_only(daemon: Daemon) -> None:
@@ -251,8 +251,8 @@ def test_a_reload_while_workers_start_kills_none_and_they_are_ready_when_they_se
         store.close()
         daemon.wait_for_log("event=ready")
         daemon.wait_for_log("event=reloaded")
-        assert daemon.log.index("event=no-people") < daemon.log.index("event=ready")
-        assert "event=worker-died" not in daemon.log
+        assert daemon.log.index("event=accounts-unknown") < daemon.log.index("event=ready")
+        assert "event=service-ended" not in daemon.log
 
 
 def test_a_stop_while_workers_start_is_exit_0(tmp_path: Path) -> None:
