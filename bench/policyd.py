@@ -92,9 +92,6 @@ def _cases(stack: contextlib.ExitStack, folder: Path) -> list[Case]:
     for name, url in servers.items():
         where = gatepost(stack, folder / name.partition(" ")[0], url, CHARGED)
         cases += [Case(f"gatepost, {name}", where, n) for n in CONNECTIONS]
-    both = postgresql.fresh_database("both")
-    where = gatepost(stack, folder / "both", both, CHARGED, workers=2)
-    cases.append(Case("gatepost, PostgreSQL, 2 workers", where, 50))
     where = gatepost(stack, folder / "more", f"sqlite:///{folder}/more.db", CHARGED)
     cases.append(Case("gatepost, SQLite, client + account (3 windows)", where, 50, users=CLIENTS))
     where = gatepost(stack, folder / "full", f"sqlite:///{folder}/full.db", LIMITED)

@@ -53,7 +53,6 @@ def gatepost(
     limit: str,
     *,
     exempt: bool = False,
-    workers: int = 1,
 ) -> str:
     """Start a policyd with its own folder and the client limit *limit*; return its socket."""
     folder.mkdir()
@@ -68,7 +67,7 @@ def gatepost(
     config, socket = folder / "gatepost.toml", folder / "policy.sock"
     config.write_text(
         f'[site]\ndomains = ["mail.example.edu"]\n[store]\nurl = "{url}"\n'
-        f'[policyd]\nlisten = ["unix:{socket}"]\nworkers = {workers}\n'
+        f'[policyd]\nlisten = ["unix:{socket}"]\n'
         f"[limits]\nclient = {limit}\n"
         '[roles.staff]\nsend = ["900000000/1h", "900000000/1d"]\n'
     )

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from cli_commands.app import App, command
 from cli_commands.output import Output
-from config.loader import ConfigError
+from config.loader import ConfigError, load_with_warnings
 from config.units import Address, Rate
 from store.engine import Store
 
@@ -25,14 +25,16 @@ def check(app: App, answer: Output) -> None:
     Example: gatepost --config new.toml config check
     """
     try:
-        _ = app.settings
+        settings, warnings = load_with_warnings(app.path)
     except ConfigError as error:
         problems = [{"key": each.key, "text": each.text} for each in error.problems]
         answer.document({"file": str(app.path), "good": False, "problems": problems})
         raise
-    roles = ", ".join(app.settings.roles)
-    answer.say(f"{app.path}: good; roles {roles}")
-    answer.document({"file": str(app.path), "good": True, "problems": []})
+    for each in warnings:
+        click.echo(f"{app.path}: {each.key}: {each.text}", err=True)
+    answer.say(f"{app.path}: good; roles {', '.join(settings.roles)}")
+    ignored = [{"key": each.key, "text": each.text} for each in warnings]
+    answer.document({"file": str(app.path), "good": True, "problems": [], "ignored": ignored})
 
 
 @command(config)

@@ -1,7 +1,7 @@
 """Read gatepost.toml into `Settings`, or say exactly what is wrong with it.
 
 Trusts nothing in the file. Reads at most `MAX_FILE` bytes. Every problem names
-file, key, value and cure; all of them are told at once (exit 78 at the edge).
+file, key, value and cure; all are reported at once (exit 78 at the edge).
 """
 
 import difflib
@@ -10,7 +10,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
-from typing import get_args
+from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -20,7 +20,7 @@ from config.settings import SHIPPED_ROLES, RoleSettings, Settings
 
 DEFAULT_PATH = Path("/etc/gatepost/gatepost.toml")
 MAX_FILE = 1 << 20  # a configuration of a megabyte is some other file
-# What pydantic says in the words of Python, said in the words of TOML.
+# pydantic's messages speak of Python; these speak of TOML.
 _PLAIN = {
     "too_short": "must not be empty",
     "tuple_type": 'must be a list, such as ["…"]',
@@ -34,6 +34,11 @@ _PLAIN = {
     "less_than_equal": "must be at most {le}",
     "dict_type": "must be a table, written as a [section]",
 }
+# Keys of earlier releases: read and ignored, with a warning that names the cure.
+RETIRED = {
+    "policyd.workers": "no longer used, remove it; to use more cores, start more instances: "
+    "systemctl enable --now gatepost-policyd@2 (PostgreSQL or MariaDB only)",
+}
 MAX_SHOWN = 60  # characters of a bad value that an error repeats
 
 
@@ -43,6 +48,13 @@ class Problem:
 
     key: str
     text: str
+
+
+class Loaded(NamedTuple):
+    """A configuration that can be used."""
+
+    settings: Settings
+    warnings: list[Problem]
 
 
 class ConfigError(Exception):
@@ -66,21 +78,39 @@ def find(option: str | None = None) -> Path:
 
 def load(path: Path) -> Settings:
     """Return the settings in *path*; raise `ConfigError`."""
+    return load_with_warnings(path).settings
+
+
+def load_with_warnings(path: Path) -> Loaded:
+    """Return the settings in *path* and the keys in it that no longer count; see `load`."""
     return parse(_read(path), path)
 
 
-def parse(text: str, path: Path) -> Settings:
-    """Return the settings that *text* (of *path*) means; raise `ConfigError`."""
+def parse(text: str, path: Path) -> Loaded:
+    """Return what *text* (of *path*) means; raise `ConfigError`."""
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(path, [Problem("", f"not valid TOML: {error}")]) from None
+    warnings = _drop_retired(table)
     try:
-        return Settings.model_validate(table)
+        return Loaded(Settings.model_validate(table), warnings)
     except ValidationError as error:
-        # pydantic calls a list too short when its only item is bad, too: say it once.
-        told = [d for d in error.errors() if not (d["type"] == "too_short" and d["input"])]
-        raise ConfigError(path, [_problem(detail) for detail in told]) from None
+        # For a list whose only item is bad, pydantic also reports "too short".
+        details = [d for d in error.errors() if not (d["type"] == "too_short" and d["input"])]
+        raise ConfigError(path, [_problem(detail) for detail in details]) from None
+
+
+def _drop_retired(table: dict[str, Any]) -> list[Problem]:
+    """Remove from *table* the keys of earlier releases; return a warning for each."""
+    warnings = []
+    for key, cure in RETIRED.items():
+        section, name = key.split(".")
+        values = table.get(section)
+        if isinstance(values, dict) and name in values:
+            del values[name]
+            warnings.append(Problem(key, cure))
+    return warnings
 
 
 def _read(path: Path) -> str:

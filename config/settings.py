@@ -13,7 +13,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -205,8 +204,6 @@ class PolicydSettings(_Section):
         min_length=1,
         strict=False,
     )
-    # Processes that share the work; the store makes them exact together.
-    workers: int = Field(default=1, ge=1, le=64)
 
 
 class MilterSettings(_Section):
@@ -320,17 +317,6 @@ class Settings(_Section):
             if isinstance(table, dict):
                 merged[name] = {**SHIPPED_ROLES.get(name, {}), **table}
         return {**value, "roles": merged}
-
-    @field_validator("policyd")
-    @classmethod
-    def _one_writer_on_sqlite(cls, value: PolicydSettings, info: ValidationInfo) -> PolicydSettings:
-        store = info.data.get("store")
-        if value.workers > 1 and store is not None and store.url.startswith("sqlite:"):
-            raise ValueError(
-                "workers: more than one needs PostgreSQL or MariaDB; on SQLite a second "
-                "writer only makes the first one wait"
-            )
-        return value
 
     @model_validator(mode="after")
     def _one_service_an_address(self) -> Self:

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from config.daemon import systemd
 from config.daemon.callers import Callers
-from config.daemon.listen import BACKLOG, listening
+from config.daemon.listen import BACKLOG, open_listeners
 from config.daemon.logs import fields
 from config.daemon.reload import Reloader
 from config.settings import Settings
@@ -56,7 +56,7 @@ class Server:
         loop.add_signal_handler(signal.SIGINT, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._reloader.request)
         service = Service(self._checker)
-        (sockets,) = listening(self._settings.auth.listen)
+        sockets = open_listeners(self._settings.auth.listen)
         # Each listener has its own cap: filling one does not close the other.
         edges = [Connections(service, self._callers) for _ in sockets]
         servers = [await _serve(*pair) for pair in zip(edges, sockets, strict=True)]

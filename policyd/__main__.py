@@ -3,21 +3,21 @@
 import sys
 
 from config.daemon.start import begin
-from policyd.workers import run
+from policyd.server import serve
 from store.readiness import log_trouble
 
-# After each SQL statement the committer's thread waits for the interpreter; Python's
-# 5 ms would be longer than the whole transaction.
+# After each SQL statement the committer's thread waits for the interpreter lock; Python's
+# default of 5 ms is longer than the whole transaction.
 SWITCH_SECONDS = 0.0005
 
 
-def main() -> int:
-    """Read the settings and serve; return the exit code."""
+def main() -> None:
+    """Read the settings and serve until SIGTERM."""
     path, settings = begin("policyd", __doc__)
     log_trouble(settings.store.url)
     sys.setswitchinterval(SWITCH_SECONDS)
-    return run(path, settings)
+    serve(path, settings)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -11,15 +11,14 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import uvloop
 
 from config.daemon.events import event
-from config.daemon.listen import BACKLOG
+from config.daemon.listen import BACKLOG, address_of, open_listeners
 from config.daemon.reload import Reloader
+from config.daemon.systemd import notify
 from config.settings import Settings
 from policyd.facts import Facts
 from policyd.service import MAX_CONNECTIONS, Service
@@ -29,7 +28,7 @@ from store.memory.directory import Directory
 from store.memory.refresher import Refresher
 
 log = logging.getLogger("policyd")
-# Held back from the start of the process (`policyd.workers`) until the loop can take them.
+# Blocked from the start of the process until the loop handles them.
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # Below the 5 s after which we call an answer overdue, and systemd's TimeoutStopSec.
 DRAIN_SECONDS = 4.0
@@ -39,21 +38,11 @@ LINGER_SECONDS = 0.1
 SPARE_FDS = 56
 
 
-class Lifecycle(NamedTuple):
-    """Whom to tell how far we are."""
-
-    serving: Callable[[], None]
-    stopping: Callable[[], None]
-
-
 class Server:
     """One policyd process."""
 
-    def __init__(
-        self, path: Path, settings: Settings, sockets: list[socket.socket], tell: Lifecycle
-    ) -> None:
-        self._sockets = sockets
-        self._tell = tell
+    def __init__(self, path: Path, settings: Settings, listeners: list[socket.socket]) -> None:
+        self._listeners = listeners
         self._settings = settings
         self._store = Store(settings.store.url)
         self._usage = open_counters(self._store)
@@ -86,12 +75,14 @@ class Server:
         loop.add_signal_handler(signal.SIGHUP, self._reloader.request)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         servers = [
-            await loop.create_server(service.connection, sock=each, backlog=BACKLOG)
-            for each in self._sockets
+            await loop.create_server(service.connection, sock=listener, backlog=BACKLOG)
+            for listener in self._listeners
         ]
-        self._tell.serving()
+        log.info(event("ready", listen=" ".join(map(address_of, self._listeners))))
+        notify("READY=1")
         await self._stopping.wait()
-        self._tell.stopping()
+        log.info(event("stopping"))
+        notify("STOPPING=1")
         await self._drain(servers, service)
 
     async def _drain(self, servers: list[asyncio.Server], service: Service) -> None:
@@ -135,10 +126,9 @@ def descriptors() -> int:
     return most
 
 
-def serve(path: Path, settings: Settings, sockets: list[socket.socket], tell: Lifecycle) -> None:
-    """Serve *settings* (read from *path*) on *sockets* until SIGTERM; *tell* how far we are."""
-
-    async def run() -> None:
-        await Server(path, settings, sockets, tell).run()
-
-    uvloop.run(run())
+def serve(path: Path, settings: Settings) -> None:
+    """Serve *settings*, which were read from *path*, until SIGTERM."""
+    # A signal that comes before its handler is installed waits for it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    listeners = open_listeners(settings.policyd.listen)
+    uvloop.run(Server(path, settings, listeners).run())

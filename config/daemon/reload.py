@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from config.daemon.events import event
-from config.loader import ConfigError, load
+from config.loader import ConfigError, load_with_warnings
 from config.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -22,11 +22,14 @@ def read_again(path: Path) -> Settings | None:
     Takes time, as the file may be slow to read: call it in a thread.
     """
     try:
-        return load(path)
+        settings, warnings = load_with_warnings(path)
     except ConfigError as error:
         reason = str(error).replace("\n", "; ")
         log.error(event("reload-failed", reason=reason))  # noqa: TRY400 - no bug
         return None
+    for warning in warnings:
+        log.warning(event("setting-ignored", key=warning.key, reason=warning.text))
+    return settings
 
 
 class Reloader:

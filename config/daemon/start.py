@@ -1,4 +1,4 @@
-"""How a service starts: its command line, its settings, its log."""
+"""Starting a service: its command line, its settings, its log."""
 
 import argparse
 import logging
@@ -11,7 +11,7 @@ from pathlib import Path
 from config.daemon import logs
 from config.daemon.events import event
 from config.daemon.start_fault import is_news
-from config.loader import DEFAULT_PATH, ConfigError, find, load
+from config.loader import DEFAULT_PATH, ConfigError, find, load_with_warnings
 from config.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,22 +28,24 @@ def begin(service: str, doc: str | None) -> tuple[Path, Settings]:
     options = parser.parse_args()
     path = find(options.config)
     try:
-        settings = load(path)
+        settings, warnings = load_with_warnings(path)
     except ConfigError as error:
         if is_news(str(error)):
             sys.stderr.write(f"{error}\n")  # there is no log yet
         sys.exit(os.EX_CONFIG)
     logs.setup(service, verbose=options.verbose)
+    for warning in warnings:
+        log.warning(event("setting-ignored", key=warning.key, reason=warning.text))
     return path, settings
 
 
 @contextmanager
 def listening_on(address: object) -> Iterator[None]:
-    """End the process with 69 (EX_UNAVAILABLE) and one line if *address* cannot be had."""
+    """End the process with 69 (EX_UNAVAILABLE) and one line if *address* cannot be bound."""
     try:
         yield
     except OSError as error:
         line = event("cannot-listen", address=address, reason=error.strerror)
         if is_news(line):
-            log.error(line)  # noqa: TRY400 - a traceback tells nothing
+            log.error(line)  # noqa: TRY400 - a traceback adds nothing
         sys.exit(os.EX_UNAVAILABLE)

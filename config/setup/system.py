@@ -24,6 +24,8 @@ SHARE = Path(__file__).parents[1] / "etc"
 PACKAGES = SHARE.parents[1]
 UNITS = Path("/etc/systemd/system")
 SOCKET_UNIT = "gatepost-policyd.socket"
+# Further policyd processes; the pattern matches those that run.
+TEMPLATE_UNIT, INSTANCES = "gatepost-policyd@.service", "gatepost-policyd@*.service"
 SERVICES = ("gatepost-policyd", "gatepost-milter", "gatepost-authd")
 USERS = ("gatepost", *SERVICES)
 GROUP = "gatepost"
@@ -120,6 +122,8 @@ class SystemSetup:
         """Stop the services."""
         units = [SOCKET_UNIT, *(f"{name}.service" for name in SERVICES)]
         command("systemctl", "disable", "--now", *units, check=False)
+        command("systemctl", "stop", INSTANCES, check=False)
+        command("systemctl", "disable", TEMPLATE_UNIT, check=False)
 
     def clean(self, path: Path, text: str) -> str | None:
         """Return ``None``, as all files here are gatepost's; `after_undo` keeps gatepost.toml."""

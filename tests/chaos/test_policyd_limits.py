@@ -1,9 +1,7 @@
 """Checks 1, 2 and 7: exact counts whatever is killed, lost or raced (through real Postfix)."""
 
 import contextlib
-import os
 import random
-import signal
 import smtplib
 import socket
 import socketserver
@@ -19,13 +17,13 @@ import pytest
 from store.engine import Store
 from store.limits.report import report
 from tests.policyd import dropping_proxy
-from tests.policyd.daemon import configure, prepared, running
+from tests.policyd.daemon import Daemon, configure, prepared, running
 from tests.policyd.dropping_proxy import send
-from tests.stack import postgres
 from tests.stack.ports import free_port
 
 pytestmark = pytest.mark.integration
 SESSIONS = 20
+LIMIT = '[limits]\nclient = ["100/1h"]\n'
 OPEN = '[limits]\nclient = ["900000000/1h"]\n'
 
 
@@ -225,34 +223,43 @@ def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("shared_url", "workers"),
-    [
-        ("sqlite", 1),
-        ("postgres_server", 1),
-        ("postgres_server", 2),
-        ("mariadb_server", 1),
-        ("mariadb_server", 2),
-    ],
-    indirect=["shared_url"],
+    "shared_url", ["sqlite", "postgres_server", "mariadb_server"], indirect=True
 )
 def test_fifty_clients_on_two_daemons_get_exactly_the_limit(
-    tmp_path: Path, shared_url: str, workers: int
+    tmp_path: Path, shared_url: str
 ) -> None:
-    limit = '[limits]\nclient = ["100/1h"]\n'
     daemons = []
     with contextlib.ExitStack() as stack:
         for name in ("one", "two"):
             folder = tmp_path / name
             folder.mkdir()
-            config = configure(folder, shared_url, limit, f"workers = {workers}")
-            daemons.append(stack.enter_context(running(config)))
-        pool = stack.enter_context(ThreadPoolExecutor(50))
-        accepted = pool.map(lambda n: _race(daemons[n % 2].socket, n), range(50))
-        assert sum(accepted) == 100
-        for daemon in daemons:
-            assert "event=store-lost" not in daemon.log
-            assert daemon.stop() == 0
+            daemons.append(stack.enter_context(running(configure(folder, shared_url, LIMIT))))
+        _race_all(daemons, [daemon.socket for daemon in daemons])
     assert counted(shared_url) == 100
+
+
+@pytest.mark.parametrize("shared_url", ["postgres_server", "mariadb_server"], indirect=True)
+def test_two_instances_on_one_socket_get_exactly_the_limit(tmp_path: Path, shared_url: str) -> None:
+    config = configure(tmp_path, shared_url, LIMIT)
+    with contextlib.ExitStack() as stack:
+        held = stack.enter_context(socket.socket(socket.AF_UNIX))
+        held.bind(str(tmp_path / "policy.sock"))
+        held.listen(100)
+        daemons = [stack.enter_context(running(config, held=held)) for _ in range(2)]
+        _race_all(daemons, [tmp_path / "policy.sock"])
+        for daemon in daemons:
+            assert "reason=limit" in daemon.log
+    assert counted(shared_url) == 100
+
+
+def _race_all(daemons: list[Daemon], sockets: list[Path]) -> None:
+    """Send 250 recipients over *sockets*; assert that *daemons* accept 100 and end well."""
+    with ThreadPoolExecutor(50) as pool:
+        accepted = pool.map(lambda n: _race(sockets[n % len(sockets)], n), range(50))
+        assert sum(accepted) == 100
+    for daemon in daemons:
+        assert "event=store-lost" not in daemon.log
+        assert daemon.stop() == 0
 
 
 @pytest.mark.slow
@@ -266,7 +273,7 @@ def test_fifty_smtp_sessions_on_two_mail_servers_get_exactly_the_limit(
     with contextlib.ExitStack() as stack:
         for name in ("one", "two"):
             (tmp_path / name).mkdir()
-            config = configure(tmp_path / name, shared_url, '[limits]\nclient = ["100/1h"]\n')
+            config = configure(tmp_path / name, shared_url, LIMIT)
             held = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=100))
             stack.enter_context(running(config, held=held))
             mta = dropping_proxy.running(f"inet:127.0.0.1:{held.getsockname()[1]}")
@@ -280,23 +287,3 @@ def test_fifty_smtp_sessions_on_two_mail_servers_get_exactly_the_limit(
         pool = stack.enter_context(ThreadPoolExecutor(50))
         assert sum(pool.map(five, range(50))) == 100
     assert counted(shared_url) == 100
-
-
-def test_workers_end_with_their_parent_even_if_it_is_killed(
-    tmp_path: Path, postgres_server: postgres.Postgres
-) -> None:
-    url = prepared(postgres_server.fresh_database(f"orphans{time.monotonic_ns()}"))
-    with running(configure(tmp_path, url, OPEN, "workers = 3")) as daemon:
-        leader = daemon.process.pid
-        children = Path(f"/proc/{leader}/task/{leader}/children")
-        until = time.monotonic() + 20
-        while len(workers := children.read_text().split()) < 3 and time.monotonic() < until:
-            time.sleep(0.05)
-        os.kill(int(workers[0]), signal.SIGKILL)  # one that dies is replaced
-        daemon.wait_for_log("event=service-ended")
-        assert daemon.ask(instance="a") == "DUNNO"
-        workers = children.read_text().split()
-    until = time.monotonic() + 20
-    while any(Path(f"/proc/{each}/stat").exists() for each in workers):
-        assert time.monotonic() < until
-        time.sleep(0.05)

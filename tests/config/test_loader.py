@@ -20,7 +20,7 @@ def test_a_broken_file_is_refused_with_file_key_and_cure(case: Path) -> None:
 
 
 def settings_of(text: str) -> Settings:
-    return parse(text, Path("gatepost.toml"))
+    return parse(text, Path("gatepost.toml")).settings
 
 
 def test_the_smallest_file_gives_the_shipped_defaults() -> None:
@@ -46,6 +46,14 @@ def test_a_role_of_ones_own_stands_beside_the_shipped_ones() -> None:
 def test_settings_cannot_be_changed_after_start() -> None:
     with pytest.raises(Exception, match="frozen"):
         settings_of(SMALLEST).limits.mode = "observe"
+
+
+def test_a_key_of_an_earlier_release_is_ignored_with_a_warning_that_names_the_cure() -> None:
+    loaded = parse(SMALLEST + "[policyd]\nworkers = 4\n", Path("gatepost.toml"))
+    assert loaded.settings == settings_of(SMALLEST)
+    (warning,) = loaded.warnings
+    assert warning.key == "policyd.workers"
+    assert "gatepost-policyd@2" in warning.text
 
 
 def test_the_file_is_the_option_then_the_environment_then_the_default(

@@ -209,11 +209,24 @@ def test_systemd_understands_every_line_of_a_unit(path: Path, tmp_path: Path) ->
     assert path.stem not in done.stderr
 
 
-def test_every_service_has_a_user_of_its_own_and_systemd_makes_it() -> None:
-    users = [unit(path)["Service"]["User"] for path in UNITS]
-    made = re.findall(r"^u (\S+)", (SYSTEMD / "gatepost.sysusers.conf").read_text(), re.MULTILINE)
-    assert len(set(users)) == len(UNITS)
-    assert set(users) <= set(made)
+def test_every_service_has_a_user_of_its_own_and_systemd_creates_it() -> None:
+    users = [unit(path)["Service"]["User"] for path in UNITS if "@" not in path.name]
+    created = re.findall(
+        r"^u (\S+)", (SYSTEMD / "gatepost.sysusers.conf").read_text(), re.MULTILINE
+    )
+    assert len(set(users)) == len(users)
+    assert set(users) <= set(created)
+
+
+def test_an_instance_of_policyd_is_the_same_service_on_the_same_socket() -> None:
+    first, instance = (
+        unit(SYSTEMD / name) for name in ("gatepost-policyd.service", "gatepost-policyd@.service")
+    )
+    assert instance["Service"].pop("Sockets") == "gatepost-policyd.socket"
+    assert "gatepost-policyd.socket" in instance["Unit"]["Requires"]
+    for each in (first, instance):
+        del each["Unit"]["Description"]
+    assert first == instance
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
