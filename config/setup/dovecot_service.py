@@ -56,9 +56,9 @@ class DovecotSetup:
             warnings=self._warnings,
             end_others=self._end_others,
         )
-        ours = any(each.path.name == dovecot.STATUS for each in changes)
+        has_status = any(change.path.name == dovecot.STATUS for change in changes)
         text = read(self._main_cf)
-        if ours and text is not None and main_cf.find(text, "smtpd_sasl_path"):
+        if has_status and text is not None and main_cf.find(text, "smtpd_sasl_path"):
             changes.append(change_to(self._main_cf, postfix.plan_quota(text, settings)))
         return Plan(changes, notes)
 

@@ -3,8 +3,8 @@
     [--socket PATH] [--config FILE] [--python PATH] PROGRAM [ARGUMENT]…
 
 Runs once a login, so it imports only what is built into the interpreter and works in
-bytes: ``os`` alone would cost 0.9 ms of CPU a login, ``socket`` 8. Every failure of
-ours leaves as exit code 111.
+bytes: ``os`` alone would cost 0.9 ms of CPU a login, ``socket`` 8. Every failure
+of its own leaves as exit code 111.
 
 While authd is unavailable, one script at a time checks its login itself (`fallback`).
 The others keep retrying: a restarted authd serves them sooner than 200 interpreters

@@ -93,9 +93,9 @@ def is_lookup() -> bool:
 def is_vouched_for() -> bool:
     """Return whether this login only has to name an existing account.
 
-    Dovecot has checked a master user's own password in another passdb and goes on to
-    ours with it (``result_success = continue``): it is not the account's password, and
-    not a guess at it.
+    Dovecot has checked a master user's own password in another passdb and continues with
+    this one (``result_success = continue``): it is not the account's password, and not a
+    guess at it.
     """
     return b"MASTER_USER" in posix.environ
 

@@ -2,8 +2,8 @@
 """checkpassword for Dovecot 2.3: ``script.py [OPTION VALUE]… PROGRAM [ARGUMENT]…``.
 
 Dovecot runs this once a login, as user dovecot, with neither PATH nor HOME. Its work is
-in `client`, which Python keeps compiled. Here stands only what must hold before the
-first import: Python exits 1 on an uncaught exception, which Dovecot reads as "wrong
+in `client`, which Python keeps compiled. Only what must come before the first import
+is here: Python exits 1 on an uncaught exception, which Dovecot reads as "wrong
 password", so whatever goes wrong must leave as 111.
 
 Also installed as dovecot_auth/checkpassword.py, where it lay in 0.1.0: the link

@@ -4,7 +4,7 @@ from dovecot_auth.check import Checker
 from dovecot_auth.verdict import Denied, Login, LoginResult
 from store.logins import password_hashes
 
-ALICE = "alice's password"
+PASSWORD = "alice's password"
 
 
 def decide(checker: Checker, user: str, password: str, service: str = "imap") -> LoginResult:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ exit 0
 """
 REPLIED = 0
 REPLIED_LOOKUP = 2
+ALICE = {"user": "alice", "password": "alice's password", "service": "imap", "remote": "192.0.2.7"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,3 +201,13 @@ def connected(path: Path) -> socket.socket:
     channel.connect(str(path))  # waits while the backlog is full; with a timeout it would not
     channel.settimeout(20)
     return channel
+
+
+def until(condition: Callable[[], object], *, seconds: float = 10) -> bool:
+    """Return whether *condition*() comes true within *seconds*."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False

@@ -12,8 +12,7 @@ import pytest
 
 from dovecot_auth.connections import MAX_CONNECTIONS, MAX_STRANGERS
 from tests.dovecot_auth.conftest import with_accounts
-from tests.dovecot_auth.site import Site, connected, new_site
-from tests.dovecot_auth.test_service import ALICE, until
+from tests.dovecot_auth.site import ALICE, Site, connected, new_site, until
 from tests.stack.process import Process
 
 pytestmark = pytest.mark.integration  # needs root: sends requests as several users
@@ -116,10 +115,10 @@ def test_connections_held_by_strangers_leave_room_for_dovecot(empty_site: Site) 
         )  # fmt: skip
         assert stranger.stdout is not None
         assert stranger.stdout.readline() == b"holding\n"
-        ours: list[socket.socket] = [
+        admitted: list[socket.socket] = [
             held.enter_context(connected(empty_site.socket)) for _ in range(MAX_CONNECTIONS - 1)
         ]
-        assert len(ours) == MAX_CONNECTIONS - 1
+        assert len(admitted) == MAX_CONNECTIONS - 1
         assert empty_site.ask("/user", user="alice")[0] == 200
         stranger.stdin.close()  # type: ignore[union-attr]
 

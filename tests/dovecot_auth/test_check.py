@@ -12,7 +12,7 @@ from store.logins import libcrypt
 from store.logins.schemes import UnknownScheme
 from store.people import accounts
 from store.people.suspension import suspend
-from tests.dovecot_auth.logins import ALICE, decide, finish, outcome
+from tests.dovecot_auth.logins import PASSWORD, decide, finish, outcome
 from tests.dovecot_auth.site import CHANGE, Site, cheap
 
 
@@ -22,7 +22,7 @@ from tests.dovecot_auth.site import CHANGE, Site, cheap
 def test_every_spelling_of_a_name_is_one_account(
     checker: Checker, empty_site: Site, user: str
 ) -> None:
-    assert decide(checker, user, ALICE).answer == Allowed(
+    assert decide(checker, user, PASSWORD).answer == Allowed(
         user="alice",
         home=f"{empty_site.root}/mail/alice",
         uid=5000,
@@ -57,16 +57,16 @@ def test_the_quota_is_that_of_the_role_unless_overridden(
     [
         ("alice", "wrong", "wrong password"),
         ("alice", "", "wrong password"),
-        ("alice", ALICE + "\udcff", "wrong password"),
+        ("alice", PASSWORD + "\udcff", "wrong password"),
         ("alice", "x" * 600, "wrong password"),
-        ("nobody", ALICE, "unknown"),
-        ("alice@gmail.com", ALICE, "unknown"),
-        ("", ALICE, "unknown"),
-        ("al\0ice", ALICE, "unknown"),
-        ("al\udcffice", ALICE, "unknown"),
-        ("a" * 10_000, ALICE, "unknown"),
-        ("' OR 1=1 --", ALICE, "unknown"),
-        ("erin", ALICE, "no password set"),
+        ("nobody", PASSWORD, "unknown"),
+        ("alice@gmail.com", PASSWORD, "unknown"),
+        ("", PASSWORD, "unknown"),
+        ("al\0ice", PASSWORD, "unknown"),
+        ("al\udcffice", PASSWORD, "unknown"),
+        ("a" * 10_000, PASSWORD, "unknown"),
+        ("' OR 1=1 --", PASSWORD, "unknown"),
+        ("erin", PASSWORD, "no password set"),
         ("carol", "carol's password", "suspended"),
         ("carol", "wrong", "wrong password"),
     ],
@@ -78,7 +78,7 @@ def test_a_refusal_logs_its_reason(checker: Checker, user: str, password: str, r
 def test_hashes_stay_as_they_are_when_upgrades_are_off(empty_site: Site) -> None:
     auth = empty_site.settings.auth.model_copy(update={"upgrade_hashes": False})
     settings = empty_site.settings.model_copy(update={"auth": auth})
-    assert decide(Checker(empty_site.store, settings), "alice", ALICE).upgrade is None
+    assert decide(Checker(empty_site.store, settings), "alice", PASSWORD).upgrade is None
 
 
 def test_a_lookup_finds_accounts_without_a_password(checker: Checker) -> None:
@@ -102,7 +102,7 @@ def test_every_login_costs_exactly_one_check(
 
 def test_a_cached_password_is_not_hashed_again(checker: Checker, hashed: list[str]) -> None:
     for _ in range(3):
-        assert outcome(checker, "alice", ALICE) == "allowed"
+        assert outcome(checker, "alice", PASSWORD) == "allowed"
     assert len(hashed) == 1
 
 
@@ -111,25 +111,25 @@ def test_the_cache_can_be_switched_off(empty_site: Site, hashed: list[str]) -> N
     settings = empty_site.settings.model_copy(update={"auth": auth})
     checker = Checker(empty_site.store, settings)
     for _ in range(3):
-        assert outcome(checker, "alice", ALICE) == "allowed"
+        assert outcome(checker, "alice", PASSWORD) == "allowed"
     assert len(hashed) == 3
 
 
 def test_a_changed_password_is_not_allowed_from_the_cache(
     checker: Checker, empty_site: Site
 ) -> None:
-    assert outcome(checker, "alice", ALICE) == "allowed"
+    assert outcome(checker, "alice", PASSWORD) == "allowed"
     accounts.set_password(
         empty_site.store, empty_site.settings, "alice", cheap("new"), how="reset", change=CHANGE
     )
-    assert outcome(checker, "alice", ALICE) == "wrong password"
+    assert outcome(checker, "alice", PASSWORD) == "wrong password"
     assert outcome(checker, "alice", "new") == "allowed"
 
 
 def test_a_suspension_holds_at_once_for_a_cached_password(
     checker: Checker, empty_site: Site
 ) -> None:
-    assert outcome(checker, "alice", ALICE) == "allowed"
+    assert outcome(checker, "alice", PASSWORD) == "allowed"
     suspend(
         empty_site.store,
         empty_site.settings,
@@ -138,13 +138,13 @@ def test_a_suspension_holds_at_once_for_a_cached_password(
         seconds=None,
         change=CHANGE,
     )
-    assert outcome(checker, "alice", ALICE) == "suspended"
+    assert outcome(checker, "alice", PASSWORD) == "suspended"
 
 
 def test_a_password_just_upgraded_is_cached(checker: Checker, hashed: list[str]) -> None:
-    finish(checker, decide(checker, "alice", ALICE))
+    finish(checker, decide(checker, "alice", PASSWORD))
     hashed.clear()
-    assert outcome(checker, "alice", ALICE) == "allowed"
+    assert outcome(checker, "alice", PASSWORD) == "allowed"
     assert hashed == []
 
 
@@ -152,9 +152,9 @@ def test_an_old_hash_is_upgraded_only_by_the_right_password(
     checker: Checker, empty_site: Site
 ) -> None:
     assert decide(checker, "alice", "wrong").upgrade is None
-    finish(checker, decide(checker, "alice", ALICE))
+    finish(checker, decide(checker, "alice", PASSWORD))
     assert empty_site.stored("alice").startswith("{ARGON2ID}")
-    result = decide(checker, "alice", ALICE)
+    result = decide(checker, "alice", PASSWORD)
     assert isinstance(result.answer, Allowed)
     assert result.upgrade is None
 
@@ -173,7 +173,7 @@ def test_a_hash_that_ignores_the_tail_of_a_password_is_not_upgraded(
 
 
 def test_a_password_change_wins_over_an_upgrade(checker: Checker, empty_site: Site) -> None:
-    result = decide(checker, "alice", ALICE)
+    result = decide(checker, "alice", PASSWORD)
     new = cheap("another password")
     accounts.set_password(
         empty_site.store, empty_site.settings, "alice", new, how="changed", change=CHANGE
@@ -185,18 +185,20 @@ def test_a_password_change_wins_over_an_upgrade(checker: Checker, empty_site: Si
 def test_without_the_store_writes_are_left_to_the_next_login(
     empty_site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    away = Checker(Store("sqlite:////nonexistent/gatepost.db"), empty_site.settings)
+    checker = Checker(Store("sqlite:////nonexistent/gatepost.db"), empty_site.settings)
     with caplog.at_level(logging.WARNING):
-        away.finish(LoginResult(Denied(""), upgrade=Upgrade(1, "a", "{PLAIN}x", "x")), "{PLAIN}y")
+        checker.finish(
+            LoginResult(Denied(""), upgrade=Upgrade(1, "a", "{PLAIN}x", "x")), "{PLAIN}y"
+        )
     assert "event=write-skipped" in caplog.text
 
 
 def test_an_unavailable_store_is_never_a_wrong_password(empty_site: Site) -> None:
-    away = Checker(Store("sqlite:////nonexistent/gatepost.db"), empty_site.settings)
+    checker = Checker(Store("sqlite:////nonexistent/gatepost.db"), empty_site.settings)
     with pytest.raises(StoreUnavailable):
-        away.verify(Login("alice", ALICE))
+        checker.verify(Login("alice", PASSWORD))
     with pytest.raises(StoreUnavailable):
-        away.lookup("alice")
+        checker.lookup("alice")
 
 
 def test_an_unusable_hash_is_never_a_wrong_password(checker: Checker, empty_site: Site) -> None:
@@ -204,7 +206,7 @@ def test_an_unusable_hash_is_never_a_wrong_password(checker: Checker, empty_site
         empty_site.store, empty_site.settings, "alice", "{OTP}x", how="reset", change=CHANGE
     )
     with pytest.raises(UnknownScheme):
-        decide(checker, "alice", ALICE)
+        decide(checker, "alice", PASSWORD)
 
 
 def test_no_repr_shows_a_password() -> None:

@@ -108,11 +108,11 @@ def test_a_lookup_returns_home_owner_and_quota(lua: tuple[Site, Path]) -> None:
         found = subprocess.run(
             [*command, "alice@mail.example.edu"], check=True, capture_output=True, text=True
         ).stdout
-        nobody = subprocess.run([*command, "nobody"], check=False, capture_output=True)
+        unknown = subprocess.run([*command, "nobody"], check=False, capture_output=True)
     fields = dict(line.split("\t", 1) for line in found.splitlines()[1:])
     assert fields["home"] == f"{site.root}/mail/alice"
     quota = {"2.3": ("quota_rule", f"*:bytes={500 << 20}")}.get(
         release(), ("quota_storage_size", f"{500 << 20}B")
     )
     assert (fields["uid"], fields[quota[0]]) == ("5000", quota[1])
-    assert nobody.returncode == 67
+    assert unknown.returncode == 67

@@ -12,8 +12,7 @@ from dovecot_auth.verdict import Blocked
 from store.logins.budgets import ACCOUNT_BUDGET
 from store.logins.guesses import standing
 from tests.dovecot_auth.logins import decide
-from tests.dovecot_auth.site import Site
-from tests.dovecot_auth.test_service import ALICE, until
+from tests.dovecot_auth.site import ALICE, Site, until
 from tests.stack.probes import answers
 from tests.store.read_only import read_only
 

@@ -100,11 +100,11 @@ def measured(
     # A new order each round: four that begin together end together, and are read in turn.
     order = [kind for _ in range(rounds) for kind in random.sample(list(kinds), len(kinds))]
     with ThreadPoolExecutor(4) as pool:
-        asked = [
+        answers = [
             (kind, pool.submit(seconds, site, kind, kinds[kind], script=script)) for kind in order
         ]
         found: dict[str, list[float]] = {kind: [] for kind in kinds}
-        for kind, each in asked:
+        for kind, each in answers:
             found[kind].append(each.result())
     return found
 

@@ -4,7 +4,7 @@ import pytest
 
 from dovecot_auth.check import Checker
 from store.people import accounts
-from tests.dovecot_auth.logins import ALICE, outcome
+from tests.dovecot_auth.logins import PASSWORD, outcome
 from tests.dovecot_auth.site import CHANGE, Site, cheap
 
 
@@ -23,15 +23,15 @@ def test_a_site_may_keep_initial_passwords_from_sending(empty_site: Site) -> Non
         site.store,
         site.settings,
         "alice",
-        cheap(ALICE),
+        cheap(PASSWORD),
         how="initial",
         initial=True,
         change=CHANGE,
     )
-    assert outcome(Checker(site.store, site.settings), "alice", ALICE, "smtp") == "allowed"
+    assert outcome(Checker(site.store, site.settings), "alice", PASSWORD, "smtp") == "allowed"
     auth = site.settings.auth.model_copy(update={"initial_may_send": False})
     strict = Checker(site.store, site.settings.model_copy(update={"auth": auth}))
-    assert outcome(strict, "alice", ALICE, "submission") == "still on the initial password"
+    assert outcome(strict, "alice", PASSWORD, "submission") == "still on the initial password"
     for service in ("imap", "pop3", "smtp"):
-        assert outcome(strict, "alice", ALICE, service) == "allowed"
+        assert outcome(strict, "alice", PASSWORD, service) == "allowed"
     assert outcome(strict, "bob", "bob's password", "submission") == "allowed"

@@ -55,8 +55,8 @@ def service(empty_site: Site, store: SlowStore) -> Service:
 
 
 def verify(user: str, password: str, remote: str) -> Request:
-    asked = {"user": user, "password": password, "service": "imap", "remote": remote}
-    return Request("POST", "/verify", urlencode(asked).encode(), keep=True)
+    values = {"user": user, "password": password, "service": "imap", "remote": remote}
+    return Request("POST", "/verify", urlencode(values).encode(), keep=True)
 
 
 def test_logins_abandoned_on_a_slow_store_stop_counting_as_in_progress(
@@ -120,13 +120,13 @@ def test_a_locked_store_delays_no_right_login_and_frees_no_guesser(
     async def story() -> tuple[list[int], list[int], float]:
         with locked(empty_site):
             guesses = [verify("bob", f"guess {n}", f"198.51.100.{n}") for n in range(60)]
-            asked = [asyncio.create_task(service.answer(each)) for each in guesses]
+            answers = [asyncio.create_task(service.answer(guess)) for guess in guesses]
             await asyncio.sleep(0.5)
             began = time.monotonic()
             rights = [verify("alice", "alice's password", "192.0.2.7")] * 3
             right = [(await service.answer(each))[0] for each in rights]
             took = time.monotonic() - began
-            wrong = [(await each)[0] for each in asked]
+            wrong = [(await answer)[0] for answer in answers]
         await service.close()
         return right, wrong, took
 

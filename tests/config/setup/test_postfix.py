@@ -117,8 +117,8 @@ def test_undo_keeps_later_edits_of_main_cf(settings: Settings) -> None:
 
 def test_a_list_that_is_not_set_is_added_in_gateposts_block(settings: Settings) -> None:
     after, _ = plan("compatibility_level = 3.6\n", settings)
-    ours = main_cf.block(after, postfix.BLOCK) or ""
-    assert "\nsmtpd_data_restrictions = $gatepost_policy\n" in ours
+    block = main_cf.block(after, postfix.BLOCK) or ""
+    assert "\nsmtpd_data_restrictions = $gatepost_policy\n" in block
     assert postfix.without(after) == "compatibility_level = 3.6\n"
 
 

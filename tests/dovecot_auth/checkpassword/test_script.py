@@ -151,8 +151,8 @@ def test_an_unavailable_store_is_try_later_with_and_without_authd(empty_site: Si
     with empty_site.running():
         for env in ({}, LOOKUP):
             assert empty_site.script(GOOD, env=env).returncode == 111
-            away = empty_site.script(GOOD, env=env, options={"--socket": "/nonexistent"})
-            assert away.returncode == 111
+            without_authd = empty_site.script(GOOD, env=env, options={"--socket": "/nonexistent"})
+            assert without_authd.returncode == 111
 
 
 def test_the_alarm_ends_a_login_when_authd_hangs(empty_site: Site) -> None:
