@@ -7,7 +7,7 @@ one. An unusable hash and an unavailable store mean "try later", never "wrong pa
 import logging
 import time
 
-from config.daemon.logs import fields
+from config.daemon.events import event
 from config.settings import Settings
 from config.units import UnixSeconds
 from dovecot_auth.admission import Admission
@@ -128,7 +128,7 @@ class Checker:
         try:
             guesses.charge(self._store, pending.state.budgets, now=at)
         except StoreUnavailable as error:
-            log.warning(fields(event="failure-counted-locally", reason=error))
+            log.warning(event("failure-counted-locally", reason=error))
             self.charge_locally(pending, now=at)
         else:
             self._admission.recent.note(pending.state.left)
@@ -151,7 +151,7 @@ class Checker:
             if result.upgrade and new_hash:
                 self._upgrade(result.upgrade, new_hash)
         except StoreUnavailable as error:
-            log.warning(fields(event="write-skipped", reason=error))
+            log.warning(event("write-skipped", reason=error))
 
     def lookup(self, user: str, *, now: UnixSeconds | None = None) -> Allowed | None:
         """Return what Dovecot needs to deliver to *user*; ``None`` for an unknown account.
@@ -186,7 +186,7 @@ class Checker:
         # The cache knows the password under its old hash only.
         digest = self._cache.digest(upgrade.name, new, upgrade.password)
         self._cache.note(digest, right=True, now=_time(None))
-        log.info(fields(event="hash-upgraded", account=upgrade.account))
+        log.info(event("hash-upgraded", account=upgrade.account))
 
     def _reason_to_refuse(self, account: Credentials, service: str) -> str | None:
         """Return why a right password is refused for *service*, ``None`` if it is not."""

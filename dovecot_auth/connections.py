@@ -13,7 +13,7 @@ from collections import deque
 from typing import cast
 
 from config.daemon.callers import Callers, uid_of
-from config.daemon.logs import fields
+from config.daemon.events import event
 from config.units import Monotonic
 from dovecot_auth.http import Decoder, ProtocolError, Request, encode
 from dovecot_auth.service import Service
@@ -167,7 +167,7 @@ class _Connection(asyncio.Protocol):
         except ProtocolError as error:
             self._refuse(error)
         except Exception:  # the edge: every peer takes a missing answer as "try later"
-            log.exception(fields(event="bug", at="connection"))
+            log.exception(event("bug", at="connection"))
             self._transport.abort()
         finally:
             self.answering = None
@@ -175,7 +175,7 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
     def _refuse(self, error: ProtocolError) -> None:
-        log.warning(fields(event="protocol-error", reason=error))
+        log.warning(event("protocol-error", reason=error))
         self._send(encode(400, {"reason": str(error)}, keep=False))
         self._transport.close()
 

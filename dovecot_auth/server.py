@@ -27,8 +27,8 @@ from pathlib import Path
 
 from config.daemon import systemd
 from config.daemon.callers import Callers
+from config.daemon.events import event
 from config.daemon.listen import BACKLOG, open_listeners
-from config.daemon.logs import fields
 from config.daemon.reload import Reloader
 from config.settings import Settings
 from dovecot_auth.check import Checker
@@ -60,22 +60,22 @@ class Server:
         # Each listener has its own cap: filling one does not close the other.
         edges = [Connections(service, self._callers) for _ in sockets]
         servers = [await _serve(*pair) for pair in zip(edges, sockets, strict=True)]
-        log.info(fields(event="ready", listen=" ".join(map(str, self._settings.auth.listen))))
+        log.info(event("ready", listen=" ".join(map(str, self._settings.auth.listen))))
         systemd.notify("READY=1")
         await self._stopping.wait()
-        log.info(fields(event="stopping"))
+        log.info(event("stopping"))
         systemd.notify("STOPPING=1")
         for server in servers:
             server.close()
         await asyncio.gather(*(edge.drain() for edge in edges))
         await service.close()
         if self._callers.refused:
-            log.warning(fields(event="callers-refused", connections=self._callers.refused.total()))
-        log.info(fields(event="stopped"))
+            log.warning(event("callers-refused", connections=self._callers.refused.total()))
+        log.info(event("stopped"))
 
     async def _use(self, settings: Settings) -> None:
         if settings.auth.listen != self._settings.auth.listen:
-            log.warning(fields(event="restart-needed", reason="auth.listen changed"))
+            log.warning(event("restart-needed", reason="auth.listen changed"))
         # In a thread: looking users up and closing connections take time, and logins go on.
         await asyncio.to_thread(self._callers.allow, settings.auth.callers)
         # Always a new store: the file or the server behind the same URL may be another.

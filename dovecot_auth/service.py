@@ -14,7 +14,7 @@ claim any remote address, and so may guess.
 
 import logging
 
-from config.daemon.logs import fields
+from config.daemon.events import event
 from dovecot_auth.check import Checker
 from dovecot_auth.http import ProtocolError, Request, form
 from dovecot_auth.verdict import Allowed, Blocked, Login
@@ -51,12 +51,12 @@ class Service:
         except ProtocolError:
             raise
         except (StoreUnavailable, Late) as error:
-            log.warning(fields(event="try-later", path=request.path, reason=error))
+            log.warning(event("try-later", path=request.path, reason=error))
         except UnknownScheme as error:  # an operator must set a new password
-            line = fields(event="hash-unusable", path=request.path, reason=error)
+            line = event("hash-unusable", path=request.path, reason=error)
             log.error(line)  # noqa: TRY400 - no bug to trace
         except Exception:  # the edge: a bug must be "try later", never "wrong password"
-            log.exception(fields(event="bug", path=request.path))
+            log.exception(event("bug", at=request.path))
         return TRY_LATER
 
     async def close(self) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from config.daemon.logs import fields
+from config.daemon.events import event
 from dovecot_auth.check import Checker
 from dovecot_auth.refusal_delay import RefusalDelay
 from dovecot_auth.verdict import Allowed, Blocked, Login, LoginResult, Pending
@@ -64,14 +64,14 @@ class Verifier:
         answer = result.answer
         seen = {"user": login.user, "service": login.service, "remote": login.remote}
         if isinstance(answer, Allowed):
-            log.info(fields(event="login-allowed", **seen))
+            log.info(event("login-allowed", **seen))
             if result.upgrade or result.network:
                 self._in_background(partial(self._finish, result))
             return answer
         if isinstance(answer, Blocked):
-            log.warning(fields(event="login-blocked", **seen, reason="too many wrong passwords"))
+            log.warning(event("login-blocked", **seen, reason="too many wrong passwords"))
         else:
-            log.info(fields(event="login-refused", **seen, reason=answer.reason))
+            log.info(event("login-refused", **seen, reason=answer.reason))
         await asyncio.sleep(began + self._delay.seconds - time.monotonic())
         return answer if isinstance(answer, Blocked) else None
 
@@ -162,7 +162,7 @@ class Verifier:
             try:
                 await work()
             except Exception:  # the edge of work that nobody awaits
-                log.exception(fields(event="bug", at="background"))
+                log.exception(event("bug", at="background"))
 
         task = asyncio.get_running_loop().create_task(run())
         self._background.add(task)
