@@ -1,4 +1,4 @@
-"""``gatepost setup``: adds gatepost to a mail server that already runs, and takes it out."""
+"""``gatepost setup``: adds gatepost to a running mail server, and removes it again."""
 
 import os
 from collections.abc import Callable
@@ -21,8 +21,8 @@ PARTS = ("system", "dovecot", "postfix")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What became of one part, as ``--json`` has it."""
+class PartResult:
+    """What was done, or would be done, for one part; printed by ``--json``."""
 
     part: str
     diff: str
@@ -34,18 +34,20 @@ class Told:
 @click.argument(
     "names", metavar="PART", nargs=-1, required=True, type=click.Choice([*PARTS, "all"])
 )
-@click.option("--diff", is_flag=True, help="Only show what would change (the default).")
-@click.option("--apply", is_flag=True, help="Change it, and let the programs read it.")
-@click.option("--undo", is_flag=True, help="Give back what was changed; with --diff: show it.")
+@click.option("--diff", is_flag=True, help="Show what would change (the default).")
+@click.option("--apply", is_flag=True, help="Make the changes and reload the programs concerned.")
+@click.option("--undo", is_flag=True, help="Restore what was changed; with --diff, show how.")
 @click.option(
     "--postfix",
     "postfix_folder",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("/etc/postfix"),
     show_default=True,
-    help="The folder of main.cf.",
+    help="Folder of main.cf.",
 )
-@click.option("--quota-warnings", is_flag=True, help="dovecot: mail people whose mailbox fills up.")
+@click.option(
+    "--quota-warnings", is_flag=True, help="dovecot: mail users whose mailbox is nearly full."
+)
 @click.option(
     "--end-other-passdbs",
     is_flag=True,
@@ -62,18 +64,18 @@ def setup(
     quota_warnings: bool,
     end_other_passdbs: bool,
 ) -> None:
-    """Add gatepost to this machine's mail server: show, do, or take out again.
+    """Add gatepost to this machine's mail server, or remove it again.
 
-    PART is system (users, folders, units, cron), dovecot, postfix, or all: the parts that were
-    set up before. Without --apply or --undo nothing is changed. Lines of yours are never replaced
-    in silence: the diff shows each of them, and --undo gives back what was there.
+    PART is system (users, folders, units, cron), dovecot, postfix, or all: the parts set up
+    before. Without --apply or --undo nothing changes. The diff shows each line of yours that
+    would change, and --undo restores it.
 
     Example: gatepost setup postfix --apply
     """
     if apply and (undo or diff):
-        raise click.UsageError("--apply goes without --diff and --undo")
+        raise click.UsageError("--apply cannot be combined with --diff or --undo")
     if (apply or undo) and os.geteuid() != 0:
-        raise click.UsageError("changing the mail server takes root")
+        raise click.UsageError("changing the mail server requires root")
     parts: dict[str, Callable[[], SetupPart]] = {
         "system": lambda: SystemSetup(app.path),
         "dovecot": lambda: DovecotSetup(
@@ -86,32 +88,32 @@ def setup(
         for name, make in parts.items()
         if name in names or ("all" in names and not Record.load(name).is_empty)
     ]
-    told: list[Told] = []
+    results: list[PartResult] = []
     try:
         for part in reversed(chosen) if undo else chosen:
             if undo:
-                told.append(_undo(answer, part, only_show=diff))
+                results.append(_undo(answer, part, only_show=diff))
             else:
-                told.append(_do(answer, part, apply=apply))
+                results.append(_set_up(answer, part, apply=apply))
     except CannotSetUp as error:
         raise Refused(str(error)) from None
-    answer.document({"schema": 1, "parts": told})
+    answer.document({"schema": 1, "parts": results})
 
 
-def _do(answer: Output, part: SetupPart, *, apply: bool) -> Told:
+def _set_up(answer: Output, part: SetupPart, *, apply: bool) -> PartResult:
     plan = part.plan()
     shown = _show(answer, plan.changes)
     for note in plan.notes:
         answer.say(f"note: {note.text}" + (f"\n      {note.mend}" if note.mend else ""))
-    told = Told(part.name, shown, apply, plan.notes)
+    result = PartResult(part.name, shown, apply, plan.notes)
     if not apply:
-        then = f"nothing was changed; `gatepost setup {part.name} --apply` does it"
-        answer.say(f"{part.name}: {then if shown else 'everything is there already'}")
-        return told
+        then = f"nothing was changed; `gatepost setup {part.name} --apply` makes these changes"
+        answer.say(f"{part.name}: {then if shown else 'already set up'}")
+        return result
     part.check()
     before, record = Record.load(part.name), Record.load(part.name)
     record.add(plan.changes)
-    record.save()  # before anything it speaks of is changed
+    record.save()  # before the changes it describes
     record.folders += map(str, files.write(plan.changes))
     record.save()
     try:
@@ -120,33 +122,33 @@ def _do(answer: Output, part: SetupPart, *, apply: bool) -> Told:
         files.write(files.reverse(plan.changes))
         before.save()
         part.after_undo()
-        answer.say(f"{part.name}: given back what this run had changed")
+        answer.say(f"{part.name}: restored what this run had changed")
         raise
-    answer.say(f"{part.name}: done; `gatepost setup {part.name} --undo` takes it out again")
-    return told
+    answer.say(f"{part.name}: done; `gatepost setup {part.name} --undo` removes it again")
+    return result
 
 
-def _undo(answer: Output, part: SetupPart, *, only_show: bool) -> Told:
+def _undo(answer: Output, part: SetupPart, *, only_show: bool) -> PartResult:
     record = Record.load(part.name)
     if record.is_empty:
-        answer.say(f"{part.name}: nothing was set up here")
-        return Told(part.name, "", is_done=False)
+        answer.say(f"{part.name}: not set up on this machine")
+        return PartResult(part.name, "", is_done=False)
     changes, edited = record.undo(part.clean)
-    told = Told(part.name, _show(answer, changes), not only_show)
+    result = PartResult(part.name, _show(answer, changes), not only_show)
     kept = {each.path for each in changes if each.before == each.after}
     for path in sorted(set(edited) - kept):
-        answer.say(f"{path} was edited since: only what is gatepost's is taken out")
+        answer.say(f"{path} was edited since: only gatepost's part of it is removed")
     if only_show:
         answer.say(f"{part.name}: nothing was changed")
-        return told
+        return result
     part.before_undo()
-    _give_back(part, record)
+    _restore(part, record)
     part.after_undo()
-    answer.say(f"{part.name}: taken out")
-    return told
+    answer.say(f"{part.name}: removed")
+    return result
 
 
-def _give_back(part: SetupPart, record: Record) -> None:
+def _restore(part: SetupPart, record: Record) -> None:
     changes, _ = record.undo(part.clean)
     files.write(changes)
     for folder in reversed(record.folders):
@@ -157,7 +159,7 @@ def _give_back(part: SetupPart, record: Record) -> None:
 
 
 def _show(answer: Output, changes: list[files.Change]) -> str:
-    """Print the diff for people, escaped line by line, and return it."""
+    """Print the diff unless JSON is asked for, and return it."""
     shown = files.diff(changes)
     if shown and not answer.as_json:
         answer.say(shown.rstrip("\n"))

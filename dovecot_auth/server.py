@@ -28,7 +28,7 @@ from pathlib import Path
 from config.daemon import systemd
 from config.daemon.callers import Callers
 from config.daemon.events import event
-from config.daemon.listen import BACKLOG, open_listeners
+from config.daemon.listen import BACKLOG, address_of, open_listeners
 from config.daemon.reload import Reloader
 from config.settings import Settings
 from dovecot_auth.check import Checker
@@ -60,7 +60,7 @@ class Server:
         # Each listener has its own cap: filling one does not close the other.
         edges = [Connections(service, self._callers) for _ in sockets]
         servers = [await _serve(*pair) for pair in zip(edges, sockets, strict=True)]
-        log.info(event("ready", listen=" ".join(map(str, self._settings.auth.listen))))
+        log.info(event("ready", listen=" ".join(map(address_of, sockets))))
         systemd.notify("READY=1")
         await self._stopping.wait()
         log.info(event("stopping"))

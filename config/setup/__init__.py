@@ -1,1 +1,1 @@
-"""Adds gatepost to a mail server that already runs, and takes it out again."""
+"""Adds gatepost to a running mail server, and removes it again."""

@@ -1,4 +1,4 @@
-"""`gatepost setup` shows before it changes, says why it cannot, and gives back what it changed."""
+"""`gatepost setup` shows its changes first, says why it cannot make them, and undoes them."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_without_apply_the_change_is_shown_and_not_made(run: Run, site: Path) -> None:
+def test_without_apply_the_change_is_only_shown(run: Run, site: Path) -> None:
     done = run("setup", "postfix", "--postfix", str(site))
     assert done.code == 0
     assert "+smtpd_data_restrictions = reject_unauth_pipelining, $gatepost_policy" in done.out
@@ -31,28 +31,28 @@ def test_without_apply_the_change_is_shown_and_not_made(run: Run, site: Path) ->
 
 def test_json_is_one_document(run: Run, site: Path) -> None:
     done = run("setup", "postfix", "--postfix", str(site), "--json")
-    (told,) = done.document["parts"]
-    assert told["part"] == "postfix"
-    assert "$gatepost_policy" in told["diff"]
-    assert told["is_done"] is False
+    (result,) = done.document["parts"]
+    assert result["part"] == "postfix"
+    assert "$gatepost_policy" in result["diff"]
+    assert result["is_done"] is False
 
 
-@pytest.mark.integration  # changing anything takes root
-def test_mail_is_never_sent_to_services_that_do_not_answer(run: Run, site: Path) -> None:
+@pytest.mark.integration  # changing anything requires root
+def test_apply_stops_when_the_services_do_not_answer(run: Run, site: Path) -> None:
     done = run("setup", "postfix", "--postfix", str(site), "--apply")
     assert done.code == 1
     assert "systemctl enable --now" in done.err
     assert (site / "main.cf").read_text() == MAIN_CF
 
 
-def test_an_unknown_part_and_flags_that_exclude_each_other_are_usage(run: Run) -> None:
+def test_an_unknown_part_and_conflicting_flags_are_usage_errors(run: Run) -> None:
     assert run("setup", "posfix").code == 2
     assert run("setup", "postfix", "--apply", "--undo").code == 2
 
 
 @pytest.mark.integration
-def test_what_was_never_set_up_is_not_taken_out(run: Run, site: Path) -> None:
+def test_undo_of_a_part_that_is_not_set_up_changes_nothing(run: Run, site: Path) -> None:
     done = run("setup", "postfix", "--postfix", str(site), "--undo")
     assert done.code == 0
-    assert "nothing was set up here" in done.out
+    assert "not set up on this machine" in done.out
     assert (site / "main.cf").read_text() == MAIN_CF
