@@ -32,9 +32,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def imported(*command: str | Path) -> set[str]:
-    """Return the modules that *command* imports (-X importtime)."""
-    shown = subprocess.run([*BARE, *command], check=False, capture_output=True, text=True).stderr
+def imported(script: Path) -> set[str]:
+    """Return the modules that *script* imports (-X importtime)."""
+    shown = subprocess.run([*BARE, script], check=False, capture_output=True, text=True).stderr
     lines = [line for line in shown.splitlines() if line.startswith("import time:")]
     return {line.rpartition("|")[2].strip() for line in lines[1:]}
 
@@ -43,10 +43,11 @@ def run(script: Path, arguments: Sequence[str] = ()) -> "subprocess.CompletedPro
     return with_descriptor([*BARE[:2], str(script), *arguments], b"alice\0\0\0", env={})
 
 
-def test_a_login_imports_two_files_and_nothing_that_costs_milliseconds() -> None:
+def test_a_login_imports_two_files_and_nothing_that_costs_milliseconds(tmp_path: Path) -> None:
     assert SCRIPT.read_text().startswith("#!/usr/bin/python3 -IS\n")
     assert os.access(SCRIPT, os.X_OK)
-    assert imported(SCRIPT) - imported("-c", "pass") == IMPORTED
+    (tmp_path / "empty.py").touch()
+    assert imported(SCRIPT) - imported(tmp_path / "empty.py") == IMPORTED
 
 
 @pytest.mark.parametrize("place", [NEW, OLD])
@@ -65,5 +66,14 @@ def test_the_script_runs_from_its_new_and_its_old_place(
     assert b"checkpassword: ProtocolError: no program to run" in misused.stderr
 
 
-def test_both_places_hold_the_same_script(installed: Path) -> None:
+def test_both_places_hold_the_same_script_and_neither_hides_the_package(installed: Path) -> None:
     assert (installed / NEW).read_bytes() == (installed / OLD).read_bytes() == SCRIPT.read_bytes()
+    show = (
+        f"import sys; sys.path.insert(0, {str(installed)!r})\n"
+        "from dovecot_auth import checkpassword; print(checkpassword.__file__)"
+    )
+    shown = subprocess.run(
+        ["/usr/bin/python3", "-IS", "-c", show],
+        check=True, capture_output=True, text=True,
+    ).stdout.strip()  # fmt: skip
+    assert shown == str((installed / NEW).with_name("__init__.py"))
