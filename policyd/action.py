@@ -1,4 +1,4 @@
-"""What Postfix is told, in words that help the person who reads them (access(5)). Pure.
+"""The actions returned to Postfix (access(5)), with texts that help the sender. Pure.
 
 `DUNNO`, never ``OK``: an ``OK`` would skip the restrictions that the site put after us.
 """
@@ -12,7 +12,7 @@ from config.units import format_size, format_span
 from store.limits.window import Charge, ChargeResult, Limit
 
 DUNNO = "DUNNO"
-# Postfix takes 5,000 bytes; a client shows a line or two, and the store's column holds 1024.
+# Postfix accepts 5,000 bytes, but a client shows a line or two, and the store's column holds 1024.
 MAX_TEXT = 500
 _MINUTE = 60
 
@@ -23,7 +23,7 @@ def clean(text: str) -> str:
 
 
 def suspended(name: str, reason: str, until: str, settings: Settings) -> str:
-    """Tell that *name* may not send; a *reason* in other letters would be question marks."""
+    """Refuse a suspended account; a *reason* that is not ASCII is left out."""
     when = f" until {until}" if until else ""
     why = f": {reason}" if reason.isascii() else ""
     return clean(
@@ -32,7 +32,7 @@ def suspended(name: str, reason: str, until: str, settings: Settings) -> str:
 
 
 def initial_password(name: str, settings: Settings) -> str:
-    """Tell that *name* may send once the password is the person's own."""
+    """Refuse an account that still has its initial password."""
     where = settings.portal.base_url or settings.site.help_url
     return clean(
         f"550 5.7.1 {name} may send after the initial password is changed"
@@ -41,7 +41,7 @@ def initial_password(name: str, settings: Settings) -> str:
 
 
 def too_large(recipient: str, size: int, limit: int, settings: Settings) -> str:
-    """Tell that a declared *size* cannot fit the attachment *limit* of *recipient*."""
+    """Refuse a declared *size* that cannot fit the attachment *limit* of *recipient* (bytes)."""
     return clean(
         f"552 5.3.4 Attachments for {recipient} may have {format_size(limit)} at most; "
         f"this message is {format_size(size)}. {settings.attachments.advice}"
@@ -49,7 +49,7 @@ def too_large(recipient: str, size: int, limit: int, settings: Settings) -> str:
 
 
 def too_many(count: int, limit: int) -> str:
-    """Tell that a message has more recipients than any message may have."""
+    """Refuse a message with more recipients than any message may have."""
     return (
         f"550 5.5.3 This message has {count} recipients; at most {limit} are allowed in one. "
         "Send it in parts, or use a mailing list"
@@ -57,28 +57,28 @@ def too_many(count: int, limit: int) -> str:
 
 
 def over_limit(
-    charge: Charge, verdict: ChargeResult, now: float, *, settings: Settings, zone: tzinfo | None
+    charge: Charge, result: ChargeResult, now: float, *, settings: Settings, zone: tzinfo | None
 ) -> str:
-    """Tell which limit refused, what was used, when to try again, and what helps at once."""
-    limit = verdict.limit
+    """Refuse *charge*: which limit, how much is used, when to retry, and what helps at once."""
+    limit = result.limit
     if limit is None:
         raise ValueError("a refusal names its limit")
     kind, _, name = limit.subject.partition(" ")
     rate = f"{limit.limit} recipients per {format_span(limit.span)} for {name}"
-    if verdict.again is None:
+    if result.again is None:
         return clean(
             f"550 5.7.1 Limit of {rate}: a message to {charge.amount} recipients never fits"
         )
-    used = f"{verdict.used} used"
-    if verdict.used < limit.limit:
+    used = f"{result.used} used"
+    if result.used < limit.limit:
         used += f", {charge.amount} more wanted"
-    again = f"Try again at {clock(verdict.again, now, zone)}"
+    again = f"Try again at {clock(result.again, now, zone)}"
     text = f"450 4.7.1 Limit of {rate} reached ({used}). {again}{_help(kind, settings)}"
     return clean(text)
 
 
 def _help(kind: str, settings: Settings) -> str:
-    """Return how to be free sooner: registering lifts the client limit only, as configured."""
+    """Return what helps sooner: registering the computer, if that lifts a limit of this kind."""
     if kind in settings.whitelist.lifts:
         url = (
             f"{settings.portal.base_url}/whitelist"
@@ -93,11 +93,11 @@ def _help(kind: str, settings: Settings) -> str:
 
 
 def clock(when: float, now: float, zone: tzinfo | None) -> str:
-    """Return *when* as people read it, rounded up to the minute; the day only if not today."""
+    """Return the time *when* rounded up to the minute, with its day unless that is today."""
     minute = math.ceil(when / _MINUTE) * _MINUTE
-    there = datetime.fromtimestamp(minute, zone)
-    here = datetime.fromtimestamp(now, zone)
-    return f"{there:%H:%M}" if there.date() == here.date() else f"{there:%H:%M on %-d %b}"
+    time = datetime.fromtimestamp(minute, zone)
+    today = datetime.fromtimestamp(now, zone).date()
+    return f"{time:%H:%M}" if time.date() == today else f"{time:%H:%M on %-d %b}"
 
 
 def describe(limit: Limit | None, used: int) -> str | None:

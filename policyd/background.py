@@ -1,6 +1,6 @@
-"""What the thread that charges does in between: charges are given back, old rows forgotten.
+"""What the store's thread does between charges: it makes refunds and deletes expired rows.
 
-Nothing while the store is away. What fails is tried again later; nobody waits for it.
+Nothing while the store is unavailable. What fails is tried again later; nothing waits for it.
 """
 
 import logging
@@ -12,54 +12,54 @@ from store.errors import StoreUnavailable
 from store.limits.counters import Counters
 
 log = logging.getLogger("policyd")
-# What was not accepted is given back within this.
-GIVE_SECONDS = 0.5
-# Old rows are looked for this often, and at once again while there are many, with
-# pauses in which decisions go first.
-FORGET_SECONDS = 10.0
-FORGET_PAUSE_SECONDS = 0.02
+# The charge of a message that was not accepted is refunded within this time.
+REFUND_SECONDS = 0.5
+# How often expired rows are looked for. While there are many, the next look comes after a
+# pause only, in which decisions go first.
+EXPIRY_SECONDS = 10.0
+EXPIRY_PAUSE_SECONDS = 0.02
 
 
-class Chores:
-    """For one thread; others may set `again`."""
+class BackgroundTasks:
+    """For one thread; others may set `refund_since`."""
 
-    def __init__(self, usage: Counters[Any]) -> None:
-        self._usage = usage
-        self._give_at = self._forget_at = time.monotonic()
-        # Since when to look again for what was not found: its charge came without the store.
-        self.again: float | None = None
+    def __init__(self, counters: Counters[Any]) -> None:
+        self._counters = counters
+        self._refund_at = self._expire_at = time.monotonic()
+        # Unix seconds: look again for charges from then on, which came without the store.
+        self.refund_since: float | None = None
 
-    def do_due(self, *, lost: bool) -> float:
-        """Do what is due, unless the store is *lost*; return in how many seconds more will be."""
+    def run_due(self, *, lost: bool) -> float:
+        """Run what is due, unless the store is *lost*; return the seconds until more is due."""
         now = time.monotonic()
-        if now >= self._give_at:
-            self._give_at = now + GIVE_SECONDS
+        if now >= self._refund_at:
+            self._refund_at = now + REFUND_SECONDS
             if not lost:
-                self.give_back()
-        if now >= self._forget_at:
-            some = 0 if lost else self._forget()
-            self._forget_at = now + (FORGET_PAUSE_SECONDS if some else FORGET_SECONDS)
-        return max(0.0, min(self._give_at, self._forget_at) - time.monotonic())
+                self.refund()
+        if now >= self._expire_at:
+            deleted = 0 if lost else self._expire()
+            self._expire_at = now + (EXPIRY_PAUSE_SECONDS if deleted else EXPIRY_SECONDS)
+        return max(0.0, min(self._refund_at, self._expire_at) - time.monotonic())
 
-    def give_back(self) -> None:
-        """Take back the charges of messages that were not accepted."""
-        since = self.again
+    def refund(self) -> None:
+        """Refund the charges of messages that were not accepted."""
+        since = self.refund_since
         try:
-            if since is not None or self._usage.owes():
-                self._usage.give_back(since=since)
-            if self.again == since:
-                self.again = None
+            if since is not None or self._counters.owes():
+                self._counters.give_back(since=since)
+            if self.refund_since == since:
+                self.refund_since = None
         except StoreUnavailable:
             pass  # they wait in the store
         except Exception:  # a bug of ours must not end the thread
             log.exception(event("bug", at="refund"))
 
-    def _forget(self) -> int:
-        """Forget some old rows; return how many."""
+    def _expire(self) -> int:
+        """Delete some expired rows; return how many."""
         try:
-            return self._usage.forget()
+            return self._counters.forget()
         except StoreUnavailable:
-            return 0  # the next charge will tell
+            return 0  # the next charge will notice
         except Exception:  # a bug of ours must not end the thread
             log.exception(event("bug", at="expiry"))
             return 0

@@ -20,5 +20,5 @@ class Decision(NamedTuple):
     """A decision that needs no counter: the reply to Postfix, and why."""
 
     action: str
-    cause: str  # for the log; empty if there is nothing to log
+    reason: str  # for the log; empty if there is nothing to log
     from_our_user: bool = False  # a local user sends, and no rule objects

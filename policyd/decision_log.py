@@ -1,7 +1,7 @@
-"""One log line for each decision that concerns sending, written by the batch.
+"""One log line for each decision that concerns sending, written in batches.
 
-A line a call costs more than the decision; lines of one turn of the event loop
-leave together. RCPT questions that pass are not logged: the DATA that follows is.
+A call of `logging` costs more than the decision, so the lines of one turn of the event loop
+are written together. RCPT requests that pass are not logged: the DATA that follows is.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ from policyd.request import Request
 from store.limits.window import ChargeResult
 
 log = logging.getLogger("policyd")
-# As config.logs.setup prints it, so that each line of a batch has its own prefix.
+# As config.daemon.logs prints it, so that each line of a batch has its own prefix.
 _NEXT = "\nINFO policyd: "
-_remembered = lru_cache(maxsize=4096)(quoted)
+_quoted_cached = lru_cache(maxsize=4096)(quoted)
 
 
 class DecisionLog:
@@ -28,26 +28,28 @@ class DecisionLog:
         self._lines: list[str] = []
         self._enabled = log.isEnabledFor(logging.INFO)
 
-    def answered(self, request: Request, answer: Decision) -> None:
-        """Note a decision of the rules, if it refused or nothing is charged."""
-        if self._enabled and answer.cause:
-            said = answer.action if answer.action == DUNNO else _quoted(answer.action)
-            self._add(f"{_who(request)} verdict={said} reason={answer.cause}")
+    def add_decision(self, request: Request, decision: Decision) -> None:
+        """Add a decision of the rules, if it has a reason."""
+        if self._enabled and decision.reason:
+            action = decision.action if decision.action == DUNNO else _quoted(decision.action)
+            self._add(f"{_head(request)} verdict={action} reason={decision.reason}")
 
-    def charged(self, request: Request, verdict: ChargeResult, *, cause: str, action: str) -> None:
-        """Note what became of a charge."""
+    def add_charge(
+        self, request: Request, result: ChargeResult, *, reason: str, action: str
+    ) -> None:
+        """Add the result of a charge."""
         if not self._enabled:
             return
-        limit = verdict.limit
+        limit = result.limit
         count = ""
         if limit is not None:
-            count = f" count={describe(limit, verdict.used)} limit={_quoted(limit.subject)}"
-        again = " repeated=yes" if verdict.repeated else ""
-        said = action if action == DUNNO else _quoted(action)
-        self._add(f"{_who(request)} verdict={said}{count} reason={cause}{again}")
+            count = f" count={describe(limit, result.used)} limit={_quoted(limit.subject)}"
+        repeated = " repeated=yes" if result.repeated else ""
+        verdict = action if action == DUNNO else _quoted(action)
+        self._add(f"{_head(request)} verdict={verdict}{count} reason={reason}{repeated}")
 
     def flush(self) -> None:
-        """Write what was collected."""
+        """Write the collected lines."""
         if self._lines:
             lines, self._lines = self._lines, []
             log.info("%s", _NEXT.join(lines))
@@ -59,15 +61,15 @@ class DecisionLog:
 
 
 def _quoted(text: str) -> str:
-    # What `quoted` would cut off need not be remembered: a peer may send 16 KB.
-    return _remembered(text[: MAX_VALUE + 1])
+    # `quoted` cuts it anyway, and a peer may send 16 kB: do not cache that much.
+    return _quoted_cached(text[: MAX_VALUE + 1])
 
 
-def _who(request: Request) -> str:
+def _head(request: Request) -> str:
     user = f" user={_quoted(request.sasl_username)}" if request.sasl_username else ""
     recipients = request.recipient_count or 1
     name = request.name
-    if not (name.isalnum() and name.isascii()):  # a queue id is a word; an instance is not
+    if not (name.isalnum() and name.isascii()):  # a queue id needs no quotes; an instance does
         name = _quoted(name)
     return (
         f"{name} state={_quoted(request.state)}"

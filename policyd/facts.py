@@ -1,4 +1,4 @@
-"""What the rules may know: settings, people and exemptions in memory. Pure."""
+"""What the rules may know: settings, and the accounts and exemptions in memory. Pure."""
 
 from dataclasses import dataclass, field
 from datetime import tzinfo

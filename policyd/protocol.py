@@ -1,8 +1,8 @@
 """Postfix policy delegation protocol: bytes in, requests and replies out. No I/O.
 
-A request is ``name=value`` lines ended by an empty line, cut anywhere by TCP
-(SMTPD_POLICY_README). Breaking a limit kills the connection without a reply;
-Postfix then retries once and tells its client 451, so no mail is lost.
+A request is ``name=value`` lines ended by an empty line (SMTPD_POLICY_README); TCP may cut it
+anywhere. Exceeding a limit closes the connection without a reply; Postfix then retries once
+and answers its client 451, so no mail is lost.
 """
 
 MAX_REQUEST = 16 * 1024  # Postfix sends about 1 kB. Bounds memory per connection.

@@ -1,10 +1,9 @@
-"""What Postfix asks: the attributes that some rule reads. Pure.
+"""One policy request: the attributes that some rule reads. Pure.
 
-Of about 30 attributes (29 in Postfix 3.7, more in each later version) the rules
-read eleven. Postfix sends them in the same order in each request, so their order is
-learned once, as a pattern that the whole of a later request must match: a quarter of
-the time that reading all lines takes. Names we do not know are ignored, as
-SMTPD_POLICY_README asks; one that we read and that comes twice is nonsense.
+Of about 30 attributes (29 in Postfix 3.7, more in each later version) the rules read eleven.
+Postfix sends them in the same order in each request. That order is learned once, as a pattern
+for whole requests; to match it takes a quarter of the time of reading all lines. Unknown names
+are ignored, as SMTPD_POLICY_README asks; a name that we read must not come twice.
 """
 
 import re
@@ -28,22 +27,22 @@ _NAMES = (
     "sasl_username",
     "policy_context",
 )
-# Sizes and counts of Postfix fit 63 bits: longer digits are an attack on int().
+# Sizes and counts of Postfix fit 63 bits; int() of many more digits takes long.
 _MAX_DIGITS = 18
 
 # Each version of Postfix has its own order.
 _layouts: list[re.Pattern[str]] = []
 MAX_LAYOUTS = 16
-# Twice what Postfix sends: a longer pattern would take long to make.
+# Twice what Postfix sends; a longer pattern takes long to compile.
 MAX_LAYOUT_LINES = 64
 
 
-class Request(NamedTuple):  # a tuple: made 30,000 times a second
+class Request(NamedTuple):  # a tuple: 30,000 are created a second
     """One policy request; absent attributes are empty, as Postfix itself sends them."""
 
     state: str
     client_address: str = ""
-    server_address: str = ""  # of ours, that the client connected to
+    server_address: str = ""  # our address, to which the client connected
     sender: str = ""
     recipient: str = ""
     recipient_count: int = 0
@@ -55,7 +54,7 @@ class Request(NamedTuple):  # a tuple: made 30,000 times a second
 
     @property
     def name(self) -> str:
-        """What the log calls the message: the queue id once there is one."""
+        """The name of the message in the log: the queue id once there is one."""
         return self.queue_id or self.instance
 
 
@@ -63,7 +62,7 @@ def parse(raw: bytes) -> Request:
     """Return the request in *raw* (without its empty line); raise `ProtocolError`.
 
     A value keeps every ``=`` after the first (BATV and SRS addresses hold some).
-    Bytes that are not UTF-8 survive as surrogates: they name nobody of ours.
+    Bytes that are not UTF-8 survive as surrogates, which match no account.
     """
     if b"\0" in raw:
         raise ProtocolError("request with a NUL byte")
@@ -94,11 +93,11 @@ def _values(text: str) -> Sequence[str]:
     for layout in _layouts:
         if found := layout.fullmatch(text):
             return found.groups()
-    return _slowly(text.split("\n"))
+    return _read_lines(text.split("\n"))
 
 
-def _slowly(lines: Sequence[str]) -> Sequence[str]:
-    """Return the values wherever they stand, and learn the order for next time."""
+def _read_lines(lines: Sequence[str]) -> Sequence[str]:
+    """Return the values in any order, and learn this order for the next request."""
     if _START not in lines:
         raise ProtocolError(f"not a {_START}")
     values = dict.fromkeys(_NAMES, "")
@@ -116,7 +115,7 @@ def _slowly(lines: Sequence[str]) -> Sequence[str]:
 
 
 def _pattern(line: str) -> str:
-    """Return what matches lines such as *line*, whatever the value."""
+    """Return a pattern for lines with the name of *line* and any value."""
     name, equals, _ = line.partition("=")
     if line == _START or not equals:
         return re.escape(line)

@@ -18,7 +18,7 @@ from store.limits.window import Limit
 from store.people.entitlements import Person, generous
 from store.people.names import canonical
 
-# The longest name of a subject that the store's key holds (store.models.UsageRow).
+# The longest subject that the store's key holds (store.models.UsageRow), in characters.
 MAX_SUBJECT = 160
 
 
@@ -42,7 +42,7 @@ def requester_of(request: Request, facts: Facts, now: float) -> Requester:
 
 
 def is_submission(request: Request, campus: tuple[IPv4Network | IPv6Network, ...]) -> bool:
-    """Return whose rules hold: who signed in is ours, else the site says it, else the address."""
+    """Return whether a local user sends, by login, else `policy_context`, else client address."""
     if request.sasl_username or request.context == "submission":
         return True
     return request.context != "inbound" and _on_campus(request.client_address, campus)
@@ -58,7 +58,7 @@ def _client(address: str) -> IPv4Address | IPv6Address | None:
     try:
         client = ip_address(address)
     except ValueError:
-        return None  # "unknown", or empty: nobody of ours
+        return None  # "unknown", or empty
     if isinstance(client, IPv6Address) and client.ipv4_mapped is not None:
         return client.ipv4_mapped
     return client
@@ -67,13 +67,13 @@ def _client(address: str) -> IPv4Address | IPv6Address | None:
 def limits_of(
     request: Request, facts: Facts, sender: Person | None, *, exempt: bool, now: float
 ) -> tuple[Limit, ...]:
-    """Return the limits of who asks; an *exempt* client is freed of what the site says."""
+    """Return the requester's limits, less those that `whitelist.lifts` for an *exempt* one."""
     settings = facts.settings
-    freed = settings.whitelist.lifts if exempt else ()
+    lifted = settings.whitelist.lifts if exempt else ()
     limits: list[Limit] = []
-    if "client" not in freed:
+    if "client" not in lifted:
         limits += _client_limits(request.client_address, settings)
-    if request.sasl_username and "account" not in freed:
+    if request.sasl_username and "account" not in lifted:
         limits += _account_limits(request.sasl_username, sender, settings, now)
     return tuple(limits)
 
@@ -92,7 +92,7 @@ def _account_limits(
     if sender is not None:
         name, rates = sender.name, sender.send(now)
     else:
-        # Signed in, but not (yet) in our copy: never refuse on ignorance, still count.
+        # Signed in, but not (yet) in memory: count, but never refuse out of ignorance.
         name, rates = canonical(user, settings.site), generous(settings).send
     if not name.isascii():
         name = name.encode("utf-8", "backslashreplace").decode()

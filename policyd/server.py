@@ -1,8 +1,19 @@
-"""The process: sockets, signals, the memory copy's refresh, a clean start and end.
+"""The policyd process: sockets, signals, a clean start and end.
 
-SIGTERM drains: no new connections, every complete question answered, exit 0
-within `DRAIN_SECONDS`. SIGHUP reads the settings again; a broken file changes
-nothing and says so in one line.
+The life of one request:
+
+    Connections.create         a Connection for each smtpd that connects
+    Connection.data_received   bytes → Decoder.feed → request.parse → Request
+    Service.decide             → decide.decide: requester_of, then RULES, then charge_of
+      Decision                 no limit is concerned: the reply is written at once
+      Charge                   Committer.submit: waits for the next transaction
+    StoreThread                Counters.charge settles a batch of charges in one transaction;
+                               while the store is unavailable, Circuit.answer does it locally
+    Question.settle            → Service.finish_charge: the action, its log line, the tally
+    Connection.flush           protocol.encode → replies in the order of the requests
+
+SIGTERM drains: no new connections, every complete request is answered, exit 0 within
+`DRAIN_SECONDS`. SIGHUP reads the settings again (`config.daemon.reload`).
 """
 
 import asyncio
@@ -20,21 +31,22 @@ from config.daemon.listen import BACKLOG, address_of, open_listeners
 from config.daemon.reload import Reloader
 from config.daemon.systemd import notify
 from config.settings import Settings
+from policyd.connections import MAX_CONNECTIONS, Connections
 from policyd.facts import Facts
-from policyd.service import MAX_CONNECTIONS, Service
+from policyd.service import Service
 from store.engine import Store
 from store.limits.open import open_counters
 from store.memory.directory import Directory
 from store.memory.refresher import Refresher
 
 log = logging.getLogger("policyd")
-# Blocked from the start of the process until the loop handles them.
+# Blocked from the start of the process until the loop handles them (`policyd.__main__`).
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# Below the 5 s after which we call an answer overdue, and systemd's TimeoutStopSec.
+# Less than `DEADLINE_SECONDS` of a connection, and than systemd's TimeoutStopSec.
 DRAIN_SECONDS = 4.0
-# What was on its way when we stopped listening arrives within this.
+# Requests that were sent before the listeners closed arrive within this time.
 LINGER_SECONDS = 0.1
-# Sockets, database, log: descriptors that are not connections.
+# File descriptors that are not connections: listeners, database, log.
 SPARE_FDS = 56
 
 
@@ -45,7 +57,7 @@ class Server:
         self._listeners = listeners
         self._settings = settings
         self._store = Store(settings.store.url)
-        self._usage = open_counters(self._store)
+        self._counters = open_counters(self._store)
         directory = Directory(self._store, settings)
         self._refresher = Refresher(directory)
         self._facts = Facts(settings, directory)
@@ -58,24 +70,20 @@ class Server:
         loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._refresher.refresh, time.monotonic())
         if not self._facts.directory.loaded:
-            log.warning(
-                event("accounts-unknown", reason="store away: largest limits, no exemptions")
-            )
+            reason = "store unavailable: largest limits, no exemptions"
+            log.warning(event("accounts-unknown", reason=reason))
         self._refresher.start()
-        service = Service(
-            self._facts,
-            self._usage,
-            loop=loop,
-            max_connections=min(MAX_CONNECTIONS, descriptors() - SPARE_FDS),
-        )
-        self._service = service
+        service = self._service = Service(self._facts, self._counters, loop=loop)
+        limit = min(MAX_CONNECTIONS, raise_descriptor_limit() - SPARE_FDS)
+        connections = Connections(service, limit=limit)
         service.start()
+        connections.start()
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         loop.add_signal_handler(signal.SIGINT, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._reloader.request)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         servers = [
-            await loop.create_server(service.connection, sock=listener, backlog=BACKLOG)
+            await loop.create_server(connections.create, sock=listener, backlog=BACKLOG)
             for listener in self._listeners
         ]
         log.info(event("ready", listen=" ".join(map(address_of, self._listeners))))
@@ -83,25 +91,25 @@ class Server:
         await self._stopping.wait()
         log.info(event("stopping"))
         notify("STOPPING=1")
-        await self._drain(servers, service)
+        for server in servers:
+            server.close()
+        await self._drain(connections, service)
+        log.info(event("stopped"))
 
-    async def _drain(self, servers: list[asyncio.Server], service: Service) -> None:
-        for each in servers:
-            each.close()
+    async def _drain(self, connections: Connections, service: Service) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + DRAIN_SECONDS
         await asyncio.sleep(LINGER_SECONDS)
-        for connection in service.connections:
-            connection.hold()  # who goes on asking must not keep us
-        while service.busy and loop.time() < end:  # noqa: ASYNC110 - once in a process's life
+        connections.hold()  # a peer that keeps asking must not delay the end
+        while not service.committer.idle or connections.waiting:
+            if loop.time() >= end:
+                break
             await asyncio.sleep(0.01)
-        for connection in tuple(service.connections):
-            connection.close()
+        connections.stop()
         await asyncio.sleep(0)
         self._refresher.stop()
         await asyncio.to_thread(service.stop)
         await asyncio.to_thread(self._store.close)
-        log.info(event("stopped"))
 
     async def _use(self, settings: Settings) -> None:
         fixed = ("store", "policyd")
@@ -112,23 +120,21 @@ class Server:
         self._refresher.directory = directory
         self._facts = Facts(settings, directory)
         if self._service is not None:
-            self._service.under(self._facts)
+            self._service.use(self._facts)
 
 
-def descriptors() -> int:
-    """Raise our limit of open files as far as we may; return it."""
+def raise_descriptor_limit() -> int:
+    """Raise the limit of open files as far as needed and permitted; return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_CONNECTIONS + SPARE_FDS
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return wanted
-    most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    return most
+    limit = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return limit
 
 
 def serve(path: Path, settings: Settings) -> None:
     """Serve *settings*, which were read from *path*, until SIGTERM."""
-    # A signal that comes before its handler is installed waits for it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     listeners = open_listeners(settings.policyd.listen)
     uvloop.run(Server(path, settings, listeners).run())

@@ -1,14 +1,12 @@
-"""What the connections share: facts, counters, time. Everything in the event loop's thread."""
+"""What all connections share: facts, charges, counts, the log. Runs in the event loop's thread."""
 
 import asyncio
 import logging
 import time
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
-from config.daemon.events import event
 from policyd import action
 from policyd.committer import Committer
-from policyd.connections import Connection
 from policyd.context import Decision
 from policyd.decide import decide
 from policyd.decision_log import DecisionLog
@@ -19,144 +17,100 @@ from store.limits.counters import Counters
 from store.limits.window import Charge, ChargeResult
 
 log = logging.getLogger("policyd")
-# Postfix opens at most one per smtpd process and service; 100 smtpd are its default.
-MAX_CONNECTIONS: Final = 1000
-# How often deadlines are looked at: a late close comes at most this much later.
-SWEEP_SECONDS = 0.25
-# A flood of connections must not become one of log lines.
-FULL_SECONDS = 60.0
-# Texts of refusals, half a kilobyte each.
-REMEMBERED_WORDS = 4096
-_QUARTER = 900  # every midnight of the world is at a quarter of an hour (UTC)
+# How often transactions that hang and mistakes in main.cf are looked for.
+WATCH_SECONDS = 0.25
+# Each text has about half a kilobyte.
+MAX_REFUSAL_TEXTS = 4096
+_QUARTER = 900  # seconds; in every time zone, midnight falls on a quarter of an hour (UTC)
 
 
 class Service:
     """One process's policy service."""
 
     def __init__(
-        self,
-        facts: Facts,
-        usage: Counters[Any],
-        *,
-        loop: asyncio.AbstractEventLoop,
-        max_connections: int = MAX_CONNECTIONS,
+        self, facts: Facts, counters: Counters[Any], *, loop: asyncio.AbstractEventLoop
     ) -> None:
         self.facts = facts
         self.loop = loop
-        self.connections: set[Connection] = set()
-        self.committer = Committer(usage, self._word, loop, on_loss=self._on_loss)
-        self.journal = DecisionLog(loop)
+        self.committer = Committer(counters, self._refusal_text, loop, on_loss=self._on_loss)
+        self.decision_log = DecisionLog(loop)
         self.tally = Tally()
-        self._max_connections = max_connections
-        self._words: dict[tuple[object, ...], str] = {}  # under these facts
-        self._sweeper: asyncio.TimerHandle | None = None
-        self._tell_at = loop.time() + TALLY_SECONDS
-        self._full_again = loop.time()  # when to say again that there is no room
+        self._refusal_texts: dict[tuple[object, ...], str] = {}  # written with these facts
+        self._watcher: asyncio.TimerHandle | None = None
+        self._tally_at = loop.time() + TALLY_SECONDS
 
-    def under(self, facts: Facts) -> None:
+    def use(self, facts: Facts) -> None:
         """Decide by *facts* from now on."""
-        # The old words hold the old help pages. A new place for the new ones: the
-        # committer's thread may be about to keep one more of the old.
-        self.facts, self._words = facts, {}
+        # The old texts name the old help pages. A new dict for the new ones: the store's
+        # thread may be about to add one more of the old.
+        self.facts, self._refusal_texts = facts, {}
 
     def start(self) -> None:
-        """Start to charge, and to watch deadlines."""
+        """Start to charge, and to watch the store."""
         self.committer.start()
-        self._sweep()
+        self._watch()
 
     def stop(self) -> None:
-        """Stop both."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        """Stop both, and log what is left."""
+        if self._watcher is not None:
+            self._watcher.cancel()
         self.committer.stop()
-        self.journal.flush()
-        self._tell()
+        self.decision_log.flush()
+        self._log_tally()
 
-    def connection(self) -> Connection:
-        """Make the protocol object of a new connection."""
-        return Connection(self)
+    def decide(self, request: Request) -> Decision | Charge:
+        """Return the decision on *request*, or the charge whose result will decide."""
+        decision = decide(request, self.facts, time.time())
+        if isinstance(decision, Charge):
+            self.tally.count_local(request.state)
+            return decision
+        if decision.from_our_user:
+            self.tally.count_local(request.state)
+        if decision.reason:
+            self.decision_log.add_decision(request, decision)
+        self.tally.reasons[decision.reason or "pass"] += 1
+        return decision
 
-    def admit(self, connection: Connection) -> None:
-        """Take *connection* in; when full, instead of the one that is missed least.
-
-        Postfix connects again when a connection that it kept is gone; to turn away
-        who comes would stop all mail for as long as the others stay.
-        """
-        if len(self.connections) >= self._max_connections:
-            self._tell_full()
-            least = min(self.connections, key=lambda each: each.worth)
-            self.connections.discard(least)
-            least.abort()
-        self.connections.add(connection)
-
-    def decided(self, request: Request) -> Decision | Charge:
-        """Decide *request*; a charge still needs its verdict."""
-        found = decide(request, self.facts, time.time())
-        if isinstance(found, Charge):
-            self.tally.asked(request.state)
-            return found
-        if found.from_our_user:
-            self.tally.asked(request.state)
-        if found.cause:
-            self.journal.answered(request, found)
-        self.tally.causes[found.cause or "pass"] += 1
-        return found
-
-    def said(self, request: Request, verdict: ChargeResult) -> str:
-        """Return the action that *verdict* means, and log it."""
-        refused = bool(verdict.action)
+    def finish_charge(self, request: Request, result: ChargeResult) -> str:
+        """Return the action for *result*, and log it."""
+        refused = bool(result.action)
         observed = refused and self.facts.settings.limits.mode == "observe"
-        text = verdict.action if refused and not observed else action.DUNNO
-        cause = "would-refuse" if observed else "over-limit" if refused else "limit"
-        self.tally.causes[cause] += 1
+        text = result.action if refused and not observed else action.DUNNO
+        reason = "would-refuse" if observed else "over-limit" if refused else "limit"
+        self.tally.reasons[reason] += 1
         where = " counted=locally" if self.committer.lost else ""
-        self.journal.charged(request, verdict, cause=cause + where, action=text)
+        self.decision_log.add_charge(request, result, reason=reason + where, action=text)
         return text
-
-    @property
-    def busy(self) -> bool:
-        """Whether any question has no answer yet."""
-        return not self.committer.idle or any(each.waiting for each in self.connections)
 
     def _on_loss(self) -> Literal["local", "defer"]:
         return self.facts.settings.limits.on_store_loss
 
-    def _word(self, charge: Charge, verdict: ChargeResult, now: float) -> str:
-        """Return the text of a refusal. Called in the committer's thread."""
-        # First: no text of old facts may come among those of the new.
-        words = self._words
+    def _refusal_text(self, charge: Charge, result: ChargeResult, now: float) -> str:
+        """Return the text of a refusal. Called in the store's thread, too."""
+        # Read before the facts: no text of old facts may be added to the new texts.
+        texts = self._refusal_texts
         facts = self.facts
-        # A client over its limit tries often, and is told the same until the hour strikes.
-        same = (verdict.limit, verdict.used, verdict.again, charge.amount, now // _QUARTER)
-        text = words.get(same)
+        # A client over its limit asks often, and gets the same text until the next quarter.
+        key = (result.limit, result.used, result.again, charge.amount, now // _QUARTER)
+        text = texts.get(key)
         if text is None:
-            text = action.over_limit(charge, verdict, now, settings=facts.settings, zone=facts.zone)
-            if len(words) >= REMEMBERED_WORDS:
-                words.clear()
-            words[same] = text
+            text = action.over_limit(charge, result, now, settings=facts.settings, zone=facts.zone)
+            if len(texts) >= MAX_REFUSAL_TEXTS:
+                texts.clear()
+            texts[key] = text
         return text
 
-    def _tell_full(self) -> None:
+    def _watch(self) -> None:
+        # First: a bug in one round must not end the watch.
+        self._watcher = self.loop.call_later(WATCH_SECONDS, self._watch)
         now = self.loop.time()
-        if now >= self._full_again:
-            self._full_again = now + FULL_SECONDS
-            log.warning(event("too-many-connections", limit=self._max_connections))
-
-    def _sweep(self) -> None:
-        # First: a bug in one round must not be the end of all deadlines.
-        self._sweeper = self.loop.call_later(SWEEP_SECONDS, self._sweep)
-        now = self.loop.time()
-        for connection in tuple(self.connections):
-            if connection.overdue(now):
-                log.warning(event("deadline", waiting=connection.waiting))
-                connection.abort()
         self.committer.watch(now)
         if warning := self.tally.misuse(self.facts.settings.limits):
             log.warning(warning)
-        if now >= self._tell_at:
-            self._tell_at = now + TALLY_SECONDS
-            self._tell()
+        if now >= self._tally_at:
+            self._tally_at = now + TALLY_SECONDS
+            self._log_tally()
 
-    def _tell(self) -> None:
+    def _log_tally(self) -> None:
         if line := self.tally.summary():
             log.info(line)

@@ -1,7 +1,7 @@
-"""What one process has decided, counted; and the one mistake in main.cf that is silent.
+"""Counts of one process's decisions, and a warning about the one silent mistake in main.cf.
 
-A limit charged at DATA limits nothing where Postfix asks at RCPT only: every
-question is answered, none is charged, and nobody notices until a mailbox is stolen.
+A limit charged at DATA limits nothing where Postfix asks at RCPT only: every request is
+answered, none is charged, and nobody notices until an account is stolen.
 """
 
 import logging
@@ -12,7 +12,7 @@ from config.settings import LimitSettings
 
 log = logging.getLogger("policyd")
 TALLY_SECONDS = 600.0
-# So many of the largest messages may be at their recipients before the first is at DATA.
+# This many of the largest messages may have sent their recipients before the first sends DATA.
 SUSPICIOUS_MESSAGES = 10
 _WHERE = {
     "RCPT": "smtpd_recipient_restrictions",
@@ -24,30 +24,30 @@ _STATES = ("CONNECT", "EHLO", "HELO", "MAIL", "VRFY", "ETRN", *_WHERE)
 
 
 class Tally:
-    """Counts decisions by cause, questions of our own people by state."""
+    """Counts decisions by reason, and requests of local users by state."""
 
     def __init__(self) -> None:
-        self.causes: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
         self.states = dict.fromkeys(_STATES, 0)
         self._warned = False
 
-    def asked(self, state: str) -> None:
-        """Count a question of our own people."""
+    def count_local(self, state: str) -> None:
+        """Count a request of a local user."""
         if state in self.states:
             self.states[state] += 1
 
     def summary(self) -> str | None:
-        """Return the line for the log, and start again; ``None`` if there was nothing."""
-        if not self.causes:
+        """Return the log line and start again; ``None`` if there were no decisions."""
+        if not self.reasons:
             return None
-        counts = {cause.replace("-", "_"): count for cause, count in sorted(self.causes.items())}
-        self.causes.clear()
-        # Questions that came once may cease.
+        counts = {reason.replace("-", "_"): count for reason, count in sorted(self.reasons.items())}
+        self.reasons.clear()
+        # Requests at a state may stop coming.
         self.states = dict.fromkeys(_STATES, 0)
         return event("tally", **counts)
 
     def misuse(self, limits: LimitSettings) -> str | None:
-        """Return a warning, once, if limits are charged at a state that never comes."""
+        """Return a warning, once, if limits are charged at a state where Postfix never asks."""
         if self.states[limits.charge_at]:
             self._warned = False
         elif (

@@ -1,1 +1,1 @@
-"""The rules, each pure; the first answer wins."""
+"""The rules, each pure; the first decision wins."""

@@ -1,4 +1,4 @@
-"""Rule 3: recipients per message, for mail that our people send."""
+"""Rule 3: recipients per message, for mail that local users send."""
 
 from policyd import action
 from policyd.context import Context, Decision

@@ -1,14 +1,13 @@
-"""Rule 4: which sending limits a message is charged to, and with how much. Pure.
+"""Rule 4: which sending limits a message is charged to, and how much. Pure.
 
-Two subjects at once: the client address and the account that signed in. A
-registered computer is freed of the first only (`whitelist.lifts`), so a hacked
-account stays limited wherever it sends from. What the windows hold is the
-business of `store.limits.counters`; how they are judged, of `store.limits.window`.
+Two subjects at once: the client address and the account that signed in. Registering a computer
+lifts only the first (`whitelist.lifts`), so a stolen account stays limited wherever it sends
+from. `store.limits.counters` keeps the windows; `store.limits.window` decides by them.
 
-A null sender is charged like any other, or ``MAIL FROM:<>`` would free an infected
-computer and a stolen account. Only the reports of this machine to itself (a bounce,
-a vacation reply) are charged to nobody, also where the campus networks include its
-addresses: they answer mail that was accepted, and nothing may stop them.
+A null sender is charged like any other, or ``MAIL FROM:<>`` would free an infected computer
+and a stolen account. Only reports of this machine to itself (a bounce, a vacation reply) are
+never charged, even where the campus networks include its addresses: they answer mail that was
+accepted, and nothing may stop them.
 """
 
 from hashlib import blake2b
@@ -20,7 +19,7 @@ from store.limits.window import Charge
 
 
 def charge_of(context: Context) -> Charge | None:
-    """Return what the request is charged, ``None`` when no sending limit concerns it."""
+    """Return the charge for the request, ``None`` if no sending limit concerns it."""
     request = context.request
     if not context.requester.limits or request.state != context.facts.settings.limits.charge_at:
         return None
@@ -35,10 +34,10 @@ def charge_of(context: Context) -> Charge | None:
 
 
 def is_own_report(request: Request) -> bool:
-    """Return whether this machine tells what became of a mail.
+    """Return whether this machine reports to itself on a message.
 
-    A connection to oneself has the same address at both ends, loopback or not, and
-    nobody else can have it (the kernel drops such packets from outside).
+    A connection of a machine to itself has the same address at both ends, loopback or not, and
+    no other can have it (the kernel drops such packets from outside).
     """
     return (
         not request.sender
@@ -48,14 +47,13 @@ def is_own_report(request: Request) -> bool:
 
 
 def message_id(request: Request) -> int | None:
-    """Return 63 bits that name this question about this message; ``None`` without instance.
+    """Return 63 bits that identify this request about this message; ``None`` without instance.
 
-    Postfix repeats a question whose answer was lost with the same `instance`
-    (attr_clnt.c, after 1 s); each recipient of a message asks its own.
+    Postfix repeats a request whose reply was lost with the same `instance` (attr_clnt.c, after
+    1 s); each recipient of a message has a request of its own.
     """
     if not request.instance:
         return None
-    what = f"{request.state}\n{request.recipient}\n{request.recipient_count}"
-    name = f"{request.instance}\n{what}"
+    name = f"{request.instance}\n{request.state}\n{request.recipient}\n{request.recipient_count}"
     digest = blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

@@ -1,4 +1,4 @@
-"""Rule 2: a declared SIZE that cannot fit the role is refused before a byte is sent.
+"""Rule 2: a declared SIZE that cannot fit the role is refused before the message is sent.
 
 The milter counts at least as much for a message of this size (`config.wire`), so nothing
 is refused here that it would accept. What passes here is measured there.
@@ -11,18 +11,18 @@ from policyd import action
 from policyd.context import Context, Decision
 from store.people.entitlements import Person
 
-# Before a byte is sent: at RCPT, and at DATA where we are not asked at RCPT. Postfix then
-# names the recipient of a message that has only one.
+# At RCPT, and at DATA where Postfix does not ask at RCPT. At DATA it names the recipient of a
+# message that has only one.
 _BEFORE_THE_MESSAGE = frozenset({"RCPT", "DATA"})
 
 
 def check(context: Context) -> Decision | None:
-    """Refuse a recipient who may not have a message of this size, whatever it contains."""
+    """Refuse a message of this size to a recipient who may not have it, whatever it contains."""
     request = context.request
     if not request.size or request.state not in _BEFORE_THE_MESSAGE:
         return None
     settings = context.facts.settings
-    for person in _judged_by(context):
+    for person in _limiting_accounts(context):
         limit = person.attachments(context.now)
         if wire.least(request.size) > limit:
             text = action.too_large(person.name, request.size, limit, settings)
@@ -30,8 +30,8 @@ def check(context: Context) -> Decision | None:
     return None
 
 
-def _judged_by(context: Context) -> Iterator[Person]:
-    """Whose limit holds, as `attachments.applies_to` says; who is unknown has none."""
+def _limiting_accounts(context: Context) -> Iterator[Person]:
+    """Yield the accounts whose limits hold (`attachments.applies_to`); unknown ones have none."""
     applies_to = context.facts.settings.attachments.applies_to
     if applies_to != "sender":
         recipient = context.facts.directory.person(context.request.recipient)

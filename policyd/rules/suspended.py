@@ -1,7 +1,7 @@
-"""Rule 1: who may not send hears why: suspended, or still on the initial password.
+"""Rule 1: an account that may not send is refused: suspended, or still on its initial password.
 
-The login succeeds (`dovecot_auth.check`), as its refusal would be "wrong password" to
-every mail program.
+The login succeeds (`dovecot_auth.check`), since every mail program would show its refusal as
+"wrong password". Here the reply gives the reason.
 """
 
 from policyd import action
@@ -9,7 +9,7 @@ from policyd.context import Context, Decision
 
 
 def check(context: Context) -> Decision | None:
-    """Refuse whatever such an account asks, whichever limits are lifted for it."""
+    """Refuse every request of such an account, whichever limits are lifted for it."""
     sender = context.requester.sender
     if sender is None:
         return None

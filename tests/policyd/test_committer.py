@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias
 
 import pytest
 
-from policyd.committer import MAX_BATCH, Committer
+from policyd.committer import Committer
+from policyd.store_thread import MAX_BATCH
 from store import models
 from store.engine import Store
 from store.errors import StoreUnavailable
@@ -60,10 +61,10 @@ class Asked:
         self.charge = charge
         self.outcome: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
 
-    def settled(self, verdict: ChargeResult) -> None:
-        self.outcome.set_result(verdict.accepted)
+    def settle(self, result: ChargeResult) -> None:
+        self.outcome.set_result(result.accepted)
 
-    def failed(self) -> None:
+    def fail(self) -> None:
         self.outcome.set_result(None)
 
 

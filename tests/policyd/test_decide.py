@@ -268,7 +268,7 @@ def test_why_nothing_is_charged_is_told_where_it_would_be(
     for state in ("RCPT", "DATA", "END-OF-MESSAGE"):
         found = asked(facts, protocol_state=state, size=0, **attributes)
         assert isinstance(found, Decision)
-        assert (found.action, found.cause) == (DUNNO, cause if state == charge_at else "")
+        assert (found.action, found.reason) == (DUNNO, cause if state == charge_at else "")
 
 
 OWN = ["127.0.0.1", "::1", "192.0.2.1", "2001:db8::1"]

@@ -223,7 +223,7 @@ def test_the_log_names_the_sockets_that_listen_and_warns_of_those_that_do_not(
         with running(configure(tmp_path, url), held=held) as daemon:
             asked = f"unix:{tmp_path}/policy.sock"
             assert f"event=listen-ignored asked={asked} " in daemon.log
-            assert f"event=ready listen={here} " in daemon.log
+            assert f"event=ready listen={here}\n" in daemon.log
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What one process keeps in mind while settings, clocks and peers change."""
+"""What a service keeps, and what it drops, when settings change and bugs happen."""
 
 import asyncio
 import gc
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from config.settings import LimitSettings
-from policyd.service import SWEEP_SECONDS, Service
+from policyd.service import WATCH_SECONDS, Service
 from policyd.tally import Tally
 from store.engine import Store
 from store.limits.open import open_counters
@@ -30,21 +30,21 @@ def serving(make_facts: MakeFacts, store: Store, **tables: object) -> Iterator[S
         loop.close()
 
 
-def test_old_facts_are_forgotten_when_new_ones_come(make_facts: MakeFacts, store: Store) -> None:
+def test_old_facts_are_freed_when_new_ones_come(make_facts: MakeFacts, store: Store) -> None:
     with serving(make_facts, store) as service:
-        service._word(Charge(1, 1, (RATE,)), REFUSED, NOW)
+        service._refusal_text(Charge(1, 1, (RATE,)), REFUSED, NOW)
         old = weakref.ref(service.facts.directory)
-        service.under(make_facts())
+        service.use(make_facts())
         gc.collect()
         assert old() is None
 
 
-def test_a_refusal_is_worded_by_the_facts_of_now(make_facts: MakeFacts, store: Store) -> None:
+def test_a_refusal_uses_the_current_facts(make_facts: MakeFacts, store: Store) -> None:
     page = "https://new.example.edu"
     with serving(make_facts, store) as service:
-        assert page not in service._word(Charge(1, 1, (RATE,)), REFUSED, NOW)
-        service.under(make_facts(portal={"base_url": page}))
-        assert page in service._word(Charge(1, 1, (RATE,)), REFUSED, NOW)
+        assert page not in service._refusal_text(Charge(1, 1, (RATE,)), REFUSED, NOW)
+        service.use(make_facts(portal={"base_url": page}))
+        assert page in service._refusal_text(Charge(1, 1, (RATE,)), REFUSED, NOW)
 
 
 class Broken(Tally):
@@ -54,12 +54,12 @@ class Broken(Tally):
         raise ValueError(limits)
 
 
-def test_a_bug_in_one_round_does_not_end_the_deadlines(
+def test_a_bug_in_one_round_does_not_end_the_watch(
     make_facts: MakeFacts, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     with serving(make_facts, store) as service:
         service.tally = Broken()
-        service.loop.call_soon(service._sweep)
-        service.loop.call_later(2.5 * SWEEP_SECONDS, service.loop.stop)
+        service.loop.call_soon(service._watch)
+        service.loop.call_later(2.5 * WATCH_SECONDS, service.loop.stop)
         service.loop.run_forever()
     assert len([each for each in caplog.records if each.exc_info]) == 3

@@ -11,7 +11,7 @@ MANY = SUSPICIOUS_MESSAGES * LIMITS.recipients_per_message
 
 def ask(tally: Tally, state: str, times: int) -> None:
     for _ in range(times):
-        tally.asked(state)
+        tally.count_local(state)
 
 
 def test_recipients_without_one_question_at_data_are_told_once() -> None:
@@ -34,7 +34,7 @@ def test_questions_at_data_that_cease_are_noticed() -> None:
     for _ in range(2):
         ask(tally, "DATA", 5)
         assert tally.misuse(LIMITS) is None
-        tally.causes["pass"] += 1
+        tally.reasons["pass"] += 1
         tally.summary()
         ask(tally, "RCPT", MANY)
         assert tally.misuse(LIMITS)
@@ -46,5 +46,5 @@ def test_states_that_no_smtp_server_has_take_no_memory(count: int) -> None:
     tally = Tally()
     before = len(tally.states)
     for number in range(count):
-        tally.asked(f"STATE {number}")
+        tally.count_local(f"STATE {number}")
     assert len(tally.states) == before
