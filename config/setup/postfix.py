@@ -13,7 +13,7 @@ from pathlib import Path
 from config.settings import Settings
 from config.setup import main_cf, restrictions
 from config.setup.part import CannotSetUp, SetupNote
-from config.units import Address, format_size
+from config.units import Address, Bytes, format_size
 
 SNIPPETS = Path(__file__).parents[1] / "etc/postfix"
 POLICY = "$gatepost_policy"
@@ -49,7 +49,7 @@ class PostfixFacts:
     defaults: Mapping[str, str]  # of `SIZES` and disable_vrfy_command
     services: Sequence[str]  # "name/type" of each smtpd of master.cf
     overrides: Mapping[tuple[str, str], str]  # (service, parameter) of master.cf
-    free: int  # bytes in the queue's file system
+    free: Bytes  # in the queue's file system
 
 
 def plan(text: str, settings: Settings, facts: PostfixFacts) -> tuple[str, list[SetupNote]]:
@@ -240,7 +240,7 @@ def _notes(settings: Settings, facts: PostfixFacts) -> list[SetupNote]:
     notes = []
     for service in facts.services:
         if service.startswith(("127.", "[::1]", "localhost:")):
-            continue  # mail coming back from a content filter: it has been asked about already
+            continue  # mail coming back from a content filter: gatepost was asked about it already
         for name in _CHARGED[settings.limits.charge_at]:
             own = facts.overrides.get((service, name))
             if own is not None and POLICY not in own:
