@@ -11,7 +11,7 @@ from store import audit as trail
 from store.errors import NotFound
 from store.limits.whitelist import parse_network
 from store.people import view
-from store.people.names import named
+from store.people.names import intended_name
 
 
 @command()
@@ -42,7 +42,7 @@ def _subject(app: App, text: str) -> str:
     try:
         return view.get(app.store, app.settings, text).name
     except NotFound:  # removed, or renamed since
-        return named(text, app.settings.site)
+        return intended_name(text, app.settings.site)
 
 
 def _is_known(app: App, text: str) -> bool:

@@ -16,9 +16,9 @@ from store.limits.report import Used, report
 from store.limits.reset import forget_usage
 from store.limits.whitelist import Exemption
 from store.logins import guesses
-from store.people import view as view_module
-from store.people.entitlements import effective, generous, parse_rates
-from store.people.names import named
+from store.people import view
+from store.people.entitlements import generous, sending_limits
+from store.people.names import intended_name
 
 _LIKE_A_NETWORK = re.compile(r"[0-9a-fA-F.:]+/[0-9]{1,3}")
 _LIKE_AN_ADDRESS = re.compile(r"[0-9]+(\.[0-9]*){2,}|[0-9a-fA-F.]*:[0-9a-fA-F:.]*")
@@ -70,9 +70,9 @@ def reset(app: App, answer: Output, subject: str, reason: str) -> None:
     windows = forget_usage(app.store, name, change=app.change(reason))
     kind, _, who = name.partition(" ")
     if kind == "client":
-        guessed = guesses.forgive_network(app.store, who)
+        guessed = guesses.reset_network_failures(app.store, who)
     else:
-        guessed = guesses.forgive(app.store, who)
+        guessed = guesses.reset_failures(app.store, who)
     answer.say(f"{name}: {windows} windows forgotten{', wrong passwords, too' if guessed else ''}")
     answer.document({"subject": name, "windows": windows, "passwords": guessed})
 
@@ -116,9 +116,9 @@ def _of(app: App, text: str) -> list[WindowUse]:
 
 
 def _of_account(app: App, text: str) -> list[WindowUse]:
-    name = named(text, app.settings.site)
+    name = intended_name(text, app.settings.site)
     try:
-        name = view_module.get(app.store, app.settings, text).name
+        name = view.get(app.store, app.settings, text).name
     except NotFound:
         # A removed account, or a login that is no account, may still have used something.
         if not report(app.store, subject=subjects.account(name)):
@@ -160,9 +160,7 @@ def _exempt(app: App, kind: str, name: str, entries: Sequence[Exemption]) -> int
 def _rates_of(app: App, name: str) -> tuple[Rate, ...]:
     """Return the limits in force, as policyd sees them."""
     try:
-        view = view_module.get(app.store, app.settings, name)
+        account = view.get(app.store, app.settings, name)
     except NotFound:
         return generous(app.settings).send
-    of_role = (app.settings.roles.get(view.role) or generous(app.settings)).send
-    own = parse_rates(view.send)
-    return effective(own, view.send_until, of_role=of_role, now=time.time())
+    return sending_limits(app.settings, account, now=time.time())

@@ -11,14 +11,14 @@ from email.utils import localtime
 
 from config.settings import Settings
 from store.errors import Refused
-from store.people.notices import Waiting
+from store.people.notices import WaitingNotice
 
 # sendmail(1) of Postfix: also as an empty word, which a script around it may lose.
 NULL_SENDER = "<>"
 SECONDS = 30  # it only queues; longer means that something is wrong
 
 
-def post(settings: Settings, notice: Waiting) -> None:
+def post(settings: Settings, notice: WaitingNotice) -> None:
     """Hand *notice* to sendmail(1); raise `Refused` when it does not take it."""
     message = EmailMessage(policy=SMTP)
     message["From"] = settings.site.postmaster

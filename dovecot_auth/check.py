@@ -72,17 +72,17 @@ class Checker:
         Leaves no trace: the peer may have given up before the store answered.
         """
         at, moment = _time(now), self._admission.recent.moment
-        tried = attempt.attempt(
+        tried = attempt.read_attempt(
             self._store, self._settings, login.user, remote=login.remote, now=at
         )
-        account, state = tried.found, self._admission.local.subtract_from(tried.standing, now=at)
+        account, state = tried.account, self._admission.local.subtract_from(tried.state, now=at)
         stored = (account.password if account else None) or password_hashes.DUMMY
         digest = self._cache.digest(tried.name, stored, login.password)
         if state.is_blocked:  # before the cache, which would confirm a guess
             return LoginResult(Blocked())
         if self._cache.was_wrong(digest, now=at):
             return LoginResult(_wrong(state, "the same wrong password again"))
-        pending = Pending(login, account, digest, tried.standing, moment)
+        pending = Pending(login, account, digest, tried.state, moment)
         if account and self._cache.was_right(digest, now=at):
             return self._right(pending, account)
         return pending
@@ -190,11 +190,11 @@ class Checker:
 
     def _reason_to_refuse(self, account: Credentials, service: str) -> str | None:
         """Return why a right password is refused for *service*, ``None`` if it is not."""
-        if account.stopped("everything"):
+        if account.suspended("everything"):
             return "suspended"
         if service != SUBMISSION:
             return None
-        if account.stopped("sending"):
+        if account.suspended("sending"):
             return "suspended from sending"
         if account.initial and not self._settings.auth.initial_may_send:
             return "still on the initial password"

@@ -23,7 +23,7 @@ class LocalFailures:
         with self._lock:
             for budget in budgets:
                 start = max(self._full_at.pop(budget.subject, 0), now)
-                self._full_at[budget.subject] = min(start, budget.latest(now)) + budget.refill
+                self._full_at[budget.subject] = min(start, budget.ceiling(now)) + budget.refill
             while len(self._full_at) > MAX_SUBJECTS:
                 del self._full_at[next(iter(self._full_at))]
 

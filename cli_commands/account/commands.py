@@ -25,7 +25,7 @@ from cli_commands.parameters import LowerCase
 from store.errors import Refused
 from store.logins import guesses, password_hashes
 from store.people import accounts, view
-from store.people import fields as fields_module
+from store.people.fields import check_role
 
 
 @click.group()
@@ -76,7 +76,7 @@ def add(
 
     Example: gatepost account add s1234567 --role student --identity-stdin < number.txt
     """
-    fields_module.check_role(app.settings, role)
+    check_role(app.settings, role)
     check_options(identity_stdin, password_stdin)
     hashed = document = None
     if identity_stdin:
@@ -128,7 +128,7 @@ def list_(
     """
     if role is not None and role not in app.settings.roles:
         raise Refused(f"{role!r} is no role of the settings: {', '.join(app.settings.roles)}")
-    found = view.listed(app.store, role=role, condition=condition, search=search)
+    found = view.list_accounts(app.store, role=role, condition=condition, search=search)
     rows = ((v.name, v.role, v.condition, marks(v), ", ".join(v.aliases)) for v in found)
     columns = ("name", "role", "condition", "", "aliases")
     answer.listing(found, columns, rows, none="no accounts")

@@ -58,10 +58,10 @@ def graduate(
         answer.say(f"undone: {', '.join(undone)}")
         answer.document({"undone": undone})
         return
-    used = partial(mailboxes.used, app.settings)
+    measure = partial(mailboxes.measure, app.settings)
     with bar("measuring"):
         todo = graduation_plan.plan(
-            app.store, app.settings, chosen, used=used, grace=grace, role=role
+            app.store, app.settings, chosen, measure=measure, grace=grace, role=role
         )
     done = 0
     if not dry_run and not todo.refused:

@@ -20,7 +20,7 @@ from store.registrar.notes import Note
 from store.registrar.passwd_file import dovecot_lines, passwd_lines, shadow_entries
 from store.registrar.plan import ImportPlan
 from store.registrar.roles import read_roles
-from store.registrar.write import NAMED, Done
+from store.registrar.write import NAMED, ImportResult
 
 
 @command(name="import")
@@ -98,7 +98,7 @@ def import_(
             )
     except HeaderError as error:
         raise Refused(f"{file.name}: {error}") from None
-    done = Done()
+    done = ImportResult()
     if not dry_run and (keep_going or not todo.refused):
         done = _carried_out(app, todo, keep_going=keep_going, why=why)
     refused = [*todo.refused, *done.refused]
@@ -124,7 +124,7 @@ def _lines(file: Text, form: str, shadow: Text | None) -> Iterator[Line | Refusa
     return passwd_lines(file.lines, shadow_entries(shadow.lines) if shadow else None)
 
 
-def _carried_out(app: App, todo: ImportPlan, *, keep_going: bool, why: str) -> Done:
+def _carried_out(app: App, todo: ImportPlan, *, keep_going: bool, why: str) -> ImportResult:
     try:
         path = app.settings.site.key_file
         key = identity.load_key(path) if todo.needs_key else None
@@ -142,13 +142,18 @@ def _carried_out(app: App, todo: ImportPlan, *, keep_going: bool, why: str) -> D
 
 
 def _report(
-    answer: Output, todo: ImportPlan, done: Done, refused: Sequence[Refusal], *, dry_run: bool
+    answer: Output,
+    todo: ImportPlan,
+    done: ImportResult,
+    refused: Sequence[Refusal],
+    *,
+    dry_run: bool,
 ) -> None:
     if not answer.as_json:
         _tables(answer, todo.notes, refused)
     show_over(answer, todo.graduates)
     if dry_run:
-        done = Done(len(todo.new), len(todo.changed), len(todo.graduates))
+        done = ImportResult(len(todo.new), len(todo.changed), len(todo.graduates))
     graduated = f"{done.graduated} graduated, " if done.graduated else ""
     skipped = f"{len(todo.skipped)} system accounts skipped, " if todo.skipped else ""
     if todo.roles_left:

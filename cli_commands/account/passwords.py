@@ -40,7 +40,7 @@ def passwd(
     password_stdin: bool,
     why: str,
 ) -> None:
-    """Set a password, asked for twice or read from standard input; forgive wrong ones.
+    """Set a password, typed twice or read from standard input; reset failed logins.
 
     Example: gatepost account passwd alice
     """
@@ -61,7 +61,7 @@ def passwd(
         app.store, app.settings, found.name, hashed, document=document,
         how="initial" if initial else "reset", initial=initial, change=app.change(why),
     )  # fmt: skip
-    guesses.forgive(app.store, found.name)  # its owner must get in now
+    guesses.reset_failures(app.store, found.name)  # its owner must get in now
     answer.say(f"password of {found.name} set{' to the initial one' if initial else ''}")
     answer.document({"name": found.name, "initial": initial})
 
@@ -79,7 +79,7 @@ def check_options(
 def read_number() -> str:
     """Return the identity number on standard input, as it is compared."""
     try:
-        return identity.normalised(read_line())
+        return identity.normalise(read_line())
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 

@@ -16,7 +16,7 @@ from cli_commands.output import Output
 from cli_commands.parameters import LowerCase, Until
 from store.errors import Refused
 from store.people import accounts, graduation_plan, view
-from store.people import fields as fields_module
+from store.people.fields import check_role
 from store.registrar.columns import OVERRIDES, override
 
 
@@ -104,7 +104,7 @@ def _changes(options: dict[str, Any]) -> tuple[dict[str, object], tuple[str, ...
 
 def _check_room(app: App, name: str, role: str) -> None:
     """Refuse a role that would make the mailbox smaller at once."""
-    fields_module.check_role(app.settings, role)
+    check_role(app.settings, role)
     found = view.get(app.store, app.settings, name)
     if found.role != role and graduation_plan.shrinks(app.settings, found, role):
         raise Refused(

@@ -9,6 +9,7 @@ from cli_commands.app import App, command
 from cli_commands.output import Output
 from cli_commands.parameters import Span, Until
 from store.people import suspension
+from store.people.entitlements import Scope
 
 
 @command()
@@ -25,7 +26,7 @@ def suspend(
     app: App,
     answer: Output,
     name: str,
-    scope: suspension.Scope,
+    scope: Scope,
     seconds: int | None,
     until: int | None,
     reason: str,

@@ -39,7 +39,7 @@ def forget_expired(store: Store, *, now: int | None = None) -> Forgotten:
     windows = _all(lambda: forget_windows(store, now=now))
     answers = _all(lambda: forget_answers(store, now=now))
     # Failed logins that count no longer, places nobody logs in from any more.
-    _all(lambda: guesses.forget(store, now=now))
+    _all(lambda: guesses.delete_expired(store, now=now))
     return Forgotten(windows, answers)
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from config.settings import Settings
 from store.engine import Store
 from store.logins.budgets import BudgetState
-from store.logins.credentials import Credentials, read
-from store.logins.guesses import standing
+from store.logins.credentials import Credentials, read_credentials
+from store.logins.guesses import budget_state
 from store.people.names import MAX_ADDRESS, canonical
 
 
@@ -15,18 +15,18 @@ class Attempt:
     """Who somebody claims to be, ``None`` for nobody of ours, and what may still fail."""
 
     name: str
-    found: Credentials | None
-    standing: BudgetState
+    account: Credentials | None
+    state: BudgetState
 
 
-def attempt(store: Store, settings: Settings, user: str, *, remote: str, now: int) -> Attempt:
+def read_attempt(store: Store, settings: Settings, user: str, *, remote: str, now: int) -> Attempt:
     """Return what a login of *user* from *remote* is decided by. Raises `StoreUnavailable`."""
     with store.connection() as connection:
-        found = read(connection, settings, user, now=now) if is_text(user) else None
-        name = found.name if found else canonical(user, settings.site)
-        account = found.account if found else None
-        at = standing(connection, name=name, account=account, remote=remote, now=now)
-    return Attempt(name, found, at)
+        account = read_credentials(connection, settings, user, now=now) if is_text(user) else None
+        name = account.name if account else canonical(user, settings.site)
+        number = account.account if account else None
+        state = budget_state(connection, name=name, account=number, remote=remote, now=now)
+    return Attempt(name, account, state)
 
 
 def is_text(user: str) -> bool:

@@ -22,7 +22,7 @@ KNOWN_SECONDS = 120 * 86400
 # Seen again within a day, a place is not written again: one write a day and place.
 SEEN_AGAIN_SECONDS = 86400
 MAX_PARSED = 1024  # addresses; a login asks three times, and parsing is a tenth of its work
-_NETWORK = "network "
+NETWORK_PREFIX = "network "
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Budget:
         """Return how many failures are to be refilled."""
         return -(-max(0, full_at - now) // self.refill)  # rounded up
 
-    def latest(self, now: int) -> int:
+    def ceiling(self, now: int) -> int:
         """Return from when at most a failure is counted: none makes a spent budget a debt.
 
         Failures at names that are known in a closed network would close it for weeks.
@@ -83,18 +83,19 @@ def network_of(remote: str) -> str | None:
         return None
 
 
-def _budgets(name: str, network: str | None, *, known: bool) -> tuple[Budget, ...]:
-    account = _account(name)
+def budgets_for(name: str, network: str | None, *, known: bool) -> tuple[Budget, ...]:
+    """Return the budgets that a failure of *name* from *network* is charged to."""
+    account = account_subject(name)
     if network is None:  # no address came with the question: a local program asks
         return (Budget(account, ACCOUNT_BUDGET, ACCOUNT_REFILL),)
     for_all = (
         Budget(account, ACCOUNT_BUDGET, ACCOUNT_REFILL, stops=not known),
-        Budget(_NETWORK + network, NETWORK_BUDGET, NETWORK_REFILL, stops=not known),
+        Budget(NETWORK_PREFIX + network, NETWORK_BUDGET, NETWORK_REFILL, stops=not known),
     )
     pair = Budget(f"{account} {network}", PAIR_BUDGET, PAIR_REFILL)
     return (*for_all, pair) if known else for_all
 
 
-def _account(name: str) -> str:
+def account_subject(name: str) -> str:
     """A name may be anything a stranger typed; its hash has a length and no secrets of his."""
     return "guess " + hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""What a login is checked against: one fresh read, no cache, no password written here."""
+"""What a login is checked against, read afresh each time, without a cache."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,31 +7,39 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, bindparam, select, update
 
 from config.settings import Settings
+from config.units import Bytes, UnixSeconds
 from store.engine import Store
 from store.models import AccountRow, AliasRow, PasswordEvent, SuspensionRow
-from store.people.entitlements import Suspended, effective, generous
+from store.people.entitlements import (
+    Scope,
+    Suspended,
+    in_force,
+    mailbox_quota,
+    scope_of,
+    suspension_of,
+)
 from store.people.names import stems, whole
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An account as the login edge needs it."""
+    """An account as a login needs it."""
 
-    account: int
+    account: int  # the row's id
     name: str
     role: str
     condition: str
     password: str | None  # {SCHEME}hash
     initial: bool
-    mailbox: int  # bytes in force now; 0 is unlimited
-    suspended: tuple[Suspended, ...]  # in force now
+    mailbox: Bytes  # in force now; 0 is unlimited
+    suspensions: tuple[Suspended, ...]  # in force now
 
-    def stopped(self, scope: str) -> Suspended | None:
-        """Return the suspension that stops *scope* (``"sending"``, ``"everything"``)."""
-        return next((s for s in self.suspended if s.scope in {scope, "everything"}), None)
+    def suspended(self, scope: Scope) -> Suspended | None:
+        """Return the suspension that stops *scope*."""
+        return suspension_of(self.suspensions, scope)
 
 
-# Made once: at a login, building a statement costs more than running it.
+# Built once: at a login, building a statement costs more than running it.
 _ACCOUNT = (
     select(
         AccountRow.id,
@@ -59,9 +67,9 @@ _BY_ALIAS = _ACCOUNT.join(AliasRow, AliasRow.account_id == AccountRow.id).where(
 
 
 def credentials(
-    store: Store, settings: Settings, name: str, *, now: int | None = None
+    store: Store, settings: Settings, name: str, *, now: UnixSeconds | None = None
 ) -> Credentials | None:
-    """Return the credentials of *name* (or alias), ``None`` for nobody of ours.
+    """Return the credentials of *name*, which may be an alias; ``None`` for an unknown account.
 
     Raises `StoreUnavailable`.
     """
@@ -69,10 +77,12 @@ def credentials(
         with store.reading() as session:
             now = store.now(session)
     with store.connection() as connection:
-        return read(connection, settings, name, now=now)
+        return read_credentials(connection, settings, name, now=now)
 
 
-def read(connection: Connection, settings: Settings, name: str, *, now: int) -> Credentials | None:
+def read_credentials(
+    connection: Connection, settings: Settings, name: str, *, now: int
+) -> Credentials | None:
     """Return the credentials of *name* as `credentials` does, on an open connection."""
     wanted = whole(name, settings.site)
     rows = _rows(connection, wanted)
@@ -81,7 +91,6 @@ def read(connection: Connection, settings: Settings, name: str, *, now: int) -> 
     if not rows:
         return None
     row = rows[0]
-    role = settings.roles.get(row.role) or generous(settings)
     return Credentials(
         account=row.id,
         name=row.name,
@@ -89,28 +98,28 @@ def read(connection: Connection, settings: Settings, name: str, *, now: int) -> 
         condition=row.condition,
         password=row.password,
         initial=row.initial,
-        mailbox=effective(row.mailbox, row.mailbox_until, of_role=role.mailbox, now=now),
-        suspended=tuple(
-            Suspended(
-                "sending" if each.scope == "sending" else "everything", each.reason, each.until
-            )
+        mailbox=mailbox_quota(settings, row, now=now),
+        suspensions=tuple(
+            Suspended(scope_of(each.scope), each.reason, each.until)
             for each in rows
-            if each.scope is not None and (each.until is None or each.until > now)
+            if each.scope is not None and in_force(each.until, now)
         ),
     )
 
 
 def _rows(connection: Connection, name: str) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Two questions, each answered by an index; a name is asked first, as nearly all are names."""
+    """Two queries, each served by an index; names first, because nearly all are."""
     wanted = {"wanted": name}
     return connection.execute(_BY_NAME, wanted).all() or connection.execute(_BY_ALIAS, wanted).all()
 
 
-def upgrade_hash(store: Store, account: int, *, old: str, new: str, now: int | None = None) -> bool:
+def upgrade_hash(
+    store: Store, account: int, *, old: str, new: str, now: UnixSeconds | None = None
+) -> bool:
     """Replace the hash *old* by *new*, a stronger one of the same password.
 
-    Only while *old* is still there: a password changed meanwhile wins. Not a
-    change anybody must see, so no revision and no audit row; a password event.
+    Only while *old* is still there: a password changed in the meantime wins. Nobody needs to
+    notice, so there is no new revision and no audit row, only a password event.
     """
     with store.changing() as session:
         at = store.now(session) if now is None else now

@@ -23,17 +23,17 @@ from sqlalchemy import Connection, bindparam, case, delete, func, insert, litera
 from store.engine import Store
 from store.errors import Refused
 from store.logins.budgets import (
-    _NETWORK,
     ACCOUNT_BUDGET,
     ACCOUNT_REFILL,
     KNOWN_SECONDS,
     NETWORK_BUDGET,
+    NETWORK_PREFIX,
     NETWORK_REFILL,
     SEEN_AGAIN_SECONDS,
     Budget,
     BudgetState,
-    _account,
-    _budgets,
+    account_subject,
+    budgets_for,
     network_of,
 )
 from store.models import AccountRow, Guess, Origin
@@ -51,7 +51,7 @@ _SEEN_AT = select(Origin.at).where(
 )
 
 
-def standing(
+def budget_state(
     connection: Connection, *, name: str, account: int | None, remote: str, now: int
 ) -> BudgetState:
     """Return the budgets that count for *name* from *remote*, and what is left of them."""
@@ -61,7 +61,7 @@ def standing(
         _SEEN_AT, {"account": account or 0, "network": network or ""}
     )
     known = seen_at is not None and seen_at > now - KNOWN_SECONDS
-    budgets = _budgets(name, network, known=known)
+    budgets = budgets_for(name, network, known=known)
     rows = connection.execute(_FULL_AT, {"subjects": [each.subject for each in budgets]})
     full_at = {row.subject: row.full_at for row in rows}
     return BudgetState(
@@ -105,16 +105,16 @@ def remember(store: Store, account: int, remote: str, *, now: int) -> None:
 
 def closed_until(store: Store, name: str, *, now: int) -> int | None:
     """Return when *name* is open again to strangers and to each known place; ``None``: it is."""
-    query = select(func.max(Guess.full_at)).where(Guess.subject.startswith(_account(name)))
+    query = select(func.max(Guess.full_at)).where(Guess.subject.startswith(account_subject(name)))
     with store.reading() as session:
         full_at = session.scalar(query) or 0
     opens = full_at - (ACCOUNT_BUDGET - 1) * ACCOUNT_REFILL  # a pair's budget is as large
     return opens if opens > now else None
 
 
-def forgive(store: Store, name: str) -> bool:
+def reset_failures(store: Store, name: str) -> bool:
     """Give *name* its whole budgets back, everywhere (an operator reset the password)."""
-    own = Guess.subject.startswith(_account(name))
+    own = Guess.subject.startswith(account_subject(name))
     with store.changing() as session:
         return bool(session.connection().execute(delete(Guess).where(own)).rowcount)
 
@@ -127,22 +127,22 @@ def closed_networks(store: Store, *, now: int, account: str | None = None) -> di
     spent = (NETWORK_BUDGET - 1) * NETWORK_REFILL
     query = (
         select(Guess.subject, Guess.full_at)
-        .where(Guess.subject.startswith(_NETWORK), Guess.full_at > now + spent)
+        .where(Guess.subject.startswith(NETWORK_PREFIX), Guess.full_at > now + spent)
         .order_by(Guess.full_at.desc())
         .limit(MAX_LISTED)
     )
     if account is not None:
         own = select(AccountRow.id).where(AccountRow.name == account).scalar_subquery()
-        places = select(literal(_NETWORK) + Origin.network).where(Origin.account_id == own)
+        places = select(literal(NETWORK_PREFIX) + Origin.network).where(Origin.account_id == own)
         query = query.where(Guess.subject.in_(places))
     with store.reading() as session:
         return {
-            row.subject.removeprefix(_NETWORK): row.full_at - spent
+            row.subject.removeprefix(NETWORK_PREFIX): row.full_at - spent
             for row in session.execute(query)
         }
 
 
-def forgive_network(store: Store, remote: str) -> bool:
+def reset_network_failures(store: Store, remote: str) -> bool:
     """Give the network of *remote*, an address or what `closed_networks` names, its budget back.
 
     Raises ``ValueError`` for what is no address.
@@ -150,12 +150,12 @@ def forgive_network(store: Store, remote: str) -> bool:
     network = network_of(remote.partition("/")[0])
     if network is None:
         raise ValueError(f"{remote} is not an IP address")
-    own = Guess.subject == _NETWORK + network
+    own = Guess.subject == NETWORK_PREFIX + network
     with store.changing() as session:
         return bool(session.connection().execute(delete(Guess).where(own)).rowcount)
 
 
-def forget(store: Store, *, now: int) -> int:
+def delete_expired(store: Store, *, now: int) -> int:
     """Forget at most `BATCH` full budgets and `BATCH` old places; return how many."""
     with store.changing() as session:
         full = session.scalars(select(Guess.subject).where(Guess.full_at <= now).limit(BATCH)).all()
@@ -173,8 +173,8 @@ def _charge(store: Store, budgets: Collection[Budget], now: int) -> None:
     with store.changing() as session:
         connection = session.connection()
         for each in budgets:
-            full_at, latest = Guess.full_at, each.latest(now)
-            start = case((full_at > latest, latest), (full_at > now, full_at), else_=now)
+            full_at, ceiling = Guess.full_at, each.ceiling(now)
+            start = case((full_at > ceiling, ceiling), (full_at > now, full_at), else_=now)
             counted = update(Guess).where(Guess.subject == each.subject)
             if not connection.execute(counted.values(full_at=start + each.refill)).rowcount:
                 first = {"subject": each.subject, "full_at": now + each.refill}

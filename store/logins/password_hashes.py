@@ -15,15 +15,15 @@ from argon2.exceptions import InvalidHashError
 from argon2.low_level import hash_secret
 
 from store.logins.schemes import (
-    _BCRYPT,
-    _CRYPT,
-    _PLAIN,
-    _SCHEMES,
+    BCRYPT,
     BCRYPT_READS,
+    CRYPT,
     DES_READS,
+    PLAIN,
+    SCHEMES,
+    Scheme,
     UnknownScheme,
-    _decoded,
-    _Scheme,
+    decode,
 )
 
 # OWASP's floor: 18 ms and 19 MiB a check where the library's default takes 126 ms and 64 MiB.
@@ -82,7 +82,7 @@ def covers(password: str, stored: str) -> bool:
     owner's, and a password that ends just there may be the head of a longer one.
     """
     scheme, data = _parse(stored)
-    if scheme not in {_CRYPT, _BCRYPT}:
+    if scheme not in {CRYPT, BCRYPT}:
         return True
     if data.startswith(b"$2"):
         reads = BCRYPT_READS
@@ -93,7 +93,7 @@ def covers(password: str, stored: str) -> bool:
     return all(len(form) < reads for form in _forms(password))
 
 
-def check_form(stored: str) -> None:
+def check_hash(stored: str) -> None:
     """Raise `UnknownScheme` for a hash that can never be checked: its scheme, form or cost."""
     scheme, data = _parse(stored)
     if scheme.form is not None:
@@ -108,21 +108,21 @@ def _forms(password: str) -> list[bytes]:
     return [form.encode("utf-8", "surrogateescape") for form in forms]
 
 
-def _parse(stored: str) -> tuple[_Scheme, bytes]:
+def _parse(stored: str) -> tuple[Scheme, bytes]:
     found = _NOTATION.fullmatch(stored)
     if not found or len(stored) > MAX_STORED:
         raise UnknownScheme("not of the form {SCHEME}hash")
     name, encoding, text = found[1].upper(), (found[2] or "").upper(), found[3]
     if name == "MD5":  # two things of one name; base64 has no $ (Dovecot's own rule)
         name = "MD5-CRYPT" if text.startswith("$1$") else "LDAP-MD5"
-    scheme = _SCHEMES.get(name)
+    scheme = SCHEMES.get(name)
     if scheme is None:
         raise UnknownScheme(f"{{{name}}} is not a scheme gatepost can check")
     if not encoding and scheme.encoded:
         encoding = "HEX" if scheme.raw and len(text) == 2 * scheme.raw else "B64"
-    if scheme is not _PLAIN and not text.isascii():
+    if scheme is not PLAIN and not text.isascii():
         raise UnknownScheme("a hash is ASCII")
-    return scheme, _decoded(text, encoding)
+    return scheme, decode(text, encoding)
 
 
 # Checked for a name that does not exist, so that the answer takes as long as for one that does.

@@ -38,7 +38,7 @@ MIN_DIFFERENT = 5  # fewer characters than this, repeated, are no password
 def check(password: str, *, name: str, local_words: Collection[str] = ()) -> None:
     """Raise ``ValueError``, with the reason, unless *password* is one that *name* may choose."""
     text = unicodedata.normalize("NFC", password)
-    check_carried(text, name=name)
+    check_carriable(text, name=name)
     if len(text) < MIN_LENGTH:
         raise ValueError(
             f"a password has at least {MIN_LENGTH} characters; a sentence is a good one"
@@ -54,7 +54,7 @@ def check(password: str, *, name: str, local_words: Collection[str] = ()) -> Non
         )
 
 
-def check_carried(password: str, *, name: str) -> None:
+def check_carriable(password: str, *, name: str) -> None:
     """Raise ``ValueError`` for a password that some mail client or Dovecot could not send."""
     if not password:
         raise ValueError("a password is not empty")

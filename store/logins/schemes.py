@@ -41,7 +41,7 @@ class UnknownScheme(ValueError):  # noqa: N818 - says what the hash is
 
 
 @dataclass(frozen=True, slots=True)
-class _Scheme:
+class Scheme:
     """How one scheme is checked: *matches* gets the password and the decoded data."""
 
     matches: Callable[[bytes, bytes], bool]
@@ -51,7 +51,8 @@ class _Scheme:
     raw: int = 0  # bytes of an unsalted digest, which tells hex from base64 as Dovecot does
 
 
-def _decoded(text: str, encoding: str) -> bytes:
+def decode(text: str, encoding: str) -> bytes:
+    """Return the bytes of *text* in base64 or ``HEX``, or of plain text; raise `UnknownScheme`."""
     try:
         if encoding == "HEX":
             return bytes.fromhex(text)
@@ -62,7 +63,7 @@ def _decoded(text: str, encoding: str) -> bytes:
     return text.encode()
 
 
-def _argon2(*kinds: Type) -> _Scheme:
+def _argon2(*kinds: Type) -> Scheme:
     def read(data: bytes) -> Type:
         try:
             found = extract_parameters(data.decode("ascii"))
@@ -89,7 +90,7 @@ def _argon2(*kinds: Type) -> _Scheme:
                 return False
             raise UnknownScheme(f"Argon2: {error}") from None
 
-    return _Scheme(matches, form, slow=True)
+    return Scheme(matches, form, slow=True)
 
 
 def _bcrypt_form(data: bytes) -> None:
@@ -133,7 +134,7 @@ def _crypt(secret: bytes, data: bytes) -> bool:
     return hmac.compare_digest(computed, data)
 
 
-def _digest(algorithm: str, *, salted: bool = False) -> _Scheme:
+def _digest(algorithm: str, *, salted: bool = False) -> Scheme:
     size = hashlib.new(algorithm, usedforsecurity=False).digest_size
 
     def matches(secret: bytes, data: bytes) -> bool:
@@ -142,7 +143,7 @@ def _digest(algorithm: str, *, salted: bool = False) -> _Scheme:
         computed = hashlib.new(algorithm, secret + data[size:], usedforsecurity=False)
         return hmac.compare_digest(computed.digest(), data[:size])
 
-    return _Scheme(matches, encoded=True, raw=0 if salted else size)
+    return Scheme(matches, encoded=True, raw=0 if salted else size)
 
 
 def _pbkdf2(secret: bytes, data: bytes) -> bool:
@@ -154,36 +155,36 @@ def _pbkdf2(secret: bytes, data: bytes) -> bool:
     return hmac.compare_digest(computed, bytes.fromhex(found[3].decode()))
 
 
-def _scram(algorithm: str) -> _Scheme:
+def _scram(algorithm: str) -> Scheme:
     def matches(secret: bytes, data: bytes) -> bool:
         """``rounds,salt,StoredKey,ServerKey`` (RFC 5802 3), all but the first in base64."""
         found = re.fullmatch(rb"(\d{1,9}),([^,]+),([^,]+),[^,]+", data)
         if not found or not 0 < int(found[1]) <= MAX_PBKDF2_ROUNDS:
             raise UnknownScheme("not a SCRAM hash, or one that costs too much to check")
         salt, wanted = (
-            _decoded(part.decode("ascii", "replace"), "B64") for part in found.group(2, 3)
+            decode(part.decode("ascii", "replace"), "B64") for part in found.group(2, 3)
         )
         salted = hashlib.pbkdf2_hmac(algorithm, secret, salt, int(found[1]))
         client = hmac.digest(salted, b"Client Key", algorithm)
         stored = hashlib.new(algorithm, client, usedforsecurity=False).digest()
         return hmac.compare_digest(stored, wanted)
 
-    return _Scheme(matches, slow=True)
+    return Scheme(matches, slow=True)
 
 
-_PLAIN = _Scheme(hmac.compare_digest)
-_CRYPT = _Scheme(_crypt, _crypt_form, slow=True)
-_BCRYPT = _Scheme(_bcrypt, _bcrypt_form, slow=True)
-_SCHEMES = {
+PLAIN = Scheme(hmac.compare_digest)
+CRYPT = Scheme(_crypt, _crypt_form, slow=True)
+BCRYPT = Scheme(_bcrypt, _bcrypt_form, slow=True)
+SCHEMES = {
     "ARGON2ID": _argon2(Type.ID),
     "ARGON2I": _argon2(Type.I),
     "ARGON2": _argon2(Type.ID, Type.I),  # Dovecot 2.4
-    "BLF-CRYPT": _BCRYPT,
-    "CRYPT": _CRYPT,
-    "SHA512-CRYPT": _CRYPT,
-    "SHA256-CRYPT": _CRYPT,
-    "MD5-CRYPT": _CRYPT,
-    "DES-CRYPT": _CRYPT,
+    "BLF-CRYPT": BCRYPT,
+    "CRYPT": CRYPT,
+    "SHA512-CRYPT": CRYPT,
+    "SHA256-CRYPT": CRYPT,
+    "MD5-CRYPT": CRYPT,
+    "DES-CRYPT": CRYPT,
     "SSHA512": _digest("sha512", salted=True),
     "SSHA256": _digest("sha256", salted=True),
     "SSHA": _digest("sha1", salted=True),
@@ -194,11 +195,10 @@ _SCHEMES = {
     "SHA1": _digest("sha1"),
     "LDAP-MD5": _digest("md5"),
     "PLAIN-MD5": _digest("md5"),
-    "PBKDF2": _Scheme(_pbkdf2, slow=True),
+    "PBKDF2": Scheme(_pbkdf2, slow=True),
     "SCRAM-SHA-1": _scram("sha1"),
     "SCRAM-SHA-256": _scram("sha256"),
-    "PLAIN": _PLAIN,
-    "CLEAR": _PLAIN,
-    "CLEARTEXT": _PLAIN,
+    "PLAIN": PLAIN,
+    "CLEAR": PLAIN,
+    "CLEARTEXT": PLAIN,
 }
-SCHEMES = frozenset(_SCHEMES) | {"MD5"}

@@ -20,7 +20,15 @@ from store import revision as revision_module
 from store.engine import Store
 from store.memory import rows as changed
 from store.memory.rows import Account, Suspension
-from store.people.entitlements import Override, Person, Scope, Suspended, T, generous, parse_rates
+from store.people.entitlements import (
+    Override,
+    Person,
+    Suspended,
+    T,
+    generous,
+    parse_rates,
+    scope_of,
+)
 from store.people.names import stems, whole
 
 log = logging.getLogger(__name__)
@@ -150,7 +158,7 @@ class Directory:
             attachments_override=_override(row.attachments, row.attachments_until),
             send_override=_override(parse_rates(row.send), row.send_until),
             suspensions=tuple(
-                Suspended(_scope(s.scope), s.reason, s.until)
+                Suspended(scope_of(s.scope), s.reason, s.until)
                 for s in sorted(stops, key=lambda s: s.until is not None)
             ),
         )
@@ -194,7 +202,3 @@ def _indexed(
 def _override(value: T | None, until: int | None) -> Override[T]:
     """Return one and the same tuple for all who have none: they are many."""
     return _NO_OVERRIDE if value is None else (value, until)
-
-
-def _scope(text: str) -> Scope:
-    return "sending" if text == "sending" else "everything"

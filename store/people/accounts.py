@@ -24,8 +24,8 @@ from store.people.fields import (
     second_mailbox,
     send_limits,
 )
-from store.people.names import account_name, named
-from store.people.view import AccountView, _view, row_of
+from store.people.names import account_name, intended_name
+from store.people.view import AccountView, row_of, view_of
 from store.revision import advance
 
 How = Literal["initial", "reset", "changed", "upgraded"]
@@ -59,7 +59,7 @@ def add(
     with store.changing() as session:
         at = store.now(session) if now is None else now
         row = add_in(session, settings, new, change=change, at=at, rev=advance(session))
-        return _view(session, row, at)
+        return view_of(session, row, at)
 
 
 def add_in(
@@ -120,7 +120,7 @@ def set_fields(
         row = row_of(session, settings, name)
         changed: dict[str, object] = {}
         for field, value in fields.items():
-            kept = _checked(session, settings, row, field, value)
+            kept = _column_value(session, settings, row, field, value)
             if getattr(row, field) != kept:
                 changed[field] = kept if field != "identity" else "on file"
                 setattr(row, field, kept)
@@ -130,7 +130,7 @@ def set_fields(
             row.rev = rev
             record(session, change, at=at, action="account.set", subject=row.name, detail=changed)
         session.flush()
-        return _view(session, row, at)
+        return view_of(session, row, at)
 
 
 def set_password(
@@ -195,7 +195,7 @@ def _is_taken(session: Session, name: str) -> bool:
 def _set_aliases(
     session: Session, settings: Settings, row: AccountRow, aliases: Iterable[str]
 ) -> list[str]:
-    wanted = {named(alias, settings.site) for alias in aliases} - {row.name}
+    wanted = {intended_name(alias, settings.site) for alias in aliases} - {row.name}
     if len(wanted) > MAX_ALIASES:
         raise Refused(f"an account has at most {MAX_ALIASES} aliases")
     held = {
@@ -213,7 +213,7 @@ def _set_aliases(
     return sorted(wanted)
 
 
-def _checked(
+def _column_value(
     session: Session, settings: Settings, row: AccountRow, field: str, value: object
 ) -> object:
     """Return *value* as the column *field* keeps it; raise `Refused`."""

@@ -12,9 +12,9 @@ from store import bulk
 from store.engine import Store
 from store.errors import NotFound, Refused
 from store.models import AccountRow
-from store.people.entitlements import effective, generous
+from store.people.entitlements import effective, mailbox_quota, role_limits
 from store.people.fields import check_role
-from store.people.names import named
+from store.people.names import intended_name
 from store.people.view import AccountView, row_of
 
 STUDENT = "student"
@@ -82,7 +82,7 @@ def plan(
     settings: Settings,
     names: Iterable[str],
     *,
-    used: MeasureMailbox,
+    measure: MeasureMailbox,
     grace: int = GRACE_SECONDS,
     role: str = ROLE,
     now: int | None = None,
@@ -104,7 +104,7 @@ def plan(
     already = tuple(row.name for row in found.values() if row.role == role)
     # Without a session: to measure a cohort takes minutes, and no transaction should.
     graduates = tuple(
-        graduate_of(settings, row, role, used=used(row.name), grace=grace, now=at)
+        graduate_of(settings, row, role, used=measure(row.name), grace=grace, now=at)
         for row in found.values()
         if row.role != role
     )
@@ -115,7 +115,7 @@ def shrinks(settings: Settings, account: AccountRow | AccountView, role: str) ->
     """Return whether *role* would make a mailbox smaller at once: then graduate instead."""
     if account.mailbox is not None and account.mailbox_until is None:
         return False  # a size of its own, for good, goes with no role
-    before = (settings.roles.get(account.role) or generous(settings)).mailbox
+    before = role_limits(settings, account.role).mailbox
     after = settings.roles[role].mailbox
     return bool(after) and (not before or after < before)
 
@@ -124,8 +124,7 @@ def graduate_of(
     settings: Settings, row: AccountRow, role: str, *, used: int | None, grace: int, now: int
 ) -> Graduate:
     """Return what becoming *role* means for the account *row*, which holds *used* bytes."""
-    before = settings.roles.get(row.role) or generous(settings)
-    old = effective(row.mailbox, row.mailbox_until, of_role=before.mailbox, now=now)
+    old = mailbox_quota(settings, row, now=now)
     new = settings.roles[role].mailbox
     own = effective(row.mailbox, row.mailbox_until, of_role=None, now=now)
     # Who cannot be measured gets the grace as well: nobody loses mail to our ignorance.
@@ -145,7 +144,7 @@ def graduate_of(
 
 def _by_name(session: Session, settings: Settings, names: Sequence[str]) -> dict[str, AccountRow]:
     """Return the accounts of those *names* that are no aliases, by name as given."""
-    plain = {name: named(name, settings.site) for name in names}
+    plain = {name: intended_name(name, settings.site) for name in names}
     rows = _held(session, AccountRow.name, [each for each in plain.values() if each.isprintable()])
     found = {row.name: row for row in rows}
     return {name: found[each] for name, each in plain.items() if each in found}

@@ -20,7 +20,7 @@ class KeyFileError(Exception):
     """The key file is missing or unusable; the text names the file and the cure."""
 
 
-def normalised(identity: str) -> str:
+def normalise(identity: str) -> str:
     """Return *identity* as people write it alike: no spaces or hyphens, upper-cased.
 
     Raises ``ValueError`` when nothing usable is left.
@@ -34,7 +34,7 @@ def normalised(identity: str) -> str:
 
 def keyed_hash(identity: str, key: bytes) -> str:
     """Return what the store keeps of *identity*."""
-    digest = hmac.new(key, b"identity:" + normalised(identity).encode(), hashlib.sha256)
+    digest = hmac.new(key, b"identity:" + normalise(identity).encode(), hashlib.sha256)
     return digest.hexdigest()
 
 

@@ -17,7 +17,7 @@ _SIZE = re.compile(r",S=(\d{1,15})")
 _MAILDIR = frozenset({"cur", "new", "tmp"})  # every folder of a Maildir has them (maildir(5))
 
 
-def used(settings: Settings, name: str) -> int | None:
+def measure(settings: Settings, name: str) -> int | None:
     """Return the bytes of mail of *name*: 0 without a home, ``None`` when it cannot be told.
 
     It cannot where no Maildir is seen (mdbox, sdbox, mail elsewhere than in the home), where

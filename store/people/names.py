@@ -42,7 +42,7 @@ def stems(name: str, site: SiteSettings) -> Iterator[str]:
             yield name[:end]
 
 
-def named(address: str, site: SiteSettings) -> str:
+def intended_name(address: str, site: SiteSettings) -> str:
     """Return the account that a person or a file means by *address*, existing or not.
 
     What can be a name is one, and never somebody else's with an extension: a slip in
@@ -65,7 +65,7 @@ def is_local(name: str) -> bool:
 
 def account_name(text: str, site: SiteSettings) -> str:
     """Return *text* as the name of an account to be made; raise ``ValueError``."""
-    name = named(text, site)
+    name = intended_name(text, site)
     check_name(name)
     return name
 

@@ -32,7 +32,7 @@ MAX_ERROR = 255  # of the column
 Kind = Literal["graduated", "given-up"]
 
 
-class New(TypedDict):
+class NewNotice(TypedDict):
     """A mail to be sent, once for each *dedupe*."""
 
     kind: Kind
@@ -44,7 +44,7 @@ class New(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingNotice:
     """One mail."""
 
     id: int
@@ -55,7 +55,7 @@ class Waiting:
     tries: int = 0
 
 
-def add(session: Session, mail: New) -> None:
+def add(session: Session, mail: NewNotice) -> None:
     """Have *mail* sent, unless one of the same *dedupe* is known."""
     known = select(NoticeRow.id).where(NoticeRow.dedupe == mail["dedupe"])
     if session.scalar(known) is None:
@@ -69,11 +69,11 @@ def withdraw(session: Session, dedupe: str) -> None:
         session.delete(each)
 
 
-def waiting(store: Store, *, after: int = 0, limit: int = BATCH) -> list[Waiting]:
+def list_waiting(store: Store, *, after: int = 0, limit: int = BATCH) -> list[WaitingNotice]:
     """Return the oldest *limit* mails that nobody has sent, from the one *after* a number."""
     query = select(NoticeRow).where(_unsent(), NoticeRow.id > after)
     with store.reading() as session:
-        return _shown(session.scalars(query.order_by(NoticeRow.id).limit(limit)).all())
+        return _notices_of(session.scalars(query.order_by(NoticeRow.id).limit(limit)).all())
 
 
 def count(store: Store) -> int:
@@ -85,7 +85,7 @@ def count(store: Store) -> int:
 
 def send(
     store: Store,
-    deliver: Callable[[Waiting], None],
+    deliver: Callable[[WaitingNotice], None],
     *,
     postmaster: str = "",
     now: int | None = None,
@@ -112,8 +112,8 @@ def send(
 
 def _send(
     store: Store,
-    mail: Waiting,
-    deliver: Callable[[Waiting], None],
+    mail: WaitingNotice,
+    deliver: Callable[[WaitingNotice], None],
     *,
     postmaster: str,
     now: int | None,
@@ -121,10 +121,10 @@ def _send(
     """Send *mail* unless another machine just does, or it was tried too often."""
     with store.changing() as session:
         at = store.now(session) if now is None else now
-        mine = update(NoticeRow).where(NoticeRow.id == mail.id, _unsent(), *_free(at))
+        mine = update(NoticeRow).where(NoticeRow.id == mail.id, _unsent(), *_unclaimed(at))
         if mail.tries >= MAX_TRIES:
             if session.connection().execute(mine.values(given_up_at=at)).rowcount:
-                _tell(session, mail, postmaster, at)
+                _tell_postmaster(session, mail, postmaster, at)
             return False
         pause = PAUSES[min(mail.tries, len(PAUSES) - 1)]
         claim = mine.values(
@@ -141,12 +141,12 @@ def _send(
     return True
 
 
-def _mark(store: Store, mail: Waiting, **values: object) -> None:
+def _mark(store: Store, mail: WaitingNotice, **values: object) -> None:
     with store.changing() as session:
         session.execute(update(NoticeRow).where(NoticeRow.id == mail.id).values(**values))
 
 
-def _tell(session: Session, mail: Waiting, postmaster: str, at: int) -> None:
+def _tell_postmaster(session: Session, mail: WaitingNotice, postmaster: str, at: int) -> None:
     """Tell *postmaster* of a mail that is given up; never of one about another."""
     if not postmaster or mail.recipient == postmaster:
         return
@@ -154,7 +154,7 @@ def _tell(session: Session, mail: Waiting, postmaster: str, at: int) -> None:
     text = f"To {mail.recipient}, after {mail.tries} tries: {mail.subject}\n{error}\n"
     add(
         session,
-        New(
+        NewNotice(
             kind="given-up",
             dedupe=f"given-up {mail.id}",
             recipient=postmaster,
@@ -165,20 +165,22 @@ def _tell(session: Session, mail: Waiting, postmaster: str, at: int) -> None:
     )
 
 
-def _due(store: Store, after: int, at: int) -> list[Waiting]:
-    query = select(NoticeRow).where(_unsent(), *_free(at), NoticeRow.id > after)
+def _due(store: Store, after: int, at: int) -> list[WaitingNotice]:
+    query = select(NoticeRow).where(_unsent(), *_unclaimed(at), NoticeRow.id > after)
     with store.reading() as session:
-        return _shown(session.scalars(query.order_by(NoticeRow.id).limit(BATCH)).all())
+        return _notices_of(session.scalars(query.order_by(NoticeRow.id).limit(BATCH)).all())
 
 
-def _shown(rows: Sequence[NoticeRow]) -> list[Waiting]:
-    return [Waiting(n.id, n.recipient, n.subject, n.text, n.created_at, n.tries) for n in rows]
+def _notices_of(rows: Sequence[NoticeRow]) -> list[WaitingNotice]:
+    return [
+        WaitingNotice(n.id, n.recipient, n.subject, n.text, n.created_at, n.tries) for n in rows
+    ]
 
 
 def _unsent() -> ColumnElement[bool]:
     return NoticeRow.sent_at.is_(None) & NoticeRow.given_up_at.is_(None)
 
 
-def _free(at: int) -> tuple[ColumnElement[bool], ...]:
+def _unclaimed(at: int) -> tuple[ColumnElement[bool], ...]:
     claimed = NoticeRow.claimed_until
     return NoticeRow.next_at <= at, or_(claimed.is_(None), claimed <= at)

@@ -1,19 +1,18 @@
-"""An operator's stop of an account: sending only, or everything; always reversible (R2)."""
-
-from typing import Literal
+"""Suspend an account, from sending or from everything, and resume it (R2)."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from config.settings import Settings
+from config.units import UnixSeconds
 from store.audit import AuditContext, record
 from store.engine import Store
 from store.errors import NotFound, Refused
 from store.models import AccountRow, SuspensionRow
+from store.people.entitlements import Scope
 from store.people.view import AccountView, get, row_of
 from store.revision import advance
 
-Scope = Literal["sending", "everything"]
 MAX_REASON = 255
 
 
@@ -25,11 +24,11 @@ def suspend(
     scope: Scope,
     seconds: int | None,
     change: AuditContext,
-    now: int | None = None,
+    now: UnixSeconds | None = None,
 ) -> AccountView:
-    """Stop *scope* for *seconds* (``None``: until resumed); ``change.why`` is the reason.
+    """Suspend *scope* for *seconds* (``None``: until resumed); ``change.why`` is the reason.
 
-    The mailbox goes on receiving. A second suspension of the same scope replaces the first.
+    The mailbox keeps receiving. A second suspension of the same scope replaces the first.
     """
     if not change.why.strip():
         raise Refused("a suspension needs a reason")
@@ -57,7 +56,12 @@ def suspend(
 
 
 def resume(
-    store: Store, settings: Settings, name: str, *, change: AuditContext, now: int | None = None
+    store: Store,
+    settings: Settings,
+    name: str,
+    *,
+    change: AuditContext,
+    now: UnixSeconds | None = None,
 ) -> AccountView:
     """End every suspension of the account; raise `NotFound` when there is none."""
     with store.changing() as session:

@@ -1,17 +1,19 @@
-"""Accounts as the command line shows them."""
+"""Accounts as operators see them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from config.settings import Settings
+from config.units import Bytes, UnixSeconds
 from store.engine import Store
 from store.errors import NotFound
 from store.models import AccountRow, AliasRow, SuspensionRow
-from store.people.names import named
+from store.people.entitlements import in_force
+from store.people.names import intended_name
 
 Owned = TypeVar("Owned", AliasRow, SuspensionRow)
 
@@ -22,8 +24,8 @@ class ActiveSuspension:
 
     scope: str
     reason: str
-    created_at: int
-    until: int | None
+    created_at: UnixSeconds
+    until: UnixSeconds | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +40,23 @@ class AccountView:
     has_identity: bool
     second_mailbox: str | None
     aliases: tuple[str, ...]
-    mailbox: int | None
-    mailbox_until: int | None
-    attachments: int | None
-    attachments_until: int | None
+    mailbox: Bytes | None
+    mailbox_until: UnixSeconds | None
+    attachments: Bytes | None
+    attachments_until: UnixSeconds | None
     send: str | None
-    send_until: int | None
+    send_until: UnixSeconds | None
     suspended: tuple[ActiveSuspension, ...]
-    created_at: int
+    created_at: UnixSeconds
 
 
-def get(store: Store, settings: Settings, name: str, *, now: int | None = None) -> AccountView:
+def get(
+    store: Store, settings: Settings, name: str, *, now: UnixSeconds | None = None
+) -> AccountView:
     """Return the account of *name* or of the alias *name*; raise `NotFound`."""
     with store.reading() as session:
         at = store.now(session) if now is None else now
-        return _view(session, row_of(session, settings, name), at)
+        return view_of(session, row_of(session, settings, name), at)
 
 
 def identity_of(store: Store, settings: Settings, name: str) -> str | None:
@@ -61,13 +65,13 @@ def identity_of(store: Store, settings: Settings, name: str) -> str | None:
         return row_of(session, settings, name).identity
 
 
-def listed(
+def list_accounts(
     store: Store,
     *,
     role: str | None = None,
     condition: str | None = None,
     search: str | None = None,
-    now: int | None = None,
+    now: UnixSeconds | None = None,
 ) -> list[AccountView]:
     """Return accounts by name, narrowed to a role, a condition, or names containing *search*."""
     query = select(AccountRow).where(AccountRow.removed_at.is_(None)).order_by(AccountRow.name)
@@ -80,18 +84,18 @@ def listed(
     with store.reading() as session:
         at = store.now(session) if now is None else now
         rows = session.scalars(query).all()
-        # Two queries for all, not two for each.
+        # Two queries for all accounts, not two for each.
         aliases = _by_account(session.scalars(select(AliasRow)).all())
-        stops = _by_account(session.scalars(_in_force(at)).all())
-        return [_shown(row, aliases.get(row.id, []), stops.get(row.id, [])) for row in rows]
+        stops = _by_account(session.scalars(_suspensions()).all())
+        return [_build(row, aliases.get(row.id, []), stops.get(row.id, []), at) for row in rows]
 
 
 def row_of(session: Session, settings: Settings, name: str) -> AccountRow:
     """Return the row of *name* or of the alias *name*; raise `NotFound`."""
-    wanted = named(name, settings.site)
-    if not wanted.isprintable():  # bytes that are no text, which no database takes
+    wanted = intended_name(name, settings.site)
+    if not wanted.isprintable():  # no database takes bytes that are not text
         raise NotFound(f"no account {name!r}")
-    # Two questions, each answered by an index: joined by OR, PostgreSQL and MariaDB read
+    # Two queries, each served by an index: joined by OR, PostgreSQL and MariaDB read
     # the whole table at every login.
     held = select(AccountRow).where(AccountRow.removed_at.is_(None))
     row = session.scalar(held.where(AccountRow.name == wanted))
@@ -102,17 +106,16 @@ def row_of(session: Session, settings: Settings, name: str) -> AccountRow:
     return row
 
 
-def _in_force(now: int) -> Select[SuspensionRow]:
-    return select(SuspensionRow).where(
-        SuspensionRow.ended_at.is_(None),
-        or_(SuspensionRow.until.is_(None), SuspensionRow.until > now),
-    )
+def _suspensions() -> Select[SuspensionRow]:
+    """Return those that no operator ended; whether their time is over, `_build` asks."""
+    return select(SuspensionRow).where(SuspensionRow.ended_at.is_(None))
 
 
-def _view(session: Session, row: AccountRow, now: int) -> AccountView:
+def view_of(session: Session, row: AccountRow, now: UnixSeconds) -> AccountView:
+    """Return the account of *row* as it is at *now*."""
     aliases = session.scalars(select(AliasRow).where(AliasRow.account_id == row.id)).all()
-    stops = session.scalars(_in_force(now).where(SuspensionRow.account_id == row.id)).all()
-    return _shown(row, aliases, stops)
+    stops = session.scalars(_suspensions().where(SuspensionRow.account_id == row.id)).all()
+    return _build(row, aliases, stops, now)
 
 
 def _by_account(rows: Iterable[Owned]) -> dict[int, list[Owned]]:
@@ -122,8 +125,11 @@ def _by_account(rows: Iterable[Owned]) -> dict[int, list[Owned]]:
     return grouped
 
 
-def _shown(
-    row: AccountRow, aliases: Sequence[AliasRow], stops: Sequence[SuspensionRow]
+def _build(
+    row: AccountRow,
+    aliases: Sequence[AliasRow],
+    stops: Sequence[SuspensionRow],
+    now: UnixSeconds,
 ) -> AccountView:
     return AccountView(
         name=row.name,
@@ -140,6 +146,10 @@ def _shown(
         attachments_until=row.attachments_until,
         send=row.send,
         send_until=row.send_until,
-        suspended=tuple(ActiveSuspension(s.scope, s.reason, s.created_at, s.until) for s in stops),
+        suspended=tuple(
+            ActiveSuspension(s.scope, s.reason, s.created_at, s.until)
+            for s in stops
+            if in_force(s.until, now)
+        ),
         created_at=row.created_at,
     )

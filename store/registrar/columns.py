@@ -34,7 +34,7 @@ class Extras:
     overrides: Mapping[str, int | str | None] = field(default_factory=dict)  # by column
 
 
-def written(view: AccountView) -> dict[str, str]:
+def dump(view: AccountView) -> dict[str, str]:
     """Return the columns of *view*."""
     stops = {stop.scope: stop for stop in view.suspended}
     return {
@@ -49,7 +49,7 @@ def written(view: AccountView) -> dict[str, str]:
     }
 
 
-def read(said: Mapping[str, str | None]) -> Extras:
+def load(said: Mapping[str, str | None]) -> Extras:
     """Return what the columns of a line say; raise ``ValueError`` or `Refused`."""
     initial = (said.get("initial") or "no").casefold()
     if initial not in {"yes", "no"}:

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from config import text as plain
 from store.errors import Refused
 from store.redaction import is_name_like
-from store.registrar.columns import EXTRA, read
-from store.registrar.lines import HeaderError, Line, Refusal, checked, refusal
+from store.registrar.columns import EXTRA, load
+from store.registrar.lines import HeaderError, Line, Refusal, refusal, with_checked_hash
 
 COLUMNS = (
     *("name", "role", "condition", "second_mailbox", "aliases", "identity", "password_hash"),
@@ -148,11 +148,11 @@ def _fault(lines: Sequence[str], delimiter: str) -> tuple[int, str]:
         return number, f"a value is longer than {csv.field_size_limit()} characters"
     if _LINE_END.search(left) or left.count('"') % 2:
         return number, 'a quotation mark (") opens a value in this line, and none closes it'
-    after = f"{_named(delimiter)} or the end of the line"
+    after = f"{_delimiter_name(delimiter)} or the end of the line"
     return number, f'after a closing quotation mark (") comes {after}, and here something else'
 
 
-def _named(delimiter: str) -> str:
+def _delimiter_name(delimiter: str) -> str:
     return {",": "a comma", ";": "a semicolon", "\t": "a tab"}.get(delimiter, repr(delimiter))
 
 
@@ -170,7 +170,7 @@ def _of_row(number: int, columns: Sequence[str], row: list[str]) -> Line:
     said = {column: cell.strip() or None for column, cell in zip(columns, row, strict=True)}
     if said.get("identity") and said.get("password_hash"):
         raise ValueError("identity and password_hash exclude each other")
-    return checked(
+    return with_checked_hash(
         Line(
             number=number,
             name=said["name"] or "",
@@ -180,6 +180,6 @@ def _of_row(number: int, columns: Sequence[str], row: list[str]) -> Line:
             aliases=tuple((said.get("aliases") or "").split()),
             identity=said.get("identity"),
             password=said.get("password_hash"),
-            extras=read(said),
+            extras=load(said),
         )
     )

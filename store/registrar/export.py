@@ -11,9 +11,9 @@ from sqlalchemy import select
 from config.settings import Settings
 from store.engine import Store
 from store.models import AccountRow
-from store.people.entitlements import effective, generous
-from store.people.view import AccountView, listed
-from store.registrar.columns import written
+from store.people.entitlements import mailbox_quota
+from store.people.view import AccountView, list_accounts
+from store.registrar.columns import dump
 from store.registrar.csv_file import COLUMNS
 
 # Everything but the identity number: only its keyed hash exists.
@@ -34,7 +34,7 @@ def csv_text(store: Store, *, with_hashes: bool = False, now: int | None = None)
             "second_mailbox": view.second_mailbox or "",
             "aliases": " ".join(view.aliases),
             "password_hash": stored or "",
-            **written(view),
+            **dump(view),
         }
         yield _row([said[column] for column in columns])
 
@@ -48,8 +48,7 @@ def dovecot_text(
     """
     site = settings.site
     for view, stored in _read(store, now):
-        role = settings.roles.get(view.role) or generous(settings)
-        quota = effective(view.mailbox, view.mailbox_until, of_role=role.mailbox, now=now)
+        quota = mailbox_quota(settings, view, now=now)
         home = site.mail_home.replace("{name}", view.name)
         stopped = any(stop.scope == "everything" for stop in view.suspended)
         shown = NOBODY if stopped or stored is None else _in_one_field(stored)
@@ -77,7 +76,9 @@ def _read(store: Store, now: int | None) -> list[tuple[AccountView, str | None]]
     with store.reading() as session:
         query = select(AccountRow.name, AccountRow.password).where(AccountRow.removed_at.is_(None))
         hashes = {each.name: each.password for each in session.execute(query)}
-    return [(view, hashes[view.name]) for view in listed(store, now=now) if view.name in hashes]
+    return [
+        (view, hashes[view.name]) for view in list_accounts(store, now=now) if view.name in hashes
+    ]
 
 
 def _row(values: Sequence[str]) -> str:

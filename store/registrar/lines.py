@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from store.logins.password_hashes import check_form
+from store.logins.password_hashes import check_hash
 from store.logins.schemes import UnknownScheme
 from store.redaction import redact, shown_name
 from store.registrar.columns import Extras
@@ -70,11 +70,11 @@ def refusal(number: int, name: str, reason: str) -> Refusal:
     return Refusal(number, shown_name(name), redact(reason))
 
 
-def checked(line: Line) -> Line:
+def with_checked_hash(line: Line) -> Line:
     """Return *line*; raise ``ValueError`` for a password hash that can never be checked."""
     if line.password is not None:
         try:
-            check_form(line.password)
+            check_hash(line.password)
         except UnknownScheme as error:
             raise ValueError(f"password hash: {error}") from None
     return line

@@ -57,8 +57,8 @@ def notes(settings: Settings, line: Line, *, own_quota: int | None) -> list[Note
     *own_quota* is what the account gets as its own; ``None`` where the role gives the same.
     """
     return [
-        Note(line.number, line.name, field, _shown(field, value), meaning, grave)
-        for field, value, meaning, grave in _found(settings, line, own_quota)
+        Note(line.number, line.name, field, _format_value(field, value), meaning, grave)
+        for field, value, meaning, grave in _fields_not_kept(settings, line, own_quota)
     ]
 
 
@@ -82,10 +82,12 @@ def left_alone(
     found += [(f"suspended_{stop.scope}", stop.reason) for stop in line.extras.suspended]
     found += [("aliases", alias) for alias in aliases]
     meaning = "left as it is: --refresh changes role, condition, second mailbox, missing identity"
-    return [Note(line.number, line.name, field, _shown(field, v), meaning) for field, v in found]
+    return [
+        Note(line.number, line.name, field, _format_value(field, v), meaning) for field, v in found
+    ]
 
 
-def _found(
+def _fields_not_kept(
     settings: Settings, line: Line, own_quota: int | None
 ) -> Iterator[tuple[str, str, str, bool]]:
     site, foreign = settings.site, line.foreign
@@ -146,7 +148,7 @@ def _group(text: str) -> int | None:
         return None
 
 
-def _shown(field: str, value: str) -> str:
+def _format_value(field: str, value: str) -> str:
     if _SECRET.search(field):
         return "(not shown)"
     text = redact(value)

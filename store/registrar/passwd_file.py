@@ -14,7 +14,15 @@ from config import text as plain
 from store.people.suspension import MAX_REASON
 from store.people.view import ActiveSuspension
 from store.registrar.columns import Extras
-from store.registrar.lines import NOTHING, Foreign, Line, Refusal, Skipped, checked, refusal
+from store.registrar.lines import (
+    NOTHING,
+    Foreign,
+    Line,
+    Refusal,
+    Skipped,
+    refusal,
+    with_checked_hash,
+)
 
 # Debian gives people ids from 1000 on; what lies below is no person (adduser.conf).
 FIRST_PERSON = 1000
@@ -165,7 +173,7 @@ def _with_hash(
             return Line(number, name, extras=extras, foreign=foreign)
         notation = stored if stored.startswith("{") else f"{{CRYPT}}{stored}"
         made = Line(number, name, password=notation, extras=extras, foreign=foreign)
-        return checked(made)
+        return with_checked_hash(made)
     except ValueError as error:
         return refusal(number, name, str(error))
 

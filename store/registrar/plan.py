@@ -15,11 +15,11 @@ from store.people import graduation_plan, identity, mailboxes
 from store.people.accounts import MAX_ALIASES
 from store.people.fields import check_alias, check_condition, check_role, second_mailbox
 from store.people.graduation_plan import GRACE_SECONDS, Graduate, MeasureMailbox
-from store.people.names import account_name, named
+from store.people.names import account_name, intended_name
 from store.redaction import is_name_like
 from store.registrar.lines import Line, Refusal, Skipped, refusal
 from store.registrar.notes import Note, left_alone, notes
-from store.registrar.rows import Renewal, said
+from store.registrar.rows import Renewal, fields_given
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ def plan(
     roles: Mapping[str, str] | None = None,
     refresh: bool = False,
     accept_loss: bool = False,
-    used: MeasureMailbox | None = None,
+    measure: MeasureMailbox | None = None,
     now: int | None = None,
 ) -> ImportPlan:
     """Judge *lines*; nothing is written.
@@ -91,7 +91,7 @@ def plan(
         roles=roles or {},
         refresh=refresh,
         accept_loss=accept_loss,
-        used=used or partial(mailboxes.used, settings),
+        measure=measure or partial(mailboxes.measure, settings),
         at=at,
     )
     for line in lines:
@@ -129,7 +129,7 @@ class _Judge:
     roles: Mapping[str, str]
     refresh: bool
     accept_loss: bool
-    used: MeasureMailbox
+    measure: MeasureMailbox
     at: int
     lines: dict[str, int] = field(default_factory=dict)  # by name
 
@@ -159,7 +159,7 @@ class _Judge:
         if line.condition:
             check_condition(line.condition)
         if line.identity:
-            identity.normalised(line.identity)
+            identity.normalise(line.identity)
         outside = second_mailbox(settings, line.second_mailbox)
         line = replace(line, name=name, second_mailbox=outside)
         existing = self.names.accounts.get(name)
@@ -170,7 +170,9 @@ class _Judge:
 
     def _known(self, account: AccountRow, line: Line) -> None:
         settings = self.found.settings
-        fresh = {name: value for name, value in said(line) if getattr(account, name) != value}
+        fresh = {
+            name: value for name, value in fields_given(line) if getattr(account, name) != value
+        }
         if account.identity is not None:
             fresh.pop("identity", None)
         self.found.notes += left_alone(settings, account, line, self._strange(account, line))
@@ -185,7 +187,7 @@ class _Judge:
 
     def _strange(self, account: AccountRow, line: Line) -> list[str]:
         """Return the aliases of *line* that *account* does not have."""
-        wanted = (named(alias, self.found.settings.site) for alias in line.aliases)
+        wanted = (intended_name(alias, self.found.settings.site) for alias in line.aliases)
         others = (alias for alias in wanted if self.names.aliases.get(alias) != account.id)
         return [alias for alias in others if alias != account.name]
 
@@ -194,7 +196,7 @@ class _Judge:
             self.found.settings,
             account,
             role,
-            used=self.used(account.name),
+            used=self.measure(account.name),
             grace=GRACE_SECONDS,
             now=self.at,
         )
@@ -232,7 +234,7 @@ def _own_quota(settings: Settings, line: Line, role: str) -> int | None:
 def _aliases(settings: Settings, line: Line) -> Iterator[str]:
     if len(line.aliases) > MAX_ALIASES:
         raise Refused(f"an account has at most {MAX_ALIASES} aliases")
-    for alias in dict.fromkeys(named(a, settings.site) for a in line.aliases):
+    for alias in dict.fromkeys(intended_name(a, settings.site) for a in line.aliases):
         if alias != line.name:
             check_alias(alias)
             yield alias

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from config.settings import Settings
 from store.errors import Refused
-from store.people.names import named
+from store.people.names import intended_name
 from store.redaction import is_name_like
 
 _BETWEEN = re.compile(r"[\s,;:]+")
@@ -24,7 +24,7 @@ def read_roles(settings: Settings, lines: Iterable[str]) -> dict[str, str]:
             continue
         if len(words) != 2 or not is_name_like(words[0]):  # noqa: PLR2004 - a name and a role
             raise Refused(f"line {number}: not a name and a role")
-        name, role = named(words[0], settings.site), words[1].casefold()
+        name, role = intended_name(words[0], settings.site), words[1].casefold()
         if not is_name_like(role) or role not in settings.roles:
             raise Refused(f"line {number}: the role is not one of {', '.join(settings.roles)}")
         if roles.setdefault(name, role) != role:

@@ -38,7 +38,7 @@ class Renewal:
     columns: Mapping[str, str] = field(repr=False)
 
 
-def taken(session: Session, names: Iterable[str]) -> set[str]:
+def names_taken(session: Session, names: Iterable[str]) -> set[str]:
     """Return which of *names* an account or an alias has."""
     found: set[str] = set()
     for part in bulk.cut(list(names)):
@@ -57,7 +57,9 @@ def add(session: Session, lines: Sequence[Line], stamp: Stamp) -> None:
     held = [(ids[line.name], line) for line in lines]
     for table, rows_of in ((AliasRow, _aliases), (SuspensionRow, _stops), (PasswordEvent, _events)):
         bulk.add(session, table, [row for each in held for row in rows_of(*each, stamp)])
-    bulk.add(session, AuditRow, [_audited(line.name, _made(line), stamp) for line in lines])
+    bulk.add(
+        session, AuditRow, [_audit_row(line.name, _audit_detail(line), stamp) for line in lines]
+    )
 
 
 def renew(session: Session, changed: Sequence[Renewal], stamp: Stamp) -> int:
@@ -69,11 +71,13 @@ def renew(session: Session, changed: Sequence[Renewal], stamp: Stamp) -> int:
     todo = [each for each in changed if each.account in held]
     rows = {each.account: {**each.columns, "rev": stamp.rev} for each in todo}
     bulk.change(session, AccountRow, rows)
-    bulk.add(session, AuditRow, [_audited(each.name, _told(each.columns), stamp) for each in todo])
+    bulk.add(
+        session, AuditRow, [_audit_row(each.name, _redacted(each.columns), stamp) for each in todo]
+    )
     return len(todo)
 
 
-def said(line: Line) -> Iterator[tuple[str, str]]:
+def fields_given(line: Line) -> Iterator[tuple[str, str]]:
     """Yield what *line* has a word on of an account that is there: column and value."""
     for column, value in (
         ("role", line.role),
@@ -85,12 +89,12 @@ def said(line: Line) -> Iterator[tuple[str, str]]:
             yield column, value
 
 
-def _told(values: Mapping[str, str]) -> Mapping[str, str]:
+def _redacted(values: Mapping[str, str]) -> Mapping[str, str]:
     """Return *values* for the audit: that there is an identity now, not its hash."""
     return {**values, "identity": "on file"} if "identity" in values else values
 
 
-def _audited(name: str, detail: Mapping[str, object], stamp: Stamp) -> dict[str, object]:
+def _audit_row(name: str, detail: Mapping[str, object], stamp: Stamp) -> dict[str, object]:
     return audit.row(stamp.change, at=stamp.at, action=ACTION, subject=name, detail=detail)
 
 
@@ -139,7 +143,7 @@ def _events(account: int, line: Line, stamp: Stamp) -> bulk.Rows:
     return [{"account_id": account, "at": stamp.at, "how": how}]
 
 
-def _made(line: Line) -> dict[str, object]:
+def _audit_detail(line: Line) -> dict[str, object]:
     """Return what the audit says of a new account: never a secret."""
     detail: dict[str, object] = {"role": line.role, "line": line.number, **line.extras.overrides}
     stops = [stop.scope for stop in line.extras.suspended]

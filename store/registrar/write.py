@@ -35,7 +35,7 @@ Progress = Callable[[int], None]
 
 
 @dataclass(slots=True)
-class Done:
+class ImportResult:
     """What was written, and what was refused meanwhile (with *keep_going*)."""
 
     added: int = 0
@@ -53,7 +53,7 @@ def carry_out(
     keep_going: bool = False,
     progress: Progress = lambda _: None,
     now: int | None = None,
-) -> Done:
+) -> ImportResult:
     """Write *todo*; raise `Refused` when it refuses lines and not *keep_going*.
 
     *progress* is told of `Plan.steps` done. Raises `StoreUnavailable`; without
@@ -61,9 +61,9 @@ def carry_out(
     """
     if todo.refused and not keep_going:
         raise Refused(f"{len(todo.refused)} lines are refused, so nothing was changed")
-    new = list(_hashed(todo.new, key, progress))
-    changed = [_renewal_hashed(each, key) for each in todo.changed]
-    done = Done()
+    new = list(_hash_passwords(todo.new, key, progress))
+    changed = [_hash_identity(each, key) for each in todo.changed]
+    done = ImportResult()
     for batch in _batches(_Batch(new, changed, todo.graduates), apart=keep_going):
         with store.changing() as session:
             at = store.now(session) if now is None else now
@@ -74,7 +74,7 @@ def carry_out(
     return done
 
 
-def _hashed(lines: Sequence[Line], key: bytes | None, progress: Progress) -> Iterator[Line]:
+def _hash_passwords(lines: Sequence[Line], key: bytes | None, progress: Progress) -> Iterator[Line]:
     """Make the initial passwords of identity numbers; Argon2 runs outside Python's lock."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for part in cut(lines, HASHED_AT_ONCE):
@@ -85,19 +85,19 @@ def _hashed(lines: Sequence[Line], key: bytes | None, progress: Progress) -> Ite
 
 
 def _with_initial(line: Line, key: bytes | None) -> Line:
-    number = identity.normalised(line.identity or "")
+    number = identity.normalise(line.identity or "")
     first = password_hashes.hash_password(number)
-    return replace(line, password=first, identity=_document(number, key))
+    return replace(line, password=first, identity=_identity_hash(number, key))
 
 
-def _renewal_hashed(each: Renewal, key: bytes | None) -> Renewal:
+def _hash_identity(each: Renewal, key: bytes | None) -> Renewal:
     if "identity" not in each.columns:
         return each
-    document = _document(each.columns["identity"], key)
+    document = _identity_hash(each.columns["identity"], key)
     return replace(each, columns={**each.columns, "identity": document})
 
 
-def _document(number: str, key: bytes | None) -> str:
+def _identity_hash(number: str, key: bytes | None) -> str:
     if key is None:
         raise ValueError("identity numbers cannot be kept without the key")  # our bug
     return identity.keyed_hash(number, key)
@@ -127,7 +127,7 @@ def _write(
     settings: Settings,
     batch: _Batch,
     stamp: Stamp,
-    done: Done,
+    done: ImportResult,
     progress: Progress,
 ) -> None:
     for new in cut(batch.new):
@@ -149,7 +149,7 @@ def _write(
 def _still_free(session: Session, lines: Sequence[Line]) -> tuple[list[Line], list[Refusal]]:
     """Return the lines whose names nobody took since the plan, and those refused for it."""
     names = [name for line in lines for name in (line.name, *line.aliases)]
-    gone = rows.taken(session, names)
+    gone = rows.names_taken(session, names)
     free, refused = [], []
     for line in lines:
         hit = next((name for name in (line.name, *line.aliases) if name in gone), None)

@@ -234,7 +234,7 @@ def test_an_account_closed_by_guessing_is_shown_and_opened_by_a_new_password(
     assert run("account", "show", "alice", "--json").document["closed_until"] is None
     store, now = Store(f"sqlite:///{folder}/gatepost.db"), int(time.time())
     with store.connection() as connection:
-        at = guesses.standing(connection, name="alice", account=1, remote="", now=now)
+        at = guesses.budget_state(connection, name="alice", account=1, remote="", now=now)
     for _ in range(budgets.ACCOUNT_BUDGET):
         guesses.charge(store, at.budgets, now=now)
     assert "closed" in run("account", "show", "alice").out
@@ -250,7 +250,7 @@ def test_a_network_closed_by_guessing_is_shown_where_its_people_look_and_opened(
     guesses.remember(store, 1, home, now=now)
     for number in range(budgets.NETWORK_BUDGET):
         with store.connection() as connection:
-            at = guesses.standing(
+            at = guesses.budget_state(
                 connection, name=f"no{number}", account=None, remote=home, now=now
             )
         guesses.charge(store, at.budgets, now=now)

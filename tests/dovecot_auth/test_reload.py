@@ -10,7 +10,7 @@ import pytest
 from dovecot_auth.check import Checker
 from dovecot_auth.verdict import Blocked
 from store.logins.budgets import ACCOUNT_BUDGET
-from store.logins.guesses import standing
+from store.logins.guesses import budget_state
 from tests.dovecot_auth.logins import decide
 from tests.dovecot_auth.site import ALICE, Site, until
 from tests.stack.probes import answers
@@ -23,7 +23,7 @@ def left(site: Site) -> int:
     """Return how many failures alice has left, according to the store."""
     with site.store.connection() as connection:
         at = int(time.time())
-        found = standing(connection, name="alice", account=None, remote="", now=at)
+        found = budget_state(connection, name="alice", account=None, remote="", now=at)
     return min(found.left.values())
 
 

@@ -169,7 +169,7 @@ def test_a_closed_network_answers_all_names_alike_and_equally_late(empty_site: S
         assert until(lambda: is_known(empty_site, remote))
         store = empty_site.store
         with store.connection() as connection:
-            at = guesses.standing(connection, name="x", account=None, remote=remote, now=0)
+            at = guesses.budget_state(connection, name="x", account=None, remote=remote, now=0)
         for _ in range(budgets.NETWORK_BUDGET):
             guesses.charge(store, at.budgets[1:], now=int(time.time()))
         for user in ("alice", "bob", "nobody"):
@@ -184,7 +184,7 @@ def is_known(site: Site, remote: str) -> bool:
     found = credentials(site.store, site.settings, "alice")
     with site.store.connection() as connection:
         account = found.account if found else None
-        at = guesses.standing(connection, name="alice", account=account, remote=remote, now=1)
+        at = guesses.budget_state(connection, name="alice", account=account, remote=remote, now=1)
     return at.seen_lately
 
 

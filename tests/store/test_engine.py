@@ -47,5 +47,5 @@ def test_hostile_text_is_kept_as_it_is_or_found_nowhere(
     whitelist.add(store, "192.0.2.7", seconds=60, change=CHANGE.__class__("x", text))
     (entry,) = whitelist.listed(store)
     assert entry.reason == text
-    assert view.listed(store, search=text) == []
-    assert [v.name for v in view.listed(store, search="lic")] == ["alice"]
+    assert view.list_accounts(store, search=text) == []
+    assert [v.name for v in view.list_accounts(store, search="lic")] == ["alice"]

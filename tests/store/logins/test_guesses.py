@@ -6,8 +6,7 @@ import pytest
 
 from config.settings import Settings
 from store.engine import Store
-from store.logins import budgets as budgets_module
-from store.logins import guesses
+from store.logins import budgets, guesses
 from store.logins.budgets import (
     ACCOUNT_BUDGET,
     ACCOUNT_REFILL,
@@ -37,7 +36,7 @@ def stand(
     store: Store, account: int | None, remote: str, *, name: str = "alice", now: int = NOW
 ) -> BudgetState:
     with store.connection() as connection:
-        return guesses.standing(connection, name=name, account=account, remote=remote, now=now)
+        return guesses.budget_state(connection, name=name, account=account, remote=remote, now=now)
 
 
 def guess(
@@ -112,17 +111,17 @@ def test_closed_networks_are_listed_and_opened_again(store: Store, alice: int) -
         for number in range(NETWORK_BUDGET):
             guess(store, None, remote, 1, name=f"name{number}")
     guess(store, None, HOME, 1, name="nobody")
-    opens = NOW + budgets_module.NETWORK_REFILL
+    opens = NOW + budgets.NETWORK_REFILL
     ours = {"2001:db8:1:2::/64": opens}
     assert guesses.closed_networks(store, now=NOW) == {**ours, ELSEWHERE: opens}
     assert guesses.closed_networks(store, now=NOW, account="alice") == ours
     assert guesses.closed_networks(store, now=opens) == {}
-    assert guesses.forgive_network(store, "2001:db8:1:2::/64")
-    assert guesses.forgive_network(store, ELSEWHERE)
-    assert not guesses.forgive_network(store, ELSEWHERE)
+    assert guesses.reset_network_failures(store, "2001:db8:1:2::/64")
+    assert guesses.reset_network_failures(store, ELSEWHERE)
+    assert not guesses.reset_network_failures(store, ELSEWHERE)
     assert guesses.closed_networks(store, now=NOW) == {}
     with pytest.raises(ValueError, match="not an IP address"):
-        guesses.forgive_network(store, "alice")
+        guesses.reset_network_failures(store, "alice")
 
 
 def test_other_accounts_are_unaffected(store: Store, alice: int) -> None:
@@ -181,7 +180,7 @@ def test_a_day_of_guessing_from_everywhere_is_fewer_than_two_hundred(
 
 
 def test_a_place_is_forgotten_when_nobody_logged_in_for_long(store: Store, alice: int) -> None:
-    guesses.remember(store, alice, HOME, now=NOW - budgets_module.KNOWN_SECONDS - 1)
+    guesses.remember(store, alice, HOME, now=NOW - budgets.KNOWN_SECONDS - 1)
     guess(store, alice, ELSEWHERE, ACCOUNT_BUDGET)
     assert stand(store, alice, HOME).is_blocked
 
@@ -200,11 +199,11 @@ def test_an_operator_gives_the_budget_back(store: Store, alice: int) -> None:
     for remote in (ELSEWHERE, HOME):
         guess(store, alice, remote, ACCOUNT_BUDGET)
     assert guesses.closed_until(store, "alice", now=NOW) == NOW + ACCOUNT_REFILL
-    assert guesses.forgive(store, "alice")
+    assert guesses.reset_failures(store, "alice")
     assert guesses.closed_until(store, "alice", now=NOW) is None
     assert not stand(store, alice, ELSEWHERE).is_blocked
     assert not stand(store, alice, HOME).is_blocked
-    assert not guesses.forgive(store, "alice")
+    assert not guesses.reset_failures(store, "alice")
 
 
 def test_a_place_seen_today_needs_no_new_mark(store: Store, alice: int) -> None:
@@ -218,9 +217,9 @@ def test_a_place_seen_today_needs_no_new_mark(store: Store, alice: int) -> None:
 def test_full_budgets_and_old_places_are_forgotten(store: Store, alice: int) -> None:
     guess(store, alice, ELSEWHERE, 2)
     guesses.remember(store, alice, HOME, now=NOW)
-    assert guesses.forget(store, now=NOW) == 0
-    assert guesses.forget(store, now=NOW + budgets_module.KNOWN_SECONDS) == 3
-    assert guesses.forget(store, now=NOW + budgets_module.KNOWN_SECONDS) == 0
+    assert guesses.delete_expired(store, now=NOW) == 0
+    assert guesses.delete_expired(store, now=NOW + budgets.KNOWN_SECONDS) == 3
+    assert guesses.delete_expired(store, now=NOW + budgets.KNOWN_SECONDS) == 0
 
 
 def test_parallel_failures_are_all_counted(store: Store, alice: int) -> None:

@@ -9,8 +9,7 @@ from store import audit
 from store.engine import Store
 from store.errors import NotFound, Refused
 from store.logins.credentials import credentials, upgrade_hash
-from store.people import accounts, suspension
-from store.people import view as view_module
+from store.people import accounts, suspension, view
 from store.people.accounts import NewAccount
 from store.revision import advance
 from tests.conftest import CHANGE
@@ -28,7 +27,7 @@ def test_an_account_is_found_by_any_way_of_writing_it_and_by_its_aliases(
 ) -> None:
     make(store, settings, "Alice@mail.example.edu", aliases=("a.b", "alice@partner.test"))
     for name in ("alice", "ALICE+x@example.edu", "A.B@mail.example.edu", "alice@partner.test"):
-        assert view_module.get(store, settings, name).name == "alice"
+        assert view.get(store, settings, name).name == "alice"
 
 
 @pytest.mark.parametrize("taken", ["alice", "ALICE", "al"])
@@ -59,7 +58,7 @@ def test_a_name_cannot_become_an_account_and_an_alias_at_once(
             time.sleep(0.3)  # it waits now, before or after it looked
         with pytest.raises(Refused, match="taken"):
             slower.result()
-    assert view_module.get(store, settings, "bob").aliases == ()
+    assert view.get(store, settings, "bob").aliases == ()
 
 
 def test_a_refused_change_leaves_nothing_behind(store: Store, settings: Settings) -> None:
@@ -70,7 +69,7 @@ def test_a_refused_change_leaves_nothing_behind(store: Store, settings: Settings
             store, settings, "alice",
             fields={"role": "student", "second_mailbox": "nonsense"}, change=CHANGE,
         )  # fmt: skip
-    assert view_module.get(store, settings, "alice").role == "staff"
+    assert view.get(store, settings, "alice").role == "staff"
     assert audit.entries(store) == before
 
 
@@ -88,10 +87,10 @@ def test_a_removed_name_is_free_again(store: Store, settings: Settings) -> None:
     make(store, settings, aliases=("al",))
     accounts.remove(store, settings, "alice", change=CHANGE, now=NOW)
     with pytest.raises(NotFound):
-        view_module.get(store, settings, "alice")
+        view.get(store, settings, "alice")
     make(store, settings, "al")
     make(store, settings, "alice")
-    assert [view.name for view in view_module.listed(store)] == ["al", "alice"]
+    assert [view.name for view in view.list_accounts(store)] == ["al", "alice"]
 
 
 def test_every_change_has_its_audit_row(store: Store, settings: Settings) -> None:
@@ -121,10 +120,10 @@ def test_credentials_are_what_the_role_and_the_overrides_give(
     found = credentials(store, settings, "alice", now=NOW)
     assert found is not None
     assert (found.password, found.initial, found.mailbox) == ("{PLAIN}x", True, 7)
-    assert found.stopped("sending") is not None
+    assert found.suspended("sending") is not None
     later = credentials(store, settings, "alice", now=NOW + 60)
     assert later is not None
-    assert (later.mailbox, later.suspended) == (5120 << 20, ())
+    assert (later.mailbox, later.suspensions) == (5120 << 20, ())
     assert credentials(store, settings, "nobody") is None
 
 
@@ -159,4 +158,4 @@ def test_names_are_compared_byte_by_byte_on_every_database(
 ) -> None:
     make(store, settings, aliases=("é@partner.test",))
     with pytest.raises(NotFound):
-        view_module.get(store, settings, "e@partner.test")
+        view.get(store, settings, "e@partner.test")

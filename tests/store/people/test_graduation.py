@@ -30,7 +30,7 @@ def students(store: Store, settings: Settings) -> None:
 
 
 def planned(store: Store, settings: Settings, *names: str) -> GraduationPlan:
-    return graduation_plan.plan(store, settings, names or tuple(HELD), used=HELD.get, now=NOW)
+    return graduation_plan.plan(store, settings, names or tuple(HELD), measure=HELD.get, now=NOW)
 
 
 def graduated(store: Store, settings: Settings, *names: str) -> int:
@@ -83,7 +83,7 @@ def test_everybody_is_told_and_who_is_over_is_told_until_when(
     store: Store, settings: Settings
 ) -> None:
     graduated(store, settings)
-    told = {each.recipient: each.text for each in notices.waiting(store)}
+    told = {each.recipient: each.text for each in notices.list_waiting(store)}
     assert set(told) == {f"{name}@mail.example.edu" for name in HELD}
     assert "50 MiB" in told["light@mail.example.edu"]
     assert "Until" not in told["light@mail.example.edu"]
@@ -106,7 +106,7 @@ def test_undoing_brings_back_role_and_quota_as_they_were(store: Store, settings:
     assert undone == ["heavy", "light"]
     heavy = view.get(store, settings, "heavy")
     assert (heavy.role, heavy.mailbox, heavy.mailbox_until) == ("student", 700 * MIB, NOW + 5)
-    assert [each.recipient for each in notices.waiting(store)] == ["hidden@mail.example.edu"]
+    assert [each.recipient for each in notices.list_waiting(store)] == ["hidden@mail.example.edu"]
 
 
 @pytest.mark.usefixtures("students")
@@ -137,7 +137,7 @@ def test_mailboxes_are_measured_while_nothing_of_the_store_is_held(
     def held(_: str) -> int:
         return cast(QueuePool, store.engine.pool).checkedout()
 
-    todo = graduation_plan.plan(store, settings, tuple(HELD), used=held, now=NOW)
+    todo = graduation_plan.plan(store, settings, tuple(HELD), measure=held, now=NOW)
     assert {each.used for each in todo.graduates} == {0}
 
 
@@ -145,7 +145,7 @@ def test_mailboxes_are_measured_while_nothing_of_the_store_is_held(
 def test_only_who_graduates_is_congratulated(store: Store, settings: Settings) -> None:
     accounts.set_fields(store, settings, "light", fields={"role": "staff"}, change=CHANGE)
     graduated(store, settings, "light")
-    (told,) = notices.waiting(store)
+    (told,) = notices.list_waiting(store)
     assert "graduat" not in told.subject + told.text
     assert "now of the kind alumni (before: staff)" in told.text
 
@@ -184,7 +184,7 @@ def test_a_cohort_is_the_students_of_a_prefix(store: Store, settings: Settings) 
 
 def test_a_role_that_the_settings_do_not_know_is_refused(store: Store, settings: Settings) -> None:
     with pytest.raises(Refused, match="no role 'king'"):
-        graduation_plan.plan(store, settings, [], used=HELD.get, role="king")
+        graduation_plan.plan(store, settings, [], measure=HELD.get, role="king")
 
 
 def test_notices_are_handed_over_once(store: Store, settings: Settings) -> None:
@@ -197,7 +197,7 @@ def test_notices_are_handed_over_once(store: Store, settings: Settings) -> None:
 
 
 def test_a_mail_that_cannot_be_sent_goes_on_waiting(store: Store, settings: Settings) -> None:
-    def broken(_: notices.Waiting) -> None:
+    def broken(_: notices.WaitingNotice) -> None:
         raise ConnectionError
 
     accounts.add(store, settings, NewAccount("light", "student"), change=CHANGE)
@@ -212,7 +212,7 @@ def test_five_thousand_graduate_within_seconds(store: Store, settings: Settings)
     write.carry_out(store, plan.plan(store, settings, lines), change=CHANGE)
     began = time.monotonic()
     todo = graduation_plan.plan(
-        store, settings, graduation_plan.cohort(store, "s"), used=lambda _: 80 * MIB, now=NOW
+        store, settings, graduation_plan.cohort(store, "s"), measure=lambda _: 80 * MIB, now=NOW
     )
     assert graduation.carry_out(store, settings, todo, change=CHANGE, now=NOW) == 5000
     assert time.monotonic() - began < 30

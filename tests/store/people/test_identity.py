@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from store.people.identity import KeyFileError, keyed_hash, load_key, make_key, matches, normalised
+from store.people.identity import KeyFileError, keyed_hash, load_key, make_key, matches, normalise
 
 KEY = bytes(range(32))
 
@@ -12,14 +12,14 @@ FULL_WIDTH = "A" + "".join(chr(0xFF10 + n) for n in range(1, 10))  # as an input
 
 @pytest.mark.parametrize("written", ["a123456789", "A123-456-789", " a123 456 789 ", FULL_WIDTH])
 def test_a_number_is_the_same_however_it_is_written(written: str) -> None:
-    assert normalised(written) == "A123456789"
+    assert normalise(written) == "A123456789"
     assert matches(written, keyed_hash("A123456789", KEY), KEY)
 
 
 @pytest.mark.parametrize("bad", ["", " - ", "A" * 65, "ä", "1;2"])
 def test_what_is_no_number_is_refused(bad: str) -> None:
     with pytest.raises(ValueError, match="identity number"):
-        normalised(bad)
+        normalise(bad)
 
 
 def test_nobody_matches_an_account_without_a_document() -> None:

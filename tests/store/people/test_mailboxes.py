@@ -35,18 +35,18 @@ def test_mail_is_measured_by_the_names_of_its_files(homes: Path, here: Settings)
     (maildir(inbox / ".Trash") / "new/2.host").write_bytes(b"x" * 70)
     (inbox / "tmp/3.host").write_bytes(b"x" * 500)
     (inbox / "dovecot.index").write_bytes(b"x" * 500)
-    assert mailboxes.used(here, "alice") == 1070
+    assert mailboxes.measure(here, "alice") == 1070
 
 
 def test_who_never_got_mail_has_none(homes: Path, here: Settings) -> None:
-    assert mailboxes.used(here, "alice") == 0
+    assert mailboxes.measure(here, "alice") == 0
     maildir(homes / "bob/Maildir")
-    assert mailboxes.used(here, "bob") == 0
+    assert mailboxes.measure(here, "bob") == 0
 
 
 def test_homes_on_another_machine_are_not_measured_here(homes: Path, here: Settings) -> None:
     homes.rmdir()
-    assert mailboxes.used(here, "alice") is None
+    assert mailboxes.measure(here, "alice") is None
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_mail_of_another_format_is_not_taken_for_none(
     file = homes / "alice" / path
     file.parent.mkdir(parents=True)
     file.write_bytes(b"x" * 500)
-    assert mailboxes.used(here, "alice") is None
+    assert mailboxes.measure(here, "alice") is None
 
 
 def test_what_vanishes_while_it_is_read_is_skipped(
@@ -80,11 +80,11 @@ def test_what_vanishes_while_it_is_read_is_skipped(
         return found
 
     monkeypatch.setattr(os, "scandir", while_people_delete)
-    assert mailboxes.used(here, "alice") == 1005
+    assert mailboxes.measure(here, "alice") == 1005
 
 
 def test_what_cannot_be_read_is_not_measured(homes: Path, here: Settings) -> None:
     (maildir(homes / "alice") / "cur").rmdir()
     (homes / "alice/cur").symlink_to("cur")  # a loop
     (homes / "alice/sub").mkdir()
-    assert mailboxes.used(here, "alice") is None
+    assert mailboxes.measure(here, "alice") is None

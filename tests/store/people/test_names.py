@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.settings import SiteSettings
-from store.people.names import account_name, canonical, is_local, named, stems, whole
+from store.people.names import account_name, canonical, intended_name, is_local, stems, whole
 
 DOMAINS = ("mail.example.edu", "example.edu")
 SITE = SiteSettings(domains=DOMAINS)
@@ -32,7 +32,7 @@ HYPHENS = SiteSettings(domains=DOMAINS, recipient_delimiter="-+")
 )
 def test_every_way_of_writing_a_name_is_one_name(written: str, name: str) -> None:
     assert canonical(written, SITE) == name
-    assert named(written, SITE) == name
+    assert intended_name(written, SITE) == name
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_name_comes_before_its_stems_and_a_long_stem_before_a_short_one(
 def test_what_can_be_a_name_is_never_another_persons_with_an_extension(
     written: str, name: str
 ) -> None:
-    assert named(written, HYPHENS) == name
+    assert intended_name(written, HYPHENS) == name
 
 
 def test_without_a_delimiter_nothing_is_an_extension() -> None:

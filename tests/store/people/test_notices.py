@@ -15,7 +15,7 @@ from store.engine import Store
 from store.errors import Refused
 from store.models import NoticeRow
 from store.people import notices
-from store.people.notices import Waiting
+from store.people.notices import WaitingNotice
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def test_two_machines_send_each_mail_once(store: Store) -> None:
     seen: list[str] = []
     meet = threading.Barrier(2)
 
-    def deliver(mail: Waiting) -> None:
+    def deliver(mail: WaitingNotice) -> None:
         seen.append(mail.recipient)
 
     def machine() -> None:
@@ -57,7 +57,7 @@ def test_a_mail_under_way_is_nobody_elses(store: Store) -> None:
 def test_a_refused_mail_waits_and_stops_no_other(store: Store) -> None:
     seen: list[str] = []
 
-    def deliver(mail: Waiting) -> None:
+    def deliver(mail: WaitingNotice) -> None:
         if mail.recipient.startswith("0"):
             raise Refused("mailbox of 0 is odd")
         seen.append(mail.recipient)
@@ -65,7 +65,7 @@ def test_a_refused_mail_waits_and_stops_no_other(store: Store) -> None:
     with pytest.raises(Refused, match="2 sent, 1 notices wait: mailbox of 0 is odd"):
         notices.send(store, deliver)
     assert seen == ["1@x.example", "2@x.example"]
-    assert [each.recipient for each in notices.waiting(store)] == ["0@x.example"]
+    assert [each.recipient for each in notices.list_waiting(store)] == ["0@x.example"]
 
 
 KILLED_WHILE_SENDING = """
@@ -89,7 +89,7 @@ def test_a_kill_between_marking_and_sending_loses_no_mail(
     assert killed.returncode == -signal.SIGKILL
     seen: list[str] = []
 
-    def deliver(mail: Waiting) -> None:
+    def deliver(mail: WaitingNotice) -> None:
         seen.append(f"{mail.id} {mail.recipient}")
 
     assert notices.send(store, deliver) == 2  # the first is claimed for two minutes
@@ -108,7 +108,7 @@ def test_a_mail_that_is_never_taken_is_given_up_after_two_days_and_the_postmaste
     told: list[str] = []
     now = start = 1_800_000_000
 
-    def deliver(mail: Waiting) -> None:
+    def deliver(mail: WaitingNotice) -> None:
         if mail.recipient == "postmaster@x.example":
             told.append(mail.text)
         elif mail.recipient.startswith("0"):
@@ -133,7 +133,7 @@ def test_a_mail_that_kills_whoever_sends_it_is_not_sent_for_ever(store: Store) -
     class Killed(BaseException):
         """Nothing runs after it."""
 
-    def deliver(mail: Waiting) -> None:
+    def deliver(mail: WaitingNotice) -> None:
         nonlocal tried
         if mail.recipient.startswith("0"):
             tried += 1
@@ -147,7 +147,7 @@ def test_a_mail_that_kills_whoever_sends_it_is_not_sent_for_ever(store: Store) -
 
 
 def test_the_same_thing_is_told_once(store: Store) -> None:
-    mail = notices.New(
+    mail = notices.NewNotice(
         kind="graduated", dedupe="x", recipient="a@b.example", subject="s", text="t", created_at=1
     )
     for _ in range(2):

@@ -57,7 +57,7 @@ def test_nologin_becomes_a_suspension_with_its_reason(store: Store, settings: Se
     assert "retired" in stop.reason
     found = credentials(store, settings, "dean")
     assert found
-    assert found.stopped("everything")
+    assert found.suspended("everything")
     assert [note.field for note in todo.notes] == ["nologin"]
 
 

@@ -11,15 +11,14 @@ from store.audit import entries
 from store.engine import Store
 from store.errors import Refused
 from store.logins.credentials import credentials
-from store.people import accounts, graduation, notices
-from store.people import view as view_module
+from store.people import accounts, graduation, notices, view
 from store.people.accounts import NewAccount
 from store.people.graduation_plan import GRACE_SECONDS
 from store.registrar import plan, write
 from store.registrar.csv_file import csv_lines
 from store.registrar.lines import Line, Refusal, Skipped
 from store.registrar.passwd_file import dovecot_lines, passwd_lines
-from store.registrar.write import Done
+from store.registrar.write import ImportResult
 from tests.conftest import CHANGE
 
 NOW = 1_800_000_000
@@ -33,8 +32,10 @@ def students(store: Store, settings: Settings, *names: str) -> None:
         accounts.add(store, settings, NewAccount(name, "student"), change=CHANGE, now=NOW)
 
 
-def refreshed(store: Store, settings: Settings, *lines: Line, keep_going: bool = False) -> Done:
-    todo = plan.plan(store, settings, lines, refresh=True, used=HELD.get, now=NOW)
+def refreshed(
+    store: Store, settings: Settings, *lines: Line, keep_going: bool = False
+) -> ImportResult:
+    todo = plan.plan(store, settings, lines, refresh=True, measure=HELD.get, now=NOW)
     told: list[int] = []
     done = write.carry_out(
         store, todo, change=CHANGE, key=KEY, keep_going=keep_going, progress=told.append, now=NOW
@@ -46,35 +47,35 @@ def refreshed(store: Store, settings: Settings, *lines: Line, keep_going: bool =
 def test_a_role_with_less_room_is_a_graduation(store: Store, settings: Settings) -> None:
     students(store, settings, *HELD)
     lines = [Line(n, name, "alumni", "graduated") for n, name in enumerate(HELD)]
-    assert refreshed(store, settings, *lines) == Done(changed=3, graduated=3)
+    assert refreshed(store, settings, *lines) == ImportResult(changed=3, graduated=3)
     for name, until in (("light", None), ("heavy", NOW + GRACE_SECONDS)):
-        shown = view_module.get(store, settings, name)
+        shown = view.get(store, settings, name)
         assert (shown.role, shown.condition, shown.mailbox_until) == ("alumni", "graduated", until)
-    assert view_module.get(store, settings, "hidden").mailbox == 500 * MIB
+    assert view.get(store, settings, "hidden").mailbox == 500 * MIB
     assert notices.count(store) == 3
     graduation.undo(store, settings, ["heavy"], change=CHANGE, now=NOW)
-    assert view_module.get(store, settings, "heavy").role == "student"
+    assert view.get(store, settings, "heavy").role == "student"
 
 
 def test_who_graduates_by_a_file_of_pieces_does_so_once(store: Store, settings: Settings) -> None:
     students(store, settings, "light", "heavy")
     lines = [Line(n, name, "alumni") for n, name in enumerate(("light", "heavy", "light"))]
-    assert refreshed(store, settings, *lines, keep_going=True) == Done(graduated=2)
+    assert refreshed(store, settings, *lines, keep_going=True) == ImportResult(graduated=2)
     assert notices.count(store) == 2
 
 
 def test_a_plan_names_who_would_be_over(store: Store, settings: Settings) -> None:
     students(store, settings, "heavy")
     lines = [Line(2, "heavy", "alumni")]
-    todo = plan.plan(store, settings, lines, refresh=True, used=HELD.get, now=NOW)
+    todo = plan.plan(store, settings, lines, refresh=True, measure=HELD.get, now=NOW)
     assert [each.name for each in todo.graduates if each.is_over] == ["heavy"]
     assert (todo.changed, todo.unchanged) == ([], 0)
-    assert view_module.get(store, settings, "heavy").role == "student"
+    assert view.get(store, settings, "heavy").role == "student"
 
 
 def test_a_role_with_more_room_is_no_graduation(store: Store, settings: Settings) -> None:
     students(store, settings, "heavy")
-    assert refreshed(store, settings, Line(2, "heavy", "staff")) == Done(changed=1)
+    assert refreshed(store, settings, Line(2, "heavy", "staff")) == ImportResult(changed=1)
     assert notices.count(store) == 0
 
 
@@ -84,8 +85,8 @@ def test_a_mailbox_size_of_its_own_outlasts_the_registrars_role(
     students(store, settings, "heavy")
     own = {"mailbox": 700 * MIB, "mailbox_until": None}
     accounts.set_fields(store, settings, "heavy", fields=own, change=CHANGE)
-    assert refreshed(store, settings, Line(2, "heavy", "alumni")) == Done(changed=1)
-    shown = view_module.get(store, settings, "heavy")
+    assert refreshed(store, settings, Line(2, "heavy", "alumni")) == ImportResult(changed=1)
+    shown = view.get(store, settings, "heavy")
     assert (shown.role, shown.mailbox) == ("alumni", 700 * MIB)
 
 
@@ -96,9 +97,9 @@ def test_an_account_removed_meanwhile_is_neither_changed_nor_counted(
     lines = [Line(2, "alice", condition="leave"), Line(3, "bob", condition="leave")]
     todo = plan.plan(store, settings, lines, refresh=True)
     accounts.remove(store, settings, "alice", change=CHANGE)
-    assert write.carry_out(store, todo, change=CHANGE) == Done(changed=1)
+    assert write.carry_out(store, todo, change=CHANGE) == ImportResult(changed=1)
     assert entries(store, subject="alice")[0].action == "account.remove"
-    assert view_module.get(store, settings, "bob").condition == "leave"
+    assert view.get(store, settings, "bob").condition == "leave"
 
 
 def test_lines_of_different_columns_change_what_each_says(store: Store, settings: Settings) -> None:
@@ -110,7 +111,7 @@ def test_lines_of_different_columns_change_what_each_says(store: Store, settings
         Line(4, "c", condition="leave", second_mailbox=outside),
     ]
     assert refreshed(store, settings, *lines).changed == 3
-    shown = [view_module.get(store, settings, name) for name in "abc"]
+    shown = [view.get(store, settings, name) for name in "abc"]
     assert [each.condition for each in shown] == ["leave", "normal", "leave"]
     assert [each.second_mailbox for each in shown] == [None, outside, outside]
 
@@ -127,7 +128,7 @@ def test_a_missing_identity_is_filled_in_and_a_known_one_is_left(
     assert (len(todo.changed), todo.unchanged) == (1, 1)
     assert "123" not in repr(todo)
     write.carry_out(store, todo, change=CHANGE, key=KEY)
-    alice = view_module.get(store, settings, "alice")
+    alice = view.get(store, settings, "alice")
     assert (alice.has_identity, alice.has_password, alice.initial) == (True, False, False)
     assert entries(store, subject="alice")[0].detail == {"identity": "on file"}
     found = credentials(store, settings, "bob")
@@ -147,7 +148,7 @@ def test_what_was_taken_between_plan_and_writing_is_refused(
         (3, "s3 was taken meanwhile"),
         (5, "a5 was taken meanwhile"),
     ]
-    assert [each.name for each in view_module.listed(store)] == ["alice", "s2", "s4"]
+    assert [each.name for each in view.list_accounts(store)] == ["alice", "s2", "s4"]
 
 
 READERS: dict[str, Callable[[list[str]], Iterable[Line | Refusal | Skipped]]] = {
@@ -180,14 +181,14 @@ def test_a_graduation_is_never_taken_back_by_a_later_line(store: Store, settings
     students(store, settings, "m1", "m2")
     file = Path(__file__).parents[2] / "cases/files/refresh-dup-min.csv"
     lines = list(csv_lines(file.read_text().splitlines(keepends=True)))
-    todo = plan.plan(store, settings, lines, refresh=True, used=HELD.get, now=NOW)
+    todo = plan.plan(store, settings, lines, refresh=True, measure=HELD.get, now=NOW)
     assert [each.number for each in todo.refused] == [3, 5]
     with pytest.raises(Refused):
         write.carry_out(store, todo, change=CHANGE, now=NOW)
-    assert {view.role for view in view_module.listed(store)} == {"student"}
+    assert {view.role for view in view.list_accounts(store)} == {"student"}
     done = write.carry_out(store, todo, change=CHANGE, keep_going=True, now=NOW)
     assert (done.changed, done.graduated) == (1, 1)
-    assert view_module.get(store, settings, "m1").role == "staff"
+    assert view.get(store, settings, "m1").role == "staff"
 
 
 def test_a_role_and_a_condition_are_read_in_any_case(store: Store, settings: Settings) -> None:

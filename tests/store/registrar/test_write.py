@@ -29,7 +29,7 @@ NOW = 1_800_000_000
 HASH = "{SSHA512}" + "A" * 88
 
 
-def carried(store: Store, todo: ImportPlan, *, keep_going: bool = False) -> write.Done:
+def carried(store: Store, todo: ImportPlan, *, keep_going: bool = False) -> write.ImportResult:
     return write.carry_out(store, todo, change=CHANGE, key=KEY, keep_going=keep_going)
 
 
@@ -52,7 +52,7 @@ def test_a_file_makes_accounts_with_all_that_it_says(store: Store, settings: Set
         role="staff",
     )
     assert (len(todo.new), todo.refused, todo.needs_key) == (2, [], True)
-    assert carried(store, todo) == write.Done(added=2)
+    assert carried(store, todo) == write.ImportResult(added=2)
     made = view.get(store, settings, "jane.doe@mail.example.edu")
     assert (made.name, made.role, made.condition) == ("s1234567", "student", "resumption")
     assert made.initial
@@ -142,7 +142,7 @@ def test_a_refresh_brings_role_condition_and_second_mailbox_up_to_date_and_nothi
     ]
     todo = plan.plan(store, settings, lines, refresh=True)
     assert (len(todo.new), len(todo.changed), todo.unchanged) == (1, 1, 1)
-    assert carried(store, todo) == write.Done(added=1, changed=1)
+    assert carried(store, todo) == write.ImportResult(added=1, changed=1)
     alice = view.get(store, settings, "alice")
     assert (alice.condition, alice.second_mailbox, alice.aliases) == (
         "leave",
@@ -255,7 +255,7 @@ def test_five_thousand_accounts_take_seconds(store: Store, settings: Settings) -
     # 50,000 within a minute (issue 5). Alone on its machine it takes a tenth of that.
     assert time.monotonic() - began < 6
     assert sum(told) == todo.steps == 5000
-    assert len(view.listed(store)) == 5000
+    assert len(view.list_accounts(store)) == 5000
 
 
 @pytest.mark.slow
