@@ -1,6 +1,6 @@
 # gatepost for Dovecot (Pigeonhole): file what the milter tagged as spam into Junk.
 #
-# For everybody, before each person's own script (Dovecot 2.3, conf.d/90-sieve.conf;
+# For all accounts, before each user's own script (Dovecot 2.3, conf.d/90-sieve.conf;
 # protocol lmtp needs mail_plugins = $mail_plugins sieve):
 #
 #     plugin {
@@ -9,10 +9,10 @@
 #
 # then: sievec /etc/dovecot/sieve/spam-to-junk.sieve
 #
-# It goes by X-Spam-Flag, not by the subject, which is for people to see. From mail that
-# comes by SMTP the milter removes every X-Spam-* of a stranger before it adds its own. It
-# does not see what sendmail(1) takes in on this machine, and believes clients in
-# spam.trusted. Mail of theirs that says "YES" lands in Junk; no value keeps a mail out.
+# It tests X-Spam-Flag, not the subject, which is for people. From mail that comes by SMTP the
+# milter removes every X-Spam-* header before it adds its own. It does not see mail submitted by
+# sendmail(1) on this machine, and keeps the headers of clients in spam.trusted. Their mail with
+# "YES" lands in Junk; no value keeps a mail out of it.
 require ["fileinto", "mailbox"];
 
 if header :is "X-Spam-Flag" "YES" {
