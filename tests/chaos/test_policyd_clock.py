@@ -1,4 +1,4 @@
-"""Check 8: a real policyd whose machine's clock is set forward, back and through summer time."""
+"""Check 8: a real policyd while the clock is set forward, back and through summer time."""
 
 import itertools
 import re
@@ -81,9 +81,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 @pytest.mark.parametrize("step", [HOUR, -HOUR, -24 * HOUR], ids=["+1h", "-1h", "-1day"])
-def test_a_step_grants_one_window_more_at_most_and_blocks_for_one(
-    machine: Machine, step: int
-) -> None:
+def test_a_clock_step_grants_or_blocks_at_most_one_window(machine: Machine, step: int) -> None:
     client = next(_clients)
     assert machine.fill(client) == LIMIT
     machine.step(step)
@@ -98,7 +96,7 @@ def test_a_step_grants_one_window_more_at_most_and_blocks_for_one(
     [datetime(2026, 10, 25, 1, tzinfo=UTC), datetime(2027, 3, 28, 1, tzinfo=UTC)],
     ids=["autumn", "spring"],
 )
-def test_summer_time_neither_grants_nor_blocks_and_the_time_told_is_the_walls(
+def test_summer_time_changes_no_limit_and_replies_show_local_time(
     machine: Machine, change: datetime
 ) -> None:
     client = next(_clients)

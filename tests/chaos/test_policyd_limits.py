@@ -1,4 +1,4 @@
-"""Checks 1, 2 and 7: exact counts whatever is killed, lost or raced (through real Postfix)."""
+"""Checks 1, 2 and 7: exact counts despite kills, lost replies and races (through real Postfix)."""
 
 import contextlib
 import random
@@ -101,13 +101,13 @@ def kill_under_load(tmp_path: Path, kills: int) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_killed_ten_times_under_load_it_loses_no_count_and_makes_none_up(tmp_path: Path) -> None:
+def test_ten_kills_under_load_lose_no_count_and_add_none(tmp_path: Path) -> None:
     kill_under_load(tmp_path, 10)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_killed_two_hundred_times_under_load_it_loses_no_count(tmp_path: Path) -> None:
+def test_two_hundred_kills_under_load_lose_no_count(tmp_path: Path) -> None:
     kill_under_load(tmp_path, 200)
 
 
@@ -159,7 +159,7 @@ def proxied(behind: int) -> Iterator[Proxy]:
             thread.join()
 
 
-def test_a_lost_answer_is_charged_once_and_the_mail_goes_out(tmp_path: Path) -> None:
+def test_a_request_with_a_lost_reply_is_charged_once_and_the_mail_goes_out(tmp_path: Path) -> None:
     url = prepared(f"sqlite:///{tmp_path}/gatepost.db")
     port = free_port()
     config = configure(tmp_path, url, '[limits]\nclient = ["3/1h"]\n')
@@ -180,7 +180,7 @@ def test_a_lost_answer_is_charged_once_and_the_mail_goes_out(tmp_path: Path) -> 
         assert send(session) == 450
 
 
-def test_the_machines_own_reports_are_not_charged_and_a_client_is(tmp_path: Path) -> None:
+def test_reports_of_this_machine_are_not_charged_but_clients_are(tmp_path: Path) -> None:
     url = prepared(f"sqlite:///{tmp_path}/gatepost.db")
     with (
         socket.create_server(("127.0.0.1", 0), backlog=100) as held,

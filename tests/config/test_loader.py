@@ -11,7 +11,7 @@ SMALLEST = '[site]\ndomains = ["mail.example.edu"]\n[store]\nurl = "sqlite:////x
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_broken_file_is_refused_with_file_key_and_cure(case: Path) -> None:
+def test_a_broken_file_is_rejected_with_file_key_and_cure(case: Path) -> None:
     path = case / "gatepost.toml"
     expected = (case / "expected").read_text().splitlines()
     with pytest.raises(ConfigError) as caught:
@@ -38,7 +38,7 @@ def test_a_table_of_a_shipped_role_changes_only_what_it_names() -> None:
     assert list(made.roles) == ["staff", "student", "alumni"]
 
 
-def test_a_role_of_ones_own_stands_beside_the_shipped_ones() -> None:
+def test_a_site_role_is_added_to_the_shipped_ones() -> None:
     table = '[roles.guest]\nmailbox = "1M"\nattachments = "1M"\nsend = []\n'
     assert "guest" in settings_of(SMALLEST + table).roles
 
@@ -48,7 +48,7 @@ def test_settings_cannot_be_changed_after_start() -> None:
         settings_of(SMALLEST).limits.mode = "observe"
 
 
-def test_a_key_of_an_earlier_release_is_ignored_with_a_warning_that_names_the_cure() -> None:
+def test_a_retired_key_is_ignored_with_a_warning_that_names_the_cure() -> None:
     loaded = parse(SMALLEST + "[policyd]\nworkers = 4\n", Path("gatepost.toml"))
     assert loaded.settings == settings_of(SMALLEST)
     (warning,) = loaded.warnings
@@ -74,7 +74,7 @@ def test_the_file_is_the_option_then_the_environment_then_the_default(
         (b"a=" + b"[" * 100_000, "not valid TOML"),
     ],
 )
-def test_a_file_that_is_no_configuration_is_refused(
+def test_a_file_that_is_not_a_configuration_is_rejected(
     tmp_path: Path, content: bytes, says: str
 ) -> None:
     path = tmp_path / "gatepost.toml"
@@ -91,7 +91,7 @@ def test_a_missing_file_says_how_to_name_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
-def test_a_byte_order_mark_is_no_part_of_the_configuration(tmp_path: Path, encoding: str) -> None:
+def test_a_byte_order_mark_is_skipped(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "gatepost.toml"
     path.write_text(SMALLEST, encoding=encoding)
     assert load(path) == load_plain(tmp_path)

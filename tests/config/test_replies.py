@@ -1,4 +1,4 @@
-"""A site's own words reach a client as they were written, whichever service says them."""
+"""A site's texts reach a client unchanged, from either service."""
 
 import pytest
 from hypothesis import given
@@ -31,7 +31,7 @@ def test_the_advice_is_the_same_from_both_services(advice: str) -> None:
 
 
 @pytest.mark.parametrize("byte", range(256))
-def test_every_letter_is_refused_or_said_as_it_is(byte: int) -> None:
+def test_every_character_is_rejected_or_shown_unchanged(byte: int) -> None:
     letter = chr(byte)
     if letter.isascii() and letter.isprintable():
         assert all(f"a{letter}b" in text for text in said(f"a{letter}b"))
@@ -41,7 +41,7 @@ def test_every_letter_is_refused_or_said_as_it_is(byte: int) -> None:
 
 
 @given(st.text(), st.integers(4, 100))
-def test_a_reply_is_one_line_of_ascii_and_no_longer_than_it_may_be(text: str, size: int) -> None:
+def test_a_reply_is_one_line_of_ascii_of_bounded_length(text: str, size: int) -> None:
     line = one_line(text, size)
     assert line.isascii()
     assert line.isprintable()

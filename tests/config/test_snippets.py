@@ -1,7 +1,7 @@
-"""What a site installs: each file is valid for the program that reads it, and they agree.
+"""The files a site installs: each is valid for the program that reads it, and they agree.
 
-The private stack runs on these files too (tests/stack); here is what it replaces,
-such as paths, and what only a site uses, such as systemd.
+The private stack runs on these files, too (tests/stack). Here is tested what it replaces, such
+as paths, and what only a site uses, such as systemd.
 """
 
 import re
@@ -54,7 +54,7 @@ def test_the_sample_loads() -> None:
     assert load(SAMPLE).site.domains == ("mail.example.edu",)
 
 
-def test_a_line_left_out_of_the_sample_changes_nothing() -> None:
+def test_removing_any_line_of_the_sample_changes_nothing() -> None:
     sample = load(SAMPLE).model_dump(exclude={"site", "store"})
     defaults = Settings.model_validate(
         {"site": {"domains": ["mail.example.edu"]}, "store": {"url": "sqlite:////x"}}
@@ -89,7 +89,7 @@ def _fields(section: str) -> Iterator[str]:
 # Postfix
 
 
-def test_the_shipped_lines_take_the_place_of_no_line_of_a_site() -> None:
+def test_the_shipped_lines_replace_no_line_of_a_site() -> None:
     assert [name for name in main_cf() if not name.startswith("gatepost_")] == []
 
 
@@ -100,7 +100,7 @@ def test_the_documentation_names_every_parameter_that_is_changed() -> None:
     assert changed <= set(re.findall(r"`(\w+)`", table))
 
 
-def test_every_policy_service_has_a_short_time_limit_and_an_answer_for_its_absence() -> None:
+def test_every_policy_service_has_a_short_timeout_and_a_default_action() -> None:
     services = [value for value in main_cf().values() if value.startswith("check_policy_service")]
     assert len(services) == 2
     for service in services:
@@ -109,7 +109,7 @@ def test_every_policy_service_has_a_short_time_limit_and_an_answer_for_its_absen
         assert re.search(r"\{ default_action = 451 [^{}]+\}|default_action=DUNNO", service)
 
 
-def test_mail_waits_when_the_milter_is_away_and_is_never_let_through_unseen() -> None:
+def test_mail_waits_while_the_milter_is_unavailable() -> None:
     assert "default_action=tempfail" in main_cf()["gatepost_milter"]
 
 
@@ -138,7 +138,7 @@ def test_the_installed_dovecot_reads_its_snippets_without_a_warning(tmp_path: Pa
 
 
 @pytest.mark.parametrize("version", ["2.3", "2.4"])
-def test_dovecot_makes_the_sockets_that_postfix_asks(version: str) -> None:
+def test_dovecot_creates_the_sockets_that_postfix_uses(version: str) -> None:
     snippets = (shipped.ETC / f"dovecot-{version}").glob("*.conf")
     text = "".join(path.read_text(encoding="utf-8") for path in snippets)
     made = set(re.findall(rf"unix_listener {SPOOL}(\S+)", text))
@@ -159,7 +159,7 @@ def test_dovecot_makes_the_sockets_that_postfix_asks(version: str) -> None:
         ("95\nBcc: x@y.example\n\nYour password has expired", "alice"),
     ],
 )
-def test_no_warning_is_written_with_what_could_change_it(
+def test_a_quota_warning_rejects_arguments_that_could_alter_the_mail(
     version: str, percent: str, user: str
 ) -> None:
     script = shipped.ETC / f"dovecot-{version}/quota-warning"
@@ -168,7 +168,7 @@ def test_no_warning_is_written_with_what_could_change_it(
 
 
 @pytest.mark.parametrize("version", ["2.3", "2.4"])
-def test_a_warning_that_fails_for_a_moment_is_delivered_next(version: str, tmp_path: Path) -> None:
+def test_a_quota_warning_is_retried_after_a_temporary_failure(version: str, tmp_path: Path) -> None:
     tries, lda, script = tmp_path / "tries", tmp_path / "lda", tmp_path / "quota-warning"
     tries.touch()
     # Fails once as Dovecot's does while it cannot look up an account.
@@ -230,7 +230,7 @@ def test_an_instance_of_policyd_is_the_same_service_on_the_same_socket() -> None
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
-def test_a_unit_starts_a_package_of_ours_apart_from_the_users_python(path: Path) -> None:
+def test_a_unit_starts_a_gatepost_package_in_isolated_mode(path: Path) -> None:
     words = unit(path)["Service"]["ExecStart"].split()
     assert words[1:3] == ["-I", "-m"]
     assert find_spec(words[3])
@@ -244,14 +244,14 @@ def test_the_socket_unit_listens_where_policyd_would() -> None:
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
-def test_a_service_is_started_again_for_as_long_as_it_takes(path: Path) -> None:
+def test_a_failed_service_is_restarted_without_limit(path: Path) -> None:
     found = unit(path)
     assert found["Unit"]["StartLimitIntervalSec"] == "0"
     assert (found["Service"]["Restart"], found["Service"]["RestartSec"]) == ("always", "5")
     assert "RestartPreventExitStatus" not in found["Service"]
 
 
-def test_cron_runs_the_installed_command_as_a_user_systemd_makes() -> None:
+def test_cron_runs_the_installed_command_as_a_user_that_systemd_creates() -> None:
     lines = (shipped.ETC / "cron.d/gatepost").read_text().splitlines()
     (job,) = [line for line in lines if re.match(r"[*\d]", line)]
     *_when, user, program, word, _quiet = job.split()

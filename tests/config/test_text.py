@@ -1,4 +1,4 @@
-"""What people hand over as bytes."""
+"""Decoding files and standard input."""
 
 import pytest
 from hypothesis import given
@@ -26,13 +26,13 @@ def test_another_encoding_is_named_by_line_and_byte_with_the_cure(encoding: str)
 
 
 @pytest.mark.parametrize("raw", ["a,b\n".encode("utf-16-le"), b"a\0b", b"\xff\xfea\0b"])
-def test_what_is_no_text_is_refused_whole(raw: bytes) -> None:
+def test_bytes_that_are_not_text_are_rejected_as_a_whole(raw: bytes) -> None:
     with pytest.raises(text.NotText):
         text.decode(raw)
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_text_or_refused(raw: bytes) -> None:
+def test_any_bytes_are_text_or_rejected(raw: bytes) -> None:
     try:
         decoded = text.decode(raw)
         for line in text.lines(decoded):

@@ -16,7 +16,7 @@ def test_sizes_are_powers_of_1024(text: str, size: int) -> None:
 @pytest.mark.parametrize(
     "bad", ["", "M", "10 M", "10MB", "-1M", "1.5M", "\u0661M", "500", "00", "1"]
 )
-def test_what_is_no_size_is_refused(bad: str) -> None:
+def test_an_invalid_size_is_rejected(bad: str) -> None:
     with pytest.raises(ValueError, match="a size "):
         parse_size(bad)
 
@@ -25,7 +25,7 @@ def test_what_is_no_size_is_refused(bad: str) -> None:
     ("size", "text"),
     [(10 << 20, "10 MiB"), (12_582_913, "12.0 MiB"), (5 << 30, "5 GiB"), (700, "700 bytes")],
 )
-def test_sizes_are_shown_as_people_say_them(size: int, text: str) -> None:
+def test_sizes_are_shown_in_their_largest_unit(size: int, text: str) -> None:
     assert format_size(size) == text
 
 
@@ -37,7 +37,7 @@ def test_a_rate_is_shown_as_it_can_be_read_back(limit: int, window: int) -> None
 
 
 @pytest.mark.parametrize("bad", ["200", "200/h", "/1h", "200/0s", "200/59s", "1/367d", "-1/1h"])
-def test_what_is_no_rate_is_refused(bad: str) -> None:
+def test_an_invalid_rate_is_rejected(bad: str) -> None:
     with pytest.raises(ValueError, match="rate"):
         Rate.parse(bad)
 
@@ -46,7 +46,7 @@ def test_what_is_no_rate_is_refused(bad: str) -> None:
     ("seconds", "text"),
     [(3600, "hour"), (86400, "day"), (172800, "2 days"), (5400, "90 minutes"), (61, "61 seconds")],
 )
-def test_a_window_is_shown_as_people_say_it(seconds: int, text: str) -> None:
+def test_a_window_is_shown_in_words(seconds: int, text: str) -> None:
     assert format_span(seconds) == text
     assert parse_span("90m") == 5400
 
@@ -56,6 +56,6 @@ def test_an_address_is_shown_as_it_is_read(text: str) -> None:
     assert str(Address.parse(text)) == text
 
 
-def test_a_socket_path_too_long_for_the_kernel_is_refused() -> None:
+def test_a_socket_path_too_long_for_the_kernel_is_rejected() -> None:
     with pytest.raises(ValueError, match="107 bytes"):
         Address.parse("unix:/" + "x" * 107)

@@ -1,4 +1,4 @@
-"""A Postfix that asks one policy service and throws its mail away: for chaos and benchmarks."""
+"""A Postfix that asks one policy service and drops its mail: for chaos and benchmarks."""
 
 import contextlib
 import shutil

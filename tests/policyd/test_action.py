@@ -1,4 +1,4 @@
-"""What people read when a limit stops them."""
+"""The texts of refusals."""
 
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
@@ -38,7 +38,7 @@ def test_a_refused_client_learns_limit_use_time_and_where_to_register() -> None:
     )
 
 
-def test_an_account_is_not_told_to_register_a_computer() -> None:
+def test_an_account_over_its_limit_is_not_advised_to_register_a_computer() -> None:
     verdict = ChargeResult(accepted=False, limit=BOB, used=498, again=NOON + 86400)
     assert said(verdict, site(), amount=5) == (
         "450 4.7.1 Limit of 500 recipients per day for bob reached (498 used, 5 more wanted). "
@@ -81,7 +81,7 @@ def test_times_are_those_of_the_site() -> None:
 
 
 @given(reason=st.text(), name=st.text(min_size=1))
-def test_no_text_of_anybody_can_break_out_of_the_reply(reason: str, name: str) -> None:
+def test_no_reason_or_name_can_break_out_of_the_reply(reason: str, name: str) -> None:
     settings = site()
     for text in (
         action.suspended(name, reason, "", settings),
@@ -97,6 +97,6 @@ def test_a_reply_has_a_bounded_length() -> None:
     assert len(action.suspended("alice", "x" * 10_000, "", site())) <= action.MAX_TEXT
 
 
-def test_a_reason_in_letters_that_no_reply_has_is_left_out() -> None:
+def test_a_reason_that_is_not_ascii_is_left_out() -> None:
     text = action.suspended("alice", "帳號被盜", "", site())
     assert text.startswith("550 5.7.1 Sending is stopped for alice. Questions: postmaster@")

@@ -1,4 +1,4 @@
-"""Every byte in every attribute of a policy request: an answer or none, and others go on."""
+"""Every byte in every attribute of a policy request: a reply or a close, and others continue."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,9 +35,7 @@ def holding(attribute: str, text: bytes, number: int) -> bytes:
 
 @pytest.mark.parametrize("state", ["RCPT", "DATA", "END-OF-MESSAGE"])
 @pytest.mark.parametrize("attribute", TEXTS)
-def test_no_byte_of_a_text_goes_without_an_answer(
-    daemon: Daemon, attribute: str, state: str
-) -> None:
+def test_every_byte_in_a_value_gets_a_reply(daemon: Daemon, attribute: str, state: str) -> None:
     with daemon.client() as client:
         for number, byte in enumerate(EVERY_BYTE):
             request = holding(attribute, b"x" + byte + b"y", number)
@@ -50,7 +48,7 @@ def test_no_byte_of_a_text_goes_without_an_answer(
 
 
 @pytest.mark.parametrize("attribute", NUMBERS)
-def test_what_is_no_number_ends_its_own_connection_alone(daemon: Daemon, attribute: str) -> None:
+def test_a_non_numeric_value_closes_only_its_own_connection(daemon: Daemon, attribute: str) -> None:
     with daemon.client() as other:
         for number, byte in enumerate(EVERY_BYTE):
             with daemon.client() as client:
@@ -60,7 +58,7 @@ def test_what_is_no_number_ends_its_own_connection_alone(daemon: Daemon, attribu
     assert "Traceback" not in daemon.log
 
 
-def test_a_nul_ends_its_own_connection_alone(daemon: Daemon) -> None:
+def test_a_nul_closes_only_its_own_connection(daemon: Daemon) -> None:
     with daemon.client() as client, daemon.client() as other:
         client.send(holding("sender", b"x\0y", 0))
         assert client.answer() == ""

@@ -1,4 +1,4 @@
-"""Group commit under bugs of ours and stores that hang: one ticket's trouble stays its own."""
+"""Group commit with bugs of ours and stores that hang: one ticket's trouble affects no other."""
 
 import asyncio
 import threading
@@ -111,7 +111,7 @@ def committing(
     return {used.subject: used.used for used in report(store)}
 
 
-def test_a_poison_ticket_fails_alone_and_the_thread_goes_on(store: Store) -> None:
+def test_a_ticket_that_causes_a_bug_fails_alone(store: Store) -> None:
     async def work(committer: Committer) -> None:
         good, poison = Charge(1, 1, (ROOM,)), Charge(POISON, 1, (NONE,))
         assert await outcomes(committer, good, poison, Charge(2, 1, (ROOM,))) == [True, None, True]
@@ -120,7 +120,7 @@ def test_a_poison_ticket_fails_alone_and_the_thread_goes_on(store: Store) -> Non
     assert committing(store, work)["account alice"] == 3
 
 
-def test_all_who_have_gone_hold_up_nobody(store: Store) -> None:
+def test_tickets_of_closed_connections_delay_no_other(store: Store) -> None:
     class Gone(Asked):
         wanted = False
 
@@ -133,7 +133,7 @@ def test_all_who_have_gone_hold_up_nobody(store: Store) -> None:
     assert committing(store, work) == {"account alice": 1}
 
 
-def test_a_poison_entry_takes_no_other_with_it(store: Store, tmp_path: Path) -> None:
+def test_a_local_charge_that_causes_a_bug_is_lost_alone(store: Store, tmp_path: Path) -> None:
     async def work(committer: Committer) -> None:
         with locked(tmp_path / "gatepost.db"):
             await outcomes(committer, Charge(1, 1, (ROOM,)))
@@ -143,7 +143,7 @@ def test_a_poison_entry_takes_no_other_with_it(store: Store, tmp_path: Path) -> 
     assert committing(store, work)["account alice"] == 2
 
 
-def test_what_the_store_took_although_it_hung_is_not_counted_again(
+def test_a_charge_that_a_hanging_store_accepts_later_is_counted_once(
     store: Store, tmp_path: Path
 ) -> None:
     async def work(committer: Committer) -> None:
@@ -155,7 +155,7 @@ def test_what_the_store_took_although_it_hung_is_not_counted_again(
     assert committing(store, work)["account alice"] == 5
 
 
-def test_what_was_counted_in_an_outage_is_told_at_the_end(store: Store, tmp_path: Path) -> None:
+def test_local_charges_are_written_to_the_store_at_the_end(store: Store, tmp_path: Path) -> None:
     async def work(committer: Committer) -> None:
         with locked(tmp_path / "gatepost.db"):
             await outcomes(committer, Charge(1, 5, (ROOM,)))
@@ -164,7 +164,7 @@ def test_what_was_counted_in_an_outage_is_told_at_the_end(store: Store, tmp_path
     assert committing(store, work)["account alice"] == 10
 
 
-def test_what_cannot_be_told_at_the_end_is_an_error(
+def test_local_charges_that_cannot_be_written_at_the_end_are_logged(
     store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with locked(tmp_path / "gatepost.db"):
@@ -177,7 +177,7 @@ def test_what_cannot_be_told_at_the_end_is_an_error(
     assert "event=counts-lost charges=2" in caplog.messages
 
 
-def test_who_asks_again_one_by_one_shares_the_next_transaction(store: Store) -> None:
+def test_peers_that_ask_one_by_one_share_the_next_transaction(store: Store) -> None:
     async def work(committer: Committer) -> None:
         await outcomes(committer, *(Charge(None, 1, (ROOM,)) for _ in range(10)))
         before = transactions(store)
@@ -198,7 +198,7 @@ def transactions(store: Store) -> int:
         return session.query(models.BatchRow).count()
 
 
-def test_what_hangs_on_its_way_to_the_store_at_the_end_is_an_error_too(
+def test_local_charges_that_hang_at_the_end_are_logged(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     usage = Hanging(store)

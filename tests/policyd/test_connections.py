@@ -1,4 +1,4 @@
-"""Connections: when one is read from, for how long, and which is closed when there are too many."""
+"""Connections: back pressure, deadlines, and eviction from a full table."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator

@@ -1,4 +1,4 @@
-"""Who is refused what, and who is charged where."""
+"""The decisions of the rules: refusals, and charges with their subjects."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def test_a_suspended_account_sends_nothing_until_its_date(make_facts: MakeFacts)
 
 
 @pytest.mark.parametrize("state", ["RCPT", "DATA", "END-OF-MESSAGE"])
-def test_an_initial_password_that_may_not_send_is_told_so_wherever_we_are_asked(
+def test_an_account_with_its_initial_password_is_refused_at_each_state(
     make_facts: MakeFacts, store: Store, state: str
 ) -> None:
     facts = make_facts(auth={"initial_may_send": False})
@@ -64,7 +64,7 @@ def test_an_initial_password_that_may_not_send_is_told_so_wherever_we_are_asked(
     assert subjects(facts, now=NOW + 1, sasl_username="dora")
 
 
-def test_an_initial_password_sends_where_the_site_lets_it(
+def test_an_account_with_its_initial_password_sends_where_the_site_lets_it(
     make_facts: MakeFacts, store: Store
 ) -> None:
     facts = make_facts()
@@ -74,7 +74,7 @@ def test_an_initial_password_sends_where_the_site_lets_it(
     assert subjects(facts, sasl_username="dora")
 
 
-def test_a_name_that_exists_comes_before_the_one_without_its_extension(
+def test_an_exact_account_name_wins_over_the_name_without_extension(
     make_facts: MakeFacts, store: Store
 ) -> None:
     site = {"domains": ["mail.example.edu"], "recipient_delimiter": "-+"}
@@ -108,7 +108,7 @@ def test_a_name_that_exists_comes_before_the_one_without_its_extension(
         ("bob@mail.example.edu", 0, False),
     ],
 )
-def test_a_declared_size_is_judged_by_the_role_of_the_recipient(
+def test_a_declared_size_is_checked_against_the_role_of_the_recipient(
     make_facts: MakeFacts, state: str, recipient: str, size: float, *, refused: bool
 ) -> None:
     said = text(
@@ -122,9 +122,7 @@ def test_a_declared_size_is_judged_by_the_role_of_the_recipient(
     assert refused or said == DUNNO
 
 
-def test_where_no_attachment_is_allowed_a_letter_is_not_refused_for_its_size(
-    make_facts: MakeFacts, store: Store
-) -> None:
+def test_a_letter_passes_a_role_without_attachments(make_facts: MakeFacts, store: Store) -> None:
     facts = make_facts()
     accounts.set_fields(store, facts.settings, "bob", fields={"attachments": "0"}, change=CHANGE)
     facts.directory.refresh()
@@ -132,7 +130,7 @@ def test_where_no_attachment_is_allowed_a_letter_is_not_refused_for_its_size(
     assert text(facts, protocol_state="RCPT", recipient=recipient, size=MIB) == DUNNO
 
 
-def test_a_refused_size_says_the_limit_and_the_advice(make_facts: MakeFacts) -> None:
+def test_a_size_refusal_names_limit_and_advice(make_facts: MakeFacts) -> None:
     said = text(
         make_facts(), protocol_state="RCPT", recipient="bob@mail.example.edu", size=96 * MIB
     )
@@ -166,7 +164,7 @@ def test_too_many_recipients_of_one_message_are_refused_for_good(make_facts: Mak
     assert text(facts, recipient_count=101, policy_context="inbound") == DUNNO
 
 
-def test_observing_lets_too_many_recipients_pass_and_says_so(make_facts: MakeFacts) -> None:
+def test_observe_mode_passes_too_many_recipients_and_logs_it(make_facts: MakeFacts) -> None:
     found = asked(make_facts(limits={"mode": "observe"}), recipient_count=101)
     assert found == Decision(DUNNO, "would-refuse")
 
@@ -203,7 +201,7 @@ def test_the_whitelist_lifts_the_client_limit_only_and_until_its_second(
     assert "client 192.0.2.99" in [s for s, _, _ in subjects(facts, now=NOW + 600, **listed)]
 
 
-def test_the_whitelist_lifts_account_limits_where_the_site_says_so(make_facts: MakeFacts) -> None:
+def test_the_whitelist_lifts_account_limits_where_configured(make_facts: MakeFacts) -> None:
     facts = make_facts(whitelist={"lifts": ["client", "account"]})
     assert text(facts, client_address="192.0.2.99", sasl_username="bob") == DUNNO
 
@@ -227,7 +225,7 @@ def test_the_whitelist_lifts_account_limits_where_the_site_says_so(make_facts: M
         ({"recipient_count": 0}, False),
     ],
 )
-def test_only_what_our_people_send_is_charged(
+def test_only_mail_of_local_users_is_charged(
     make_facts: MakeFacts, attributes: dict[str, Any], *, charged: bool
 ) -> None:
     assert bool(subjects(make_facts(), **attributes)) is charged
@@ -261,7 +259,7 @@ def test_the_site_chooses_when_to_charge(
         ({"client_address": "unknown", "policy_context": "submission"}, "no-limit"),
     ],
 )
-def test_why_nothing_is_charged_is_told_where_it_would_be(
+def test_an_uncharged_message_is_logged_with_its_reason(
     make_facts: MakeFacts, charge_at: str, attributes: dict[str, Any], cause: str
 ) -> None:
     facts = make_facts(limits={"charge_at": charge_at})
@@ -294,9 +292,7 @@ def test_a_report_of_this_machine_is_never_charged_though_its_addresses_are_camp
 
 
 @pytest.mark.parametrize("own", OWN)
-def test_a_neighbour_of_this_machine_cannot_pass_its_null_sender_for_ours(
-    make_facts: MakeFacts, own: str
-) -> None:
+def test_a_null_sender_from_another_machine_is_charged(make_facts: MakeFacts, own: str) -> None:
     neighbour = "2001:db8::9" if ":" in own else "192.0.2.9"
     facts = make_facts()
     assert subjects(facts, sender="", client_address=neighbour, server_address=own)
@@ -316,7 +312,7 @@ def test_an_override_holds_until_its_date(make_facts: MakeFacts, store: Store) -
     assert ("account bob", HOUR, 200) in subjects(facts, sasl_username="bob", now=NOW + 60)
 
 
-def test_an_account_that_is_not_known_is_limited_generously(make_facts: MakeFacts) -> None:
+def test_an_unknown_account_gets_the_largest_limits(make_facts: MakeFacts) -> None:
     found = subjects(make_facts(), sasl_username="new@mail.example.edu")
     assert ("account new", HOUR, 1000) in found
 
@@ -328,7 +324,7 @@ def test_a_login_that_is_not_utf8_is_a_subject_the_store_can_hold(make_facts: Ma
     assert found.limits[1].subject == "account \\udce9\\udcf0"
 
 
-def test_a_repeat_has_the_id_of_its_message_and_nobody_elses(make_facts: MakeFacts) -> None:
+def test_a_repeat_has_the_id_of_its_message_and_no_other(make_facts: MakeFacts) -> None:
     facts = make_facts()
 
     def identity(**attributes: Any) -> int | None:

@@ -1,4 +1,4 @@
-"""Local counters: they know what was seen, limit, and remember what the store must learn."""
+"""Local counters start from the windows seen, limit, and keep charges for the store."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def seen(used: int) -> dict[tuple[str, int], Window]:
     return {("account alice", 3600): window}
 
 
-def test_limits_go_on_from_what_was_seen_last() -> None:
+def test_local_limits_continue_from_the_last_windows_seen() -> None:
     known = seen(8)
     local = LocalCounters(known, 0.0)
     batch = [Charge(n, 1, (RATE,)) for n in range(4)]
@@ -30,7 +30,7 @@ def test_limits_go_on_from_what_was_seen_last() -> None:
     assert [entry.charge.id for entry in local.take(9)] == [0, 1]
 
 
-def test_a_repeat_is_told_the_same_and_remembered_once() -> None:
+def test_a_repeated_request_gets_the_same_reply_and_is_kept_once() -> None:
     local = LocalCounters({}, 0.0)
     first = local.settle([Charge(1, 10, (RATE,)), Charge(2, 1, (RATE,))], NOW, no)
     again = local.settle([Charge(1, 10, (RATE,)), Charge(2, 1, (RATE,))], NOW + 1, no)
@@ -46,7 +46,7 @@ def test_the_clock_is_that_of_the_store() -> None:
     assert local.take(1)[0].at == NOW - 7200 + 3661
 
 
-def test_what_could_not_be_restored_keeps_its_place() -> None:
+def test_charges_that_are_put_back_keep_their_order() -> None:
     local = LocalCounters({}, 0.0)
     local.settle([Charge(n, 1, (RATE,)) for n in range(3)], NOW, no)
     first = local.take(2)
@@ -54,7 +54,7 @@ def test_what_could_not_be_restored_keeps_its_place() -> None:
     assert [entry.charge.id for entry in local.take(3)] == [0, 1, 2]
 
 
-def test_refused_tries_take_no_room_from_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_requests_take_no_room_from_accepted_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_counters, "MAX_COUNTED", 10)
     monkeypatch.setattr(local_counters, "MAX_REFUSED", 10)
     local = LocalCounters(seen(8), 0.0)
@@ -67,7 +67,7 @@ def test_refused_tries_take_no_room_from_mail(monkeypatch: pytest.MonkeyPatch) -
     assert not local.settle([Charge(0, 1, (never,))], NOW + 1, no)[0].repeated
 
 
-def test_mail_without_an_instance_is_kept_up_to_the_bound_too(
+def test_charges_without_an_id_are_kept_up_to_the_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(local_counters, "MAX_COUNTED", 3)

@@ -10,7 +10,7 @@ FIND = 'grep -o \'limit="client [^"]*" reason=would-refuse\' | sort | uniq -c | 
 LIMITS = '[limits]\nmode = "observe"\nclient = ["3/1h"]\nrecipients_per_message = 5\n'
 
 
-def test_the_servers_that_would_have_been_refused_are_found_in_the_log(tmp_path: Path) -> None:
+def test_the_documented_command_finds_servers_that_would_be_refused(tmp_path: Path) -> None:
     url = prepared(f"sqlite:///{tmp_path}/gatepost.db")
     mails = {
         "192.0.2.10": 7,  # a list server

@@ -27,9 +27,7 @@ def test_requests_survive_any_chunking(size: int) -> None:
 
 
 @given(cuts=st.lists(st.integers(0, 3000), max_size=8), wires=st.lists(st.binary(max_size=300)))
-def test_hostile_bytes_only_ever_raise_protocol_error_whatever_the_cuts(
-    cuts: list[int], wires: list[bytes]
-) -> None:
+def test_hostile_bytes_only_raise_protocol_error(cuts: list[int], wires: list[bytes]) -> None:
     stream = b"\n\n".join([*wires, THREE[0]])
     assert _parsed(stream, []) == _parsed(stream, cuts)
 
@@ -54,7 +52,7 @@ def test_a_request_without_end_is_cut_off_at_the_limit() -> None:
         decoder.feed(b"x")
 
 
-def test_a_complete_request_over_the_limit_is_refused() -> None:
+def test_a_complete_request_over_the_limit_is_rejected() -> None:
     with pytest.raises(ProtocolError):
         Decoder().feed(wire(helo_name="x" * MAX_REQUEST))
 

@@ -1,4 +1,4 @@
-"""What is read from a request, and what is refused."""
+"""Parsing requests: the attributes that are read, and the requests that are rejected."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from policyd.request import Request, parse
 from tests.policyd.conftest import wire
 
 
-def test_the_attributes_that_rules_read_are_taken() -> None:
+def test_the_attributes_that_rules_read_are_parsed() -> None:
     raw = wire(
         protocol_state="RCPT",
         recipient="bob@mail.example.edu",
@@ -46,14 +46,14 @@ def test_unknown_attributes_and_lines_are_ignored() -> None:
     assert parse(raw) == parse(wire()[:-2])
 
 
-def test_a_name_inside_another_name_is_not_taken_for_it() -> None:
+def test_a_name_inside_another_name_does_not_match() -> None:
     raw = b"request=smtpd_access_policy\nprotocol_state=DATA\nx_size=7\nencryption_keysize=256"
     assert parse(raw).size == 0
 
 
 @pytest.mark.parametrize("line", [b"sender=eve", b"sender", b"request=junk", b"x=1"])
 @pytest.mark.parametrize("place", [1, 15, 29])
-def test_what_comes_twice_means_the_same_before_and_after_the_order_is_learned(
+def test_duplicates_mean_the_same_before_and_after_the_order_is_learned(
     monkeypatch: pytest.MonkeyPatch, line: bytes, place: int
 ) -> None:
     lines = wire(x="0")[:-2].split(b"\n")

@@ -1,4 +1,4 @@
-"""The daemon as Postfix meets it: a real process, real sockets, a real store."""
+"""The daemon as Postfix sees it: a real process, real sockets, a real store."""
 
 import contextlib
 import os
@@ -38,7 +38,7 @@ def daemon(tmp_path: Path, url: str) -> Iterator[Daemon]:
         yield started
 
 
-def test_the_limit_is_reached_told_and_logged(daemon: Daemon) -> None:
+def test_a_refusal_at_the_limit_is_sent_and_logged(daemon: Daemon) -> None:
     with daemon.client() as client:
         assert client.ask(instance="a", recipient_count=10) == "DUNNO"
         refusal = client.ask(instance="b")
@@ -94,14 +94,16 @@ def test_a_repeat_after_a_restart_is_charged_once(daemon: Daemon, tmp_path: Path
     ],
     ids=["http", "nul", "empty", "endless", "twice"],
 )
-def test_nonsense_is_closed_without_an_answer_and_others_go_on(daemon: Daemon, data: bytes) -> None:
+def test_nonsense_closes_only_its_own_connection_without_a_reply(
+    daemon: Daemon, data: bytes
+) -> None:
     with daemon.client() as good, daemon.client() as bad:
         bad.send(data)
         assert bad.answer() == ""
         assert good.ask(protocol_state="RCPT") == "DUNNO"
 
 
-def test_a_request_that_does_not_end_is_cut_and_an_idle_connection_kept(daemon: Daemon) -> None:
+def test_an_endless_request_is_cut_and_an_idle_connection_kept(daemon: Daemon) -> None:
     with daemon.client() as idle, daemon.client() as slow:
         start = time.monotonic()
         slow.send(b"request=smtpd")
@@ -111,7 +113,7 @@ def test_a_request_that_does_not_end_is_cut_and_an_idle_connection_kept(daemon: 
     assert "event=deadline" in daemon.log
 
 
-def test_an_exemption_of_another_process_holds_within_two_seconds_and_ends_in_its_second(
+def test_a_new_exemption_holds_within_two_seconds_and_ends_on_time(
     daemon: Daemon, url: str
 ) -> None:
     assert daemon.ask(instance="a", recipient_count=10) == "DUNNO"
@@ -128,7 +130,7 @@ def test_an_exemption_of_another_process_holds_within_two_seconds_and_ends_in_it
     assert daemon.ask(instance="d").startswith("450 ")
 
 
-def test_sigterm_answers_what_was_asked_and_exits_0(daemon: Daemon) -> None:
+def test_sigterm_answers_open_requests_and_exits_0(daemon: Daemon) -> None:
     with daemon.client() as client:
         client.send(b"".join(wire(instance=n) for n in range(200)))
         start = time.monotonic()
@@ -138,7 +140,7 @@ def test_sigterm_answers_what_was_asked_and_exits_0(daemon: Daemon) -> None:
         assert client.answer() == ""
 
 
-def test_sighup_takes_new_limits_and_keeps_the_old_ones_of_a_broken_file(daemon: Daemon) -> None:
+def test_sighup_applies_new_limits_and_a_broken_file_changes_nothing(daemon: Daemon) -> None:
     with daemon.client() as client:
         assert client.ask(instance="a", recipient_count=10) == "DUNNO"
         good = daemon.config.read_text()
@@ -153,7 +155,7 @@ def test_sighup_takes_new_limits_and_keeps_the_old_ones_of_a_broken_file(daemon:
         assert client.ask(instance="c", recipient_count=10) == "DUNNO"
 
 
-def test_observing_refuses_nobody_and_says_whom_it_would(daemon: Daemon) -> None:
+def test_observe_mode_refuses_nothing_and_logs_what_it_would_refuse(daemon: Daemon) -> None:
     text = daemon.config.read_text()
     daemon.config.write_text(text.replace("[limits]", '[limits]\nmode = "observe"'))
     daemon.signal(signal.SIGHUP)
@@ -167,7 +169,7 @@ def test_the_unix_socket_is_for_its_group_only(daemon: Daemon) -> None:
     assert stat.S_IMODE(daemon.socket.stat().st_mode) == 0o660
 
 
-def test_the_socket_of_a_dead_process_is_replaced_and_a_live_one_left(tmp_path: Path) -> None:
+def test_a_dead_socket_is_replaced_and_a_live_one_left(tmp_path: Path) -> None:
     address = Address("unix", path=str(tmp_path / "policy.sock"))
     (live,) = open_listeners([address])
     with pytest.raises(SystemExit, match=str(os.EX_UNAVAILABLE)):
@@ -186,7 +188,7 @@ def test_tcp_is_served_too(tmp_path: Path, url: str) -> None:
         assert client.ask() == "DUNNO"
 
 
-def test_systemd_may_hold_the_socket_and_learns_that_we_are_ready(tmp_path: Path, url: str) -> None:
+def test_policyd_serves_a_socket_of_systemd_and_notifies_it(tmp_path: Path, url: str) -> None:
     config = configure(tmp_path, url)
     with (
         socket.socket(socket.AF_UNIX) as held,
@@ -215,7 +217,7 @@ def test_systemd_may_hold_the_socket_and_learns_that_we_are_ready(tmp_path: Path
             assert process.wait(10) == 0
 
 
-def test_the_log_names_the_sockets_that_listen_and_warns_of_those_that_do_not(
+def test_the_log_names_the_listeners_and_warns_of_ignored_addresses(
     tmp_path: Path, url: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:

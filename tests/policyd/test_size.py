@@ -41,7 +41,7 @@ def test_policyd_never_refuses_what_the_milter_would_accept(
 
 
 @pytest.mark.parametrize(("size", "fits"), [(FITS, True), (FITS + 1, False)])
-def test_the_size_on_the_wire_from_which_policyd_refuses_is_the_one_the_milter_counts(
+def test_policyd_and_the_milter_refuse_from_the_same_size_on(
     make_facts: MakeFacts, size: int, *, fits: bool
 ) -> None:
     said = text(make_facts(), protocol_state="RCPT", recipient="bob@mail.example.edu", size=size)

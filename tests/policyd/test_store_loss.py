@@ -1,4 +1,4 @@
-"""The store goes away under a running daemon, and comes back."""
+"""The store fails under a running daemon, and comes back."""
 
 import os
 import select
@@ -57,7 +57,7 @@ def lines(daemon: Daemon, event: str) -> int:
     return daemon.log.count(f"event={event}")
 
 
-def test_a_store_that_hangs_is_replaced_by_local_counters_and_learns_of_them(
+def test_local_counters_replace_a_hanging_store_and_are_added_to_it_later(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "gatepost.db"
@@ -81,7 +81,7 @@ def test_a_store_that_hangs_is_replaced_by_local_counters_and_learns_of_them(
         assert daemon.stop() == 0
 
 
-def test_with_defer_a_hanging_store_means_no_answer_and_no_charge(tmp_path: Path) -> None:
+def test_with_defer_a_hanging_store_means_no_reply_and_no_charge(tmp_path: Path) -> None:
     path = tmp_path / "gatepost.db"
     url = prepared(f"sqlite:///{path}")
     extra = LIMIT + 'on_store_loss = "defer"\n'
@@ -117,7 +117,7 @@ def test_postgresql_may_be_restarted_in_the_middle_of_the_day(
         assert (lines(daemon, "store-lost"), lines(daemon, "store-back")) == (1, 1)
 
 
-def test_settings_are_read_again_although_the_store_is_away(
+def test_settings_are_reloaded_while_the_store_is_unavailable(
     tmp_path: Path, server: postgres.Postgres
 ) -> None:
     config = configure(tmp_path, prepared(server.url), LIMIT)
@@ -198,7 +198,7 @@ def test_a_repeat_that_two_daemons_accept_without_the_store_is_charged_once(
 @pytest.mark.parametrize(
     "halted", ["postgres", pytest.param("mariadb", marks=pytest.mark.slow)], indirect=True
 )
-def test_with_defer_a_client_of_postfix_hears_451_in_time_and_sends_two_seconds_after(
+def test_with_defer_a_client_gets_451_in_time_and_can_send_two_seconds_later(
     tmp_path: Path, halted: Halted
 ) -> None:
     extra = f'{LIMIT}on_store_loss = "defer"\n'
@@ -254,7 +254,7 @@ class _Passage(socketserver.BaseRequestHandler):
 
 
 @pytest.mark.parametrize("mode", ["local", "defer"])
-def test_a_connection_that_fell_silent_is_given_up(
+def test_a_silent_database_connection_is_aborted(
     tmp_path: Path, server: postgres.Postgres, mode: str
 ) -> None:
     port = str(server.port)

@@ -1,4 +1,4 @@
-"""A limit that is charged at a state which never comes is said; one in a hurry is not."""
+"""A warning, if limits are charged at a state where Postfix never asks; else none."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def ask(tally: Tally, state: str, times: int) -> None:
         tally.count_local(state)
 
 
-def test_recipients_without_one_question_at_data_are_told_once() -> None:
+def test_recipients_without_a_request_at_data_cause_one_warning() -> None:
     tally = Tally()
     ask(tally, "RCPT", MANY)
     warning = tally.misuse(LIMITS)
@@ -23,13 +23,13 @@ def test_recipients_without_one_question_at_data_are_told_once() -> None:
     assert tally.misuse(LIMITS) is None
 
 
-def test_a_few_large_messages_that_have_not_come_to_data_yet_are_no_mistake() -> None:
+def test_a_few_large_messages_before_data_cause_no_warning() -> None:
     tally = Tally()
     ask(tally, "RCPT", MANY - 1)
     assert tally.misuse(LIMITS) is None
 
 
-def test_questions_at_data_that_cease_are_noticed() -> None:
+def test_requests_at_data_that_cease_cause_a_warning() -> None:
     tally = Tally()
     for _ in range(2):
         ask(tally, "DATA", 5)
@@ -42,7 +42,7 @@ def test_questions_at_data_that_cease_are_noticed() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 10_000])
-def test_states_that_no_smtp_server_has_take_no_memory(count: int) -> None:
+def test_unknown_protocol_states_take_no_memory(count: int) -> None:
     tally = Tally()
     before = len(tally.states)
     for number in range(count):

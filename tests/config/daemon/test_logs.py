@@ -10,7 +10,7 @@ def test_harmless_values_stay_bare() -> None:
 
 
 @given(st.text(max_size=20_000))
-def test_whatever_a_stranger_sends_is_one_short_printable_line(text: str) -> None:
+def test_any_value_is_logged_as_one_short_printable_line(text: str) -> None:
     shown = quoted(text)
     assert shown.isascii()
     assert shown.isprintable()

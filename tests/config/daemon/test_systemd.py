@@ -22,7 +22,7 @@ def test_without_a_manager_nothing_happens(tmp_path: Path, monkeypatch: pytest.M
     notify("READY=1")
 
 
-def test_sockets_meant_for_another_process_are_left_alone_and_that_is_said(
+def test_sockets_for_another_process_are_ignored_with_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("LISTEN_PID", "1")
