@@ -1,1 +1,1 @@
-"""Passwords, and the budgets that bound guessing."""
+"""Passwords, and the budgets that limit guessing."""

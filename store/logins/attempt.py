@@ -1,8 +1,9 @@
-"""All that a login is decided by, read on one connection: the account and its standing."""
+"""What the store knows about a login, read on one connection: the account and its budgets."""
 
 from dataclasses import dataclass
 
 from config.settings import Settings
+from config.units import UnixSeconds
 from store.engine import Store
 from store.logins.budgets import BudgetState
 from store.logins.credentials import Credentials, read_credentials
@@ -12,15 +13,17 @@ from store.people.names import MAX_ADDRESS, canonical
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Who somebody claims to be, ``None`` for nobody of ours, and what may still fail."""
+    """The account that a login names (``None`` if unknown), and the budgets it is up against."""
 
     name: str
     account: Credentials | None
     state: BudgetState
 
 
-def read_attempt(store: Store, settings: Settings, user: str, *, remote: str, now: int) -> Attempt:
-    """Return what a login of *user* from *remote* is decided by. Raises `StoreUnavailable`."""
+def read_attempt(
+    store: Store, settings: Settings, user: str, *, remote: str, now: UnixSeconds
+) -> Attempt:
+    """Read what decides a login of *user* from *remote*. Raises `StoreUnavailable`."""
     with store.connection() as connection:
         account = read_credentials(connection, settings, user, now=now) if is_text(user) else None
         name = account.name if account else canonical(user, settings.site)
@@ -30,5 +33,5 @@ def read_attempt(store: Store, settings: Settings, user: str, *, remote: str, no
 
 
 def is_text(user: str) -> bool:
-    """Return whether a database can be asked for *user*: NUL and lone surrogates are no text."""
+    """Return whether a database accepts *user* as text: no NUL, no lone surrogate."""
     return user.isprintable() and len(user) <= MAX_ADDRESS

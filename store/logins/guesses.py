@@ -1,17 +1,16 @@
-"""Guessed passwords, counted so that guessing gets nowhere and owners still get in.
+"""Failed logins, counted so that guessing is hopeless and owners still get in.
 
-Three kinds of subject have a budget of failures that refills with time: an account,
-a network (an IPv4 address, an IPv6 /64), and a known pair of both. A failure is
-charged to all of them. Where an account has logged in before, only the pair's can
-stop it: whoever guesses from elsewhere cannot lock the owner out, and one infected
-computer in a lab cannot lock out the others that are used there. Everywhere else
-account and network stop it. Names that do not exist have a budget as well, and who
-is wrong where any budget is spent is told so (`Standing.is_spent`), stopped or not:
-nothing tells a name from a nobody.
+Three kinds of subject have a budget of failures that refills with time: an account, a network
+(an IPv4 address, an IPv6 /64), and a known pair of both. A failure is charged to all of them.
+From a network where the account has logged in before, only the pair's budget can block it: an
+attacker elsewhere cannot lock the owner out, and one infected computer in a lab cannot lock out
+the other users there. From anywhere else, the budgets of the account and of the network block it.
+Unknown names have budgets too, and a wrong password is answered 'blocked' once any budget is
+exhausted (`BudgetState.is_spent`). The answer never reveals whether an account exists.
 
-The budget is kept as one number, the time at which it will be full again (GCRA):
-one row, one statement, exact for every process and machine that shares the store.
-What the store could not take counts in the process alone (`Uncharged`).
+A budget is one row with one time (see `store.logins.budgets`), changed by one statement: exact
+for all processes and machines that share the store. Failures that the store could not take are
+counted in the process alone (`dovecot_auth.local_failures`).
 """
 
 from collections.abc import Collection
@@ -20,6 +19,7 @@ from operator import attrgetter
 
 from sqlalchemy import Connection, bindparam, case, delete, func, insert, literal, select, update
 
+from config.units import UnixSeconds
 from store.engine import Store
 from store.errors import Refused
 from store.logins.budgets import (
@@ -38,11 +38,10 @@ from store.logins.budgets import (
 )
 from store.models import AccountRow, Guess, Origin
 
-BATCH = 200  # rows a transaction while forgetting, as in store.aging
-MAX_LISTED = 1000  # closed networks; an attack may come from more, nobody reads them
+BATCH = 200  # rows deleted in one transaction, as in store.limits.expiry
+MAX_LISTED = 1000  # blocked networks; an attack may come from more, but nobody reads them
 
-
-# Made once: at a login, building a statement costs more than running it.
+# Built once: at a login, building a statement costs more than running it.
 _FULL_AT = select(Guess.subject, Guess.full_at).where(
     Guess.subject.in_(bindparam("subjects", expanding=True))
 )
@@ -52,11 +51,11 @@ _SEEN_AT = select(Origin.at).where(
 
 
 def budget_state(
-    connection: Connection, *, name: str, account: int | None, remote: str, now: int
+    connection: Connection, *, name: str, account: int | None, remote: str, now: UnixSeconds
 ) -> BudgetState:
-    """Return the budgets that count for *name* from *remote*, and what is left of them."""
+    """Return the budgets for a login of *name* from *remote*, and what is left of them."""
     network = network_of(remote)
-    # An account that does not exist asks as well: same statements, same time.
+    # Queried for unknown accounts too: the same statements take the same time.
     seen_at: int | None = connection.scalar(
         _SEEN_AT, {"account": account or 0, "network": network or ""}
     )
@@ -74,19 +73,19 @@ def budget_state(
     )
 
 
-def charge(store: Store, budgets: Collection[Budget], *, now: int) -> None:
+def charge(store: Store, budgets: Collection[Budget], *, now: UnixSeconds) -> None:
     """Count one failure against each of *budgets*, or none. Raises `StoreUnavailable`."""
-    # All in one order: of two that charge the same budgets, neither waits for the other twice.
+    # Always in the same order, so that two processes cannot deadlock on the same budgets.
     in_order = sorted(budgets, key=attrgetter("subject"))
     for _ in in_order:
-        with suppress(Refused):  # somebody inserted a row first: now it is there
+        with suppress(Refused):  # another process inserted the row first: now it exists
             _charge(store, in_order, now)
             return
     _charge(store, in_order, now)
 
 
-def remember(store: Store, account: int, remote: str, *, now: int) -> None:
-    """Mark that *account* logged in from *remote*. Raises `StoreUnavailable`."""
+def remember(store: Store, account: int, remote: str, *, now: UnixSeconds) -> None:
+    """Record that *account* logged in from *remote*. Raises `StoreUnavailable`."""
     network = network_of(remote)
     if network is None:
         return
@@ -100,29 +99,31 @@ def remember(store: Store, account: int, remote: str, *, now: int) -> None:
             ):
                 session.add(Origin(account_id=account, network=network, at=now))
     except Refused:
-        return  # another process marked it in this moment
+        return  # another process recorded it at the same moment
 
 
-def closed_until(store: Store, name: str, *, now: int) -> int | None:
-    """Return when *name* is open again to strangers and to each known place; ``None``: it is."""
+def closed_until(store: Store, name: str, *, now: UnixSeconds) -> int | None:
+    """Return when no budget of *name* blocks logins any more; ``None`` if none does now."""
     query = select(func.max(Guess.full_at)).where(Guess.subject.startswith(account_subject(name)))
     with store.reading() as session:
         full_at = session.scalar(query) or 0
-    opens = full_at - (ACCOUNT_BUDGET - 1) * ACCOUNT_REFILL  # a pair's budget is as large
+    opens = full_at - (ACCOUNT_BUDGET - 1) * ACCOUNT_REFILL  # a pair's budget is the same
     return opens if opens > now else None
 
 
 def reset_failures(store: Store, name: str) -> bool:
-    """Give *name* its whole budgets back, everywhere (an operator reset the password)."""
+    """Delete all failures of *name*, from every network; return whether there were any."""
     own = Guess.subject.startswith(account_subject(name))
     with store.changing() as session:
         return bool(session.connection().execute(delete(Guess).where(own)).rowcount)
 
 
-def closed_networks(store: Store, *, now: int, account: str | None = None) -> dict[str, int]:
-    """Return the networks that are closed to names not known there, and when each opens.
+def closed_networks(
+    store: Store, *, now: UnixSeconds, account: str | None = None
+) -> dict[str, int]:
+    """Return the networks that are blocked for accounts unknown there, and until when.
 
-    Of the *account* of a name: those it ever logged in from and is remembered at.
+    With *account*, only the known networks of that account.
     """
     spent = (NETWORK_BUDGET - 1) * NETWORK_REFILL
     query = (
@@ -143,9 +144,9 @@ def closed_networks(store: Store, *, now: int, account: str | None = None) -> di
 
 
 def reset_network_failures(store: Store, remote: str) -> bool:
-    """Give the network of *remote*, an address or what `closed_networks` names, its budget back.
+    """Delete all failures of the network of *remote*; return whether there were any.
 
-    Raises ``ValueError`` for what is no address.
+    *remote* is an address or a network as `closed_networks` names it; else raises ``ValueError``.
     """
     network = network_of(remote.partition("/")[0])
     if network is None:
@@ -155,8 +156,8 @@ def reset_network_failures(store: Store, remote: str) -> bool:
         return bool(session.connection().execute(delete(Guess).where(own)).rowcount)
 
 
-def delete_expired(store: Store, *, now: int) -> int:
-    """Forget at most `BATCH` full budgets and `BATCH` old places; return how many."""
+def delete_expired(store: Store, *, now: UnixSeconds) -> int:
+    """Delete up to `BATCH` full budgets and `BATCH` networks not seen lately; return how many."""
     with store.changing() as session:
         full = session.scalars(select(Guess.subject).where(Guess.full_at <= now).limit(BATCH)).all()
         old = session.scalars(
@@ -169,7 +170,7 @@ def delete_expired(store: Store, *, now: int) -> int:
         return len(full) + len(old)
 
 
-def _charge(store: Store, budgets: Collection[Budget], now: int) -> None:
+def _charge(store: Store, budgets: Collection[Budget], now: UnixSeconds) -> None:
     with store.changing() as session:
         connection = session.connection()
         for each in budgets:

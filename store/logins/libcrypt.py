@@ -1,14 +1,14 @@
 """crypt(3) of the system (libxcrypt, Debian's libcrypt1), on bytes.
 
-Passwords of old mail programs are bytes in Latin-1, which the packages that bind
-crypt(3) do not take. Called without Python's lock: a slow hash holds up no other
-thread. Trusts its caller to have no NUL in either argument.
+Old mail programs send passwords in Latin-1, which the packages that bind crypt(3) do not
+accept. ctypes releases the GIL, so that a slow hash does not block other threads. The caller
+must not pass NUL in either argument.
 """
 
 import ctypes
 import os
 
-# sizeof(struct crypt_data), part of the ABI: the library takes no less.
+# sizeof(struct crypt_data), part of the ABI: the library accepts no less.
 _SCRATCH_BYTES = 32768
 
 _library = ctypes.CDLL("libcrypt.so.1", use_errno=True)

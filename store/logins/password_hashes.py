@@ -1,9 +1,9 @@
 """Password hashes in Dovecot's own notation, ``{SCHEME[.HEX|.B64]}data``. Pure.
 
-New hashes are ARGON2ID; every other scheme that a library or the standard library
-computes is verified, and `needs_upgrade` says so. Dovecot's ``sql`` passdb could
-read the same column. Trusts nobody: a stored hash may come from an import, so one
-that would cost more than the ceilings below is refused like an unknown one.
+New hashes are ARGON2ID. Hashes of all schemes in `store.logins.schemes` are verified, and
+`needs_upgrade` tells which to replace. Dovecot's ``sql`` passdb could read the same column. A
+stored hash may come from an import and is not trusted: one that would cost more than the
+ceilings of `store.logins.schemes` is rejected like an unknown one.
 """
 
 import os
@@ -46,12 +46,12 @@ def hash_password(password: str) -> str:
 
 
 def verify(password: str, stored: str) -> bool:
-    """Return whether *password* is the one of *stored*; raise `UnknownScheme`.
+    """Return whether *password* matches *stored*; raise `UnknownScheme`.
 
-    A password is compared as Unicode (NFC), so that a phone and a laptop that
-    compose é differently are one user; old hashes may be of the other form. Of an
-    old and slow one only the form that came is checked, as Dovecot would: two checks
-    would take twice the time, which tells that there is such a hash.
+    Passwords are compared in NFC, so that a phone and a laptop may compose é differently; old
+    hashes may be of the other form, which is tried too. For an old, slow hash only the form
+    received is checked, as Dovecot does: two checks would take twice as long, which would
+    reveal such a hash.
     """
     scheme, data = _parse(stored)
     forms = _forms(password)
@@ -78,8 +78,8 @@ def needs_upgrade(stored: str) -> bool:
 def covers(password: str, stored: str) -> bool:
     """Return whether *stored*, which matches *password*, proves every byte of it.
 
-    DES and bcrypt cut: behind what they read, a mistyped tail matches as well as the
-    owner's, and a password that ends just there may be the head of a longer one.
+    DES and bcrypt ignore everything past a limit. Beyond it a mistyped ending matches too, and a
+    password that ends exactly there may be the beginning of a longer one.
     """
     scheme, data = _parse(stored)
     if scheme not in {CRYPT, BCRYPT}:
@@ -94,7 +94,7 @@ def covers(password: str, stored: str) -> bool:
 
 
 def check_hash(stored: str) -> None:
-    """Raise `UnknownScheme` for a hash that can never be checked: its scheme, form or cost."""
+    """Raise `UnknownScheme` if *stored* can never be verified: its scheme, form or cost."""
     scheme, data = _parse(stored)
     if scheme.form is not None:
         scheme.form(data)
@@ -103,7 +103,7 @@ def check_hash(stored: str) -> None:
 
 
 def _forms(password: str) -> list[bytes]:
-    """Return the bytes of *password*, composed and as it came, if they differ."""
+    """Return the bytes of *password* in NFC and, if different, as received."""
     forms = dict.fromkeys((unicodedata.normalize("NFC", password), password))
     return [form.encode("utf-8", "surrogateescape") for form in forms]
 
@@ -113,11 +113,11 @@ def _parse(stored: str) -> tuple[Scheme, bytes]:
     if not found or len(stored) > MAX_STORED:
         raise UnknownScheme("not of the form {SCHEME}hash")
     name, encoding, text = found[1].upper(), (found[2] or "").upper(), found[3]
-    if name == "MD5":  # two things of one name; base64 has no $ (Dovecot's own rule)
+    if name == "MD5":  # one name for two schemes; base64 has no $ (Dovecot's own rule)
         name = "MD5-CRYPT" if text.startswith("$1$") else "LDAP-MD5"
     scheme = SCHEMES.get(name)
     if scheme is None:
-        raise UnknownScheme(f"{{{name}}} is not a scheme gatepost can check")
+        raise UnknownScheme(f"{{{name}}} is not a scheme that gatepost can verify")
     if not encoding and scheme.encoded:
         encoding = "HEX" if scheme.raw and len(text) == 2 * scheme.raw else "B64"
     if scheme is not PLAIN and not text.isascii():
@@ -125,7 +125,7 @@ def _parse(stored: str) -> tuple[Scheme, bytes]:
     return scheme, decode(text, encoding)
 
 
-# Checked for a name that does not exist, so that the answer takes as long as for one that does.
+# Verified for unknown names, so that their refusal takes as long as that of an account.
 DUMMY = (
     "{ARGON2ID}$argon2id$v=19$m=19456,t=2,p=1$rZvYG1ky9YBfkOpl+eyrCQ"
     "$K3EIRdlE8jSIVzk/Qme/x2v6iflsAbYcUJ79fV5P4z4"

@@ -1,19 +1,19 @@
 """Which passwords people may choose. Pure.
 
-NIST SP 800-63B-4: length, no composition rules, no rotation, no known or local
-words. Nothing that Dovecot could not carry: it refuses user and password of more
-than 509 bytes together without asking anybody (db-checkpassword.c).
+As NIST SP 800-63B-4 has it: a minimum length, no composition rules, no rotation, no common or
+local words. Nor anything that Dovecot cannot pass on: it refuses a user name and password of
+more than 509 bytes together without asking us (db-checkpassword.c).
 """
 
 import unicodedata
 from collections.abc import Collection
 
 MIN_LENGTH = 15  # characters, where the password is the only factor (800-63B-4 3.1.1.2)
-MAX_CARRIED = 509  # bytes of user and password on checkpassword's descriptor 3
+MAX_CARRIED = 509  # bytes of user name and password on checkpassword's descriptor 3
 # 128 characters of 3 bytes and the longest name still fit; 800-63B-4 asks for 64.
 MAX_LENGTH = 128
-# What long guesses are made of (the common passwords of 15 characters and more in public
-# lists are these, repeated and joined), besides the words of the site. Long ones first.
+# What long guesses consist of, besides the words of the site: the common passwords of 15 or more
+# characters in public lists are these, repeated and joined. Long ones first.
 COMMON = (
     "abcdefghijklmnopqrstuvwxyz",
     "1234567890",
@@ -31,42 +31,42 @@ COMMON = (
 # Formatting, surrogates (bytes that were not UTF-8), private use, line and paragraph marks.
 KEYLESS = frozenset({"Cf", "Cs", "Co", "Zl", "Zp"})
 JOINERS = "\u200c\u200d"  # Persian keyboards and emoji have them
-REPLACEMENT = "\ufffd"  # stands for what could not be read
-MIN_DIFFERENT = 5  # fewer characters than this, repeated, are no password
+REPLACEMENT = "\ufffd"  # replaces bytes that could not be decoded
+MIN_DIFFERENT = 5  # distinct characters that remain without all those words
 
 
 def check(password: str, *, name: str, local_words: Collection[str] = ()) -> None:
-    """Raise ``ValueError``, with the reason, unless *password* is one that *name* may choose."""
+    """Raise ``ValueError``, with the reason, unless *name* may choose *password*."""
     text = unicodedata.normalize("NFC", password)
     check_carriable(text, name=name)
     if len(text) < MIN_LENGTH:
         raise ValueError(
-            f"a password has at least {MIN_LENGTH} characters; a sentence is a good one"
+            f"a password needs at least {MIN_LENGTH} characters; a sentence works well"
         )
     if len(text) > MAX_LENGTH:
-        raise ValueError(f"a password has at most {MAX_LENGTH} characters")
+        raise ValueError(f"a password may have at most {MAX_LENGTH} characters")
     bare = text.casefold()
     for word in (name, *local_words, *COMMON):
         bare = bare.replace(word.casefold(), "")
     if len(set(bare)) < MIN_DIFFERENT:
         raise ValueError(
-            "a password is more than a name, a common word and a few repeated characters"
+            "a password must be more than names, common words and a few repeated characters"
         )
 
 
 def check_carriable(password: str, *, name: str) -> None:
-    """Raise ``ValueError`` for a password that some mail client or Dovecot could not send."""
+    """Raise ``ValueError`` if some mail client or Dovecot could not transmit *password*."""
     if not password:
-        raise ValueError("a password is not empty")
+        raise ValueError("a password must not be empty")
     if any(unicodedata.category(c) == "Cc" for c in password):
-        raise ValueError("a password has no control characters (NUL, tab, line end)")
+        raise ValueError("a password must not contain control characters (NUL, tab, line end)")
     if not all(_has_a_key(c) for c in password):
         raise ValueError(
-            "a password has no characters without a key, such as a byte order mark, or what a"
-            " program left where it could not read one"
+            "a password must not contain characters that no keyboard types, such as a byte order"
+            " mark or the replacement character (U+FFFD)"
         )
     if len(name.encode()) + len(password.encode("utf-8", "surrogatepass")) > MAX_CARRIED:
-        raise ValueError(f"name and password together have at most {MAX_CARRIED} bytes")
+        raise ValueError(f"name and password together may have at most {MAX_CARRIED} bytes")
 
 
 def _has_a_key(character: str) -> bool:

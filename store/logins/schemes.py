@@ -15,20 +15,21 @@ from argon2.low_level import ARGON2_VERSION, verify_secret
 
 from store.logins import libcrypt
 
-# One check of an imported hash costs at most about a second and 256 MiB, or it is refused:
-# else one line of an import could stop all logins.
+# Verifying an imported hash may cost about a second and 256 MiB; a costlier one is rejected, or
+# one line of an import could stop all logins.
 MAX_ARGON2_WORK = 512 * 1024  # KiB times passes: 0.5 s here
 MAX_ARGON2_KIB = 256 * 1024
 MAX_ARGON2_LANES = 8
-MIN_BCRYPT_COST = 4  # bcrypt knows no less
+MIN_BCRYPT_COST = 4  # bcrypt's own minimum
 MAX_BCRYPT_COST = 13
 MAX_PBKDF2_ROUNDS = 1_000_000
 MAX_CRYPT_ROUNDS = 700_000  # passlib's default is 656,000; a long password costs many times more
-# Neither reads further. The bcrypt library refuses what crypt(3), and so Dovecot, silently cuts.
+# Bytes that each reads. Past them, the bcrypt library raises where crypt(3), and so Dovecot,
+# silently truncates.
 BCRYPT_READS = 72
 DES_READS = 8
 _CRYPT_ROUNDS = re.compile(r"\$[56]\$rounds=(\d+)\$")
-# yescrypt's j9T is crypt's default, each letter after it doubles memory and time.
+# yescrypt's default is j9T; each letter after 9 doubles memory and time.
 _CHEAP_CRYPT = re.compile(
     r"\$(?:1|[56](?:\$rounds=\d+)?)\$[^$]*\$[./0-9A-Za-z]+"
     r"|\$y\$j[0-9A-B]T\$[^$]+\$[./0-9A-Za-z]+"
@@ -36,17 +37,17 @@ _CHEAP_CRYPT = re.compile(
 )
 
 
-class UnknownScheme(ValueError):  # noqa: N818 - says what the hash is
-    """The stored hash cannot be checked: scheme, form or cost. Never "wrong password"."""
+class UnknownScheme(ValueError):  # noqa: N818 - names the problem
+    """The stored hash cannot be verified: scheme, form or cost. Never "wrong password"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """How one scheme is checked: *matches* gets the password and the decoded data."""
+    """How one scheme verifies: *matches* gets the password and the decoded data."""
 
     matches: Callable[[bytes, bytes], bool]
-    form: Callable[[bytes], None] | None = None  # raises `UnknownScheme`; None: a check is cheap
-    slow: bool = False  # by design; the rest is a digest or less
+    form: Callable[[bytes], None] | None = None  # raises `UnknownScheme`; None: `matches` is cheap
+    slow: bool = False  # by design; the others are at most a digest
     encoded: bool = False  # digests are base64 or hex, the rest is text
     raw: int = 0  # bytes of an unsalted digest, which tells hex from base64 as Dovecot does
 
@@ -70,13 +71,13 @@ def _argon2(*kinds: Type) -> Scheme:
         except (InvalidHashError, UnicodeDecodeError, ValueError):
             raise UnknownScheme("not an Argon2 hash") from None
         if found.type not in kinds or found.version > ARGON2_VERSION:
-            raise UnknownScheme("another kind of Argon2 than its scheme says")
+            raise UnknownScheme("not the variant of Argon2 that its scheme names")
         if (
             found.memory_cost > MAX_ARGON2_KIB
             or found.memory_cost * found.time_cost > MAX_ARGON2_WORK
             or found.parallelism > MAX_ARGON2_LANES
         ):
-            raise UnknownScheme("an Argon2 hash that costs too much to check")
+            raise UnknownScheme("an Argon2 hash that costs too much to verify")
         return found.type
 
     def form(data: bytes) -> None:
@@ -97,13 +98,15 @@ def _bcrypt_form(data: bytes) -> None:
     if not re.fullmatch(rb"\$2[abxy]\$\d\d\$[./0-9A-Za-z]{53}", data):
         raise UnknownScheme("not a bcrypt hash")
     if not MIN_BCRYPT_COST <= int(data[4:6]) <= MAX_BCRYPT_COST:
-        raise UnknownScheme("a bcrypt hash of no cost, or one that costs too much to check")
+        raise UnknownScheme(
+            "a bcrypt hash without a valid cost, or one that costs too much to verify"
+        )
 
 
 def _bcrypt(secret: bytes, data: bytes) -> bool:
     _bcrypt_form(data)
     if b"\0" in secret:
-        return False  # C strings end there; Dovecot's users cannot have one
+        return False  # C strings end at NUL, so no user of Dovecot can have one
     try:
         return bcrypt.checkpw(secret[:BCRYPT_READS], data)
     except ValueError as error:
@@ -117,16 +120,18 @@ def _crypt_form(data: bytes) -> None:
         return
     rounds = _CRYPT_ROUNDS.match(text)
     if not _CHEAP_CRYPT.fullmatch(text) or (rounds and int(rounds[1]) > MAX_CRYPT_ROUNDS):
-        raise UnknownScheme("not a crypt(3) hash gatepost knows, or one that costs too much")
+        raise UnknownScheme(
+            "not a crypt(3) hash that gatepost knows, or one that costs too much to verify"
+        )
 
 
 def _crypt(secret: bytes, data: bytes) -> bool:
-    """Check whatever crypt(3) knows: $1$, $5$, $6$, $y$ and DES; $2…$ goes to bcrypt."""
+    """Verify by crypt(3): $1$, $5$, $6$, $y$ and DES; $2…$ goes to bcrypt."""
     if data.startswith(b"$2"):
         return _bcrypt(secret, data)
     _crypt_form(data)
     if b"\0" in secret:
-        return False  # C strings end there; Dovecot's users cannot have one
+        return False  # C strings end at NUL, so no user of Dovecot can have one
     try:
         computed = libcrypt.crypt(secret, data)
     except OSError as error:
@@ -150,7 +155,7 @@ def _pbkdf2(secret: bytes, data: bytes) -> bool:
     """``$1$salt$rounds$hex``: PBKDF2-HMAC-SHA1, the salt taken as text."""
     found = re.fullmatch(rb"\$1\$([^$]*)\$(\d{1,9})\$([0-9A-Fa-f]{40})", data)
     if not found or not 0 < int(found[2]) <= MAX_PBKDF2_ROUNDS:
-        raise UnknownScheme("not a PBKDF2 hash, or one that costs too much to check")
+        raise UnknownScheme("not a PBKDF2 hash, or one that costs too much to verify")
     computed = hashlib.pbkdf2_hmac("sha1", secret, found[1], int(found[2]))
     return hmac.compare_digest(computed, bytes.fromhex(found[3].decode()))
 
@@ -160,7 +165,7 @@ def _scram(algorithm: str) -> Scheme:
         """``rounds,salt,StoredKey,ServerKey`` (RFC 5802 3), all but the first in base64."""
         found = re.fullmatch(rb"(\d{1,9}),([^,]+),([^,]+),[^,]+", data)
         if not found or not 0 < int(found[1]) <= MAX_PBKDF2_ROUNDS:
-            raise UnknownScheme("not a SCRAM hash, or one that costs too much to check")
+            raise UnknownScheme("not a SCRAM hash, or one that costs too much to verify")
         salt, wanted = (
             decode(part.decode("ascii", "replace"), "B64") for part in found.group(2, 3)
         )

@@ -1,8 +1,7 @@
-"""Accounts: made, found, changed. Every change is one transaction with its audit row.
+"""Create, change and remove accounts. Every change is one transaction with its audit row.
 
-Names come in as people write them and are made canonical here (`store.people.names`);
-an alias finds its account. Passwords come in as hashes in Dovecot's notation:
-this file never sees a password.
+Names are accepted as people write them and made canonical here (`store.people.names`); an alias
+finds its account. Passwords arrive as hashes in Dovecot's notation: this file never sees one.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -13,6 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from config.settings import Settings
+from config.units import UnixSeconds
 from store.audit import AuditContext, record
 from store.engine import Store
 from store.errors import Refused
@@ -30,12 +30,12 @@ from store.revision import advance
 
 How = Literal["initial", "reset", "changed", "upgraded"]
 DEFAULT_CONDITION = "normal"
-MAX_ALIASES = 50  # of one account: every one is kept in the memory of every service
+MAX_ALIASES = 50  # per account: every service keeps all of them in memory
 
 
 @dataclass(frozen=True, slots=True)
 class NewAccount:
-    """What an account is made of. *password* is a hash, *identity* a keyed hash."""
+    """The fields of a new account. *password* is a hash, *identity* a keyed hash."""
 
     name: str
     role: str
@@ -53,9 +53,9 @@ def add(
     new: NewAccount,
     *,
     change: AuditContext,
-    now: int | None = None,
+    now: UnixSeconds | None = None,
 ) -> AccountView:
-    """Make an account; raise `Refused` when the name or an alias is taken."""
+    """Create an account; raise `Refused` when the name or an alias is taken."""
     with store.changing() as session:
         at = store.now(session) if now is None else now
         row = add_in(session, settings, new, change=change, at=at, rev=advance(session))
@@ -68,15 +68,15 @@ def add_in(
     new: NewAccount,
     *,
     change: AuditContext,
-    at: int,
+    at: UnixSeconds,
     rev: int,
 ) -> AccountRow:
-    """Make an account inside a transaction (imports make many in one)."""
+    """Create an account inside a transaction that has taken *rev*."""
     check_role(settings, new.role)
     check_condition(new.condition)
     name = _new_name(settings, new.name)
     if _is_taken(session, name):
-        raise Refused(f"{name} is taken already, by an account or an alias")
+        raise Refused(f"{name} is already taken, by an account or an alias")
     row = AccountRow(
         name=name,
         role=new.role,
@@ -107,16 +107,16 @@ def set_fields(
     fields: Mapping[str, object],
     aliases: Collection[str] | None = None,
     change: AuditContext,
-    now: int | None = None,
+    now: UnixSeconds | None = None,
 ) -> AccountView:
-    """Change columns of an account (`View`'s names, and ``identity``: a keyed hash) and, when
-    given, all its aliases.
+    """Change *fields* of an account and, when given, replace all its *aliases*.
 
-    Raises `NotFound`, and `Refused` for a value that cannot be.
+    *fields* are named as in `AccountView`, besides ``identity``, which is a keyed hash.
+    Raises `NotFound`, and `Refused` for an invalid value.
     """
     with store.changing() as session:
         at = store.now(session) if now is None else now
-        rev = advance(session)  # first: what is free or held then stays so (`store.revision`)
+        rev = advance(session)  # first: no name is taken or freed from here on (`store.revision`)
         row = row_of(session, settings, name)
         changed: dict[str, object] = {}
         for field, value in fields.items():
@@ -143,11 +143,11 @@ def set_password(
     change: AuditContext,
     initial: bool = False,
     document: str | None = None,
-    now: int | None = None,
+    now: UnixSeconds | None = None,
 ) -> None:
-    """Keep the hash *password*, and *document*, the keyed hash of the identity behind it.
+    """Store the hash *password*, and *document*, the keyed hash of the identity number.
 
-    *how* it came goes to the password events.
+    *how* the password was set is recorded in the password events.
     """
     with store.changing() as session:
         at = store.now(session) if now is None else now
@@ -162,7 +162,12 @@ def set_password(
 
 
 def remove(
-    store: Store, settings: Settings, name: str, *, change: AuditContext, now: int | None = None
+    store: Store,
+    settings: Settings,
+    name: str,
+    *,
+    change: AuditContext,
+    now: UnixSeconds | None = None,
 ) -> str:
     """Remove an account and its aliases; its mailbox on disk is not touched."""
     with store.changing() as session:
@@ -172,7 +177,7 @@ def remove(
         removed = row.name
         _set_aliases(session, settings, row, ())
         row.removed_at, row.password, row.identity = at, None, None
-        # The name is free again; the row stays so that memory copies learn of it.
+        # Frees the name. The row stays, so that memory copies learn of the removal.
         row.name = f"{removed} {row.id}"
         row.rev = rev
         record(session, change, at=at, action="account.remove", subject=removed)
@@ -207,7 +212,7 @@ def _set_aliases(
     for alias in sorted(wanted - held.keys()):
         check_alias(alias)
         if _is_taken(session, alias):
-            raise Refused(f"the alias {alias} is taken already")
+            raise Refused(f"the alias {alias} is already taken")
         session.add(AliasRow(name=alias, account_id=row.id))
     session.flush()
     return sorted(wanted)
@@ -216,7 +221,7 @@ def _set_aliases(
 def _column_value(
     session: Session, settings: Settings, row: AccountRow, field: str, value: object
 ) -> object:
-    """Return *value* as the column *field* keeps it; raise `Refused`."""
+    """Return *value* as the column *field* stores it; raise `Refused`."""
     if field == "role":
         check_role(settings, str(value))
     elif field == "condition":
@@ -224,7 +229,7 @@ def _column_value(
     elif field == "name":
         name = _new_name(settings, str(value))
         if name != row.name and _is_taken(session, name):
-            raise Refused(f"{name} is taken already, by an account or an alias")
+            raise Refused(f"{name} is already taken, by an account or an alias")
         return name
     elif field == "second_mailbox":
         return second_mailbox(settings, None if value is None else str(value))

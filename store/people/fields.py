@@ -1,7 +1,7 @@
-"""The rules for an account's fields. Pure."""
+"""Which values the fields of an account may have. Pure."""
 
 from config.settings import Settings
-from config.units import Rate, one_of_each_window
+from config.units import Bytes, Rate, one_of_each_window
 from store.errors import Refused
 from store.people.names import MAX_ADDRESS, check_name, is_local, whole
 
@@ -16,13 +16,15 @@ def check_role(settings: Settings, role: str) -> None:
 
 
 def check_condition(condition: str) -> None:
-    """Raise `Refused` for a word that the column cannot hold."""
+    """Raise `Refused` for a condition that the column cannot hold."""
     if not 0 < len(condition) <= MAX_CONDITION or not condition.isprintable():
-        raise Refused(f"the condition {condition!r} is not a word of 1 to {MAX_CONDITION} letters")
+        raise Refused(
+            f"the condition {condition!r} is not 1 to {MAX_CONDITION} printable characters"
+        )
 
 
 def check_alias(alias: str) -> None:
-    """Raise `Refused` for a name, as `store.people.names` gives it, that cannot be an alias."""
+    """Raise `Refused` if *alias*, in its canonical form, cannot be an alias."""
     if is_local(alias):
         try:
             check_name(alias)
@@ -33,7 +35,7 @@ def check_alias(alias: str) -> None:
 
 
 def second_mailbox(settings: Settings, address: str | None) -> str | None:
-    """Return *address* as it is kept; raise `Refused` for one of ours and for nonsense."""
+    """Return *address* as it is stored; raise `Refused` if it is invalid or local."""
     if not address:
         return None
     text = address.strip()
@@ -41,21 +43,21 @@ def second_mailbox(settings: Settings, address: str | None) -> str | None:
     if not local or "." not in domain or len(text) > MAX_ADDRESS or not text.isprintable():
         raise Refused(f"{address!r} is not a mail address")
     if is_local(whole(text, settings.site)):
-        raise Refused(f"{address!r} is one of our own mailboxes; a second mailbox is elsewhere")
+        raise Refused(f"{address!r} is a local mailbox; a second mailbox must be elsewhere")
     return text
 
 
-def check_size(size: int) -> int:
+def check_size(size: Bytes) -> Bytes:
     """Return *size*; raise `Refused` for one that the column cannot hold."""
     if size > MAX_SIZE:
-        raise Refused(f"{size} bytes are more than any disk holds")
+        raise Refused(f"{size} bytes is more than the store can hold")
     return size
 
 
 def send_limits(text: str) -> str:
-    """Return the rates of *text* as they are kept; raise `Refused`."""
+    """Return the rates of *text* as they are stored; raise `Refused`."""
     if not text.strip():
-        raise Refused('no rates; where there is to be no limit, say "unlimited"')
+        raise Refused('no rates given; for no limit, write "unlimited"')
     try:
         rates = one_of_each_window(tuple(Rate.parse(part) for part in text.split()))
     except ValueError as error:

@@ -1,21 +1,20 @@
 """Graduates become alumni: role, quota and limits in one step, one or a whole cohort (R7).
 
-Who holds more than the new quota keeps the old one until a date (a mailbox override
-with an end): after it no new mail is taken, and nothing stored is ever deleted. What
-an account was before is kept, so a graduation can be undone. Overrides of sending and
-attachments stay: somebody gave them to this person, for good or until their date; one
-of the mailbox ends, and an undo brings it back. Each gets a notice (`store.people.notices`).
+An account that holds more mail than its new quota keeps the old one for a while, by a mailbox
+override with an end. After that it receives no new mail; stored mail is never deleted. The old
+role and mailbox override are recorded, so that a graduation can be undone. Overrides of sending
+and attachment limits stay, because an operator gave them to this person. Each account gets a
+notice (`store.people.graduation_notice`).
 """
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from config.settings import Settings
-from config.units import format_size
+from config.units import UnixSeconds
 from store import audit, bulk
 from store.audit import AuditContext, record
 from store.engine import Store
@@ -23,7 +22,8 @@ from store.errors import Refused
 from store.models import AccountRow, AuditRow, GraduationRow, NoticeRow
 from store.people import notices
 from store.people.fields import check_role
-from store.people.graduation_plan import ROLE, STUDENT, Graduate, GraduationPlan
+from store.people.graduation_notice import dedupe_key, graduation_notice
+from store.people.graduation_plan import ROLE, Graduate, GraduationPlan
 from store.people.view import row_of
 from store.revision import advance
 
@@ -36,9 +36,9 @@ def carry_out(
     todo: GraduationPlan,
     *,
     change: AuditContext,
-    now: int | None = None,
+    now: UnixSeconds | None = None,
 ) -> int:
-    """Graduate everybody of *todo* in one transaction; return how many."""
+    """Graduate all accounts of *todo* in one transaction; return how many."""
     with store.changing() as session:
         at = store.now(session) if now is None else now
         rev = advance(session)
@@ -52,12 +52,12 @@ def apply(
     graduates: Sequence[Graduate],
     *,
     change: AuditContext,
-    at: int,
+    at: UnixSeconds,
     rev: int,
 ) -> int:
     """Graduate inside a transaction that has taken *rev*; return how many.
 
-    An account that changed its role since the plan is left as it is.
+    An account whose role changed since the plan was made is left alone.
     """
     wanted = {each.account: each for each in graduates}
     query = select(
@@ -81,7 +81,9 @@ def apply(
     ]
     bulk.add(session, GraduationRow, before)
     bulk.change(session, AccountRow, {row.id: _columns(each, rev) for row, each in going})
-    bulk.add(session, NoticeRow, [_notice(settings, row.name, each, at) for row, each in going])
+    bulk.add(
+        session, NoticeRow, [graduation_notice(settings, row.name, each, at) for row, each in going]
+    )
     bulk.add(
         session,
         AuditRow,
@@ -99,11 +101,11 @@ def undo(
     names: Iterable[str],
     *,
     change: AuditContext,
-    now: int | None = None,
+    now: UnixSeconds | None = None,
 ) -> list[str]:
-    """Give *names* back the role and quota from before they graduated; return their names.
+    """Restore the role and quota that *names* had before they graduated; return the names.
 
-    All or nothing; raises `Refused` for one that never graduated, or got another role since.
+    All or nothing: raises `Refused` if one never graduated or has been given another role since.
     """
     with store.changing() as session:
         at = store.now(session) if now is None else now
@@ -114,14 +116,14 @@ def undo(
             check_role(settings, last.role)
             row.role, row.mailbox, row.mailbox_until = last.role, last.mailbox, last.mailbox_until
             row.rev, last.undone_at = rev, at
-            # A notice that was not sent yet would now be wrong.
-            notices.withdraw(session, _dedupe(row.id, last.at))
+            # A notice that is still unsent would now be wrong.
+            notices.withdraw(session, dedupe_key(row.id, last.at))
             record(session, change, at=at, action="account.ungraduate", subject=row.name)
         return [row.name for row in rows.values()]
 
 
 def _last(session: Session, row: AccountRow) -> GraduationRow:
-    """Return the graduation that made *row* what it is; raise `Refused` where none did."""
+    """Return the latest graduation of *row*; raise `Refused` if its role is not from there."""
     last = session.scalar(
         select(GraduationRow)
         .where(GraduationRow.account_id == row.id, GraduationRow.undone_at.is_(None))
@@ -129,15 +131,15 @@ def _last(session: Session, row: AccountRow) -> GraduationRow:
         .limit(1)
     )
     if last is None:
-        raise Refused(f"{row.name} has not graduated, so there is nothing to undo")
+        raise Refused(f"{row.name} has not graduated: there is nothing to undo")
     became = _became(session, row, last)
     if row.role != became:
-        raise Refused(f"{row.name} is {row.role} since, not {became}: set the role instead")
+        raise Refused(f"{row.name} has since become {row.role}, not {became}: set the role instead")
     return last
 
 
 def _became(session: Session, row: AccountRow, last: GraduationRow) -> str:
-    """Return the role that *last* gave; its audit row says it."""
+    """Return the role that the graduation *last* gave, which is in its audit row."""
     query = select(AuditRow.detail).where(
         AuditRow.action == ACTION, AuditRow.subject == row.name, AuditRow.at == last.at
     )
@@ -146,7 +148,7 @@ def _became(session: Session, row: AccountRow, last: GraduationRow) -> str:
 
 
 def _columns(each: Graduate, rev: int) -> dict[str, object]:
-    """Return what becomes of the account's row."""
+    """Return the new values of the account's row."""
     keeps = each.keeps_until is not None
     return {
         "role": each.to,
@@ -157,50 +159,10 @@ def _columns(each: Graduate, rev: int) -> dict[str, object]:
 
 
 def _detail(each: Graduate) -> dict[str, object]:
-    """Return what the audit says."""
+    """Return the detail of the audit row."""
     return {
         "from": each.role,
         "to": each.to,
         "until": each.keeps_until,
         "own_mailbox": each.own,
     }
-
-
-def _address(settings: Settings, name: str) -> str:
-    return f"{name}@{settings.site.domains[0]}"
-
-
-def _dedupe(account: int, at: int) -> str:
-    """Return what a graduation's notice is sent once per."""
-    return f"graduated {account} {at}"
-
-
-def _notice(settings: Settings, name: str, each: Graduate, at: int) -> dict[str, object]:
-    graduated = (each.role, each.to) == (STUDENT, ROLE)
-    text = (
-        "You have graduated, and your mail account stays yours as an alumni account.\n"
-        if graduated
-        else f"Your mail account is now of the kind {each.to} (before: {each.role}).\n"
-    )
-    text += f"Its mailbox holds {_shown(each.new_quota)} (before: {_shown(each.old_quota)}).\n"
-    if each.keeps_until is not None:
-        day = datetime.fromtimestamp(each.keeps_until, UTC).strftime("%Y-%m-%d")
-        held = "" if each.used is None else f" You hold {_shown(each.used)} now."
-        text += (
-            f"\nUntil {day} the old size stays.{held} After that day a mailbox that holds more\n"
-            "takes no new mail until you delete some; nothing you have is deleted by us.\n"
-        )
-    if settings.site.help_url:
-        text += f"\n{settings.site.help_url}\n"
-    return {
-        "kind": "graduated",
-        "dedupe": _dedupe(each.account, at),
-        "recipient": _address(settings, name),
-        "subject": f"Your mail account {'after graduation' if graduated else 'changed'}",
-        "text": text,
-        "created_at": at,
-    }
-
-
-def _shown(size: int) -> str:
-    return format_size(size) if size else "any amount"

@@ -1,4 +1,4 @@
-"""Who graduates, and with which mailbox. Pure."""
+"""Plan a graduation: which accounts, and what happens to their quotas. Writes nothing."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from config.settings import Settings
+from config.units import Bytes, UnixSeconds
 from store import bulk
 from store.engine import Store
 from store.errors import NotFound, Refused
@@ -19,24 +20,24 @@ from store.people.view import AccountView, row_of
 
 STUDENT = "student"
 ROLE = "alumni"
-GRACE_SECONDS = 90 * 86400  # a summer to tidy up in
+GRACE_SECONDS = 90 * 86400  # a summer to clean up in
 T = TypeVar("T")
-MeasureMailbox = Callable[[str], int | None]  # bytes in the mailbox of a name; None: cannot be told
+MeasureMailbox = Callable[[str], Bytes | None]  # by name; None: not measurable
 
 
 @dataclass(frozen=True, slots=True)
 class Graduate:
-    """One account, and what graduating means for it."""
+    """One account, and what graduating changes for it."""
 
-    account: int
+    account: int  # the row's id
     name: str
     role: str  # before
     to: str
-    old_quota: int
-    new_quota: int
-    used: int | None
-    keeps_until: int | None  # the old quota stays until then
-    own: int | None = None  # a mailbox size of its own, which ends; an undo brings it back
+    old_quota: Bytes
+    new_quota: Bytes
+    used: Bytes | None
+    keeps_until: UnixSeconds | None  # the old quota applies until then
+    own: Bytes | None = None  # the mailbox override that ends; an undo restores it
 
     @property
     def is_over(self) -> bool:
@@ -54,19 +55,19 @@ class GraduationPlan:
 
     @property
     def over(self) -> tuple[Graduate, ...]:
-        """Return who holds more than the new quota."""
+        """The accounts that hold more than their new quota."""
         return tuple(each for each in self.graduates if each.is_over)
 
     @property
     def unmeasured(self) -> tuple[Graduate, ...]:
-        """Return whose mail could not be measured; they have the grace as well."""
+        """The accounts whose mail could not be measured; they get the grace period as well."""
         return tuple(each for each in self.graduates if each.used is None)
 
 
 def cohort(store: Store, prefix: str, *, role: str = STUDENT) -> list[str]:
-    """Return the names of *role* that start with *prefix*: student numbers of one year."""
+    """Return the names of *role* that start with *prefix*, such as one year's student numbers."""
     if not prefix.strip():
-        raise Refused("a cohort without a prefix would be everybody")
+        raise Refused("a cohort needs a prefix: without one it would be every account")
     query = (
         select(AccountRow.name)
         .where(AccountRow.removed_at.is_(None), AccountRow.role == role)
@@ -85,9 +86,9 @@ def plan(
     measure: MeasureMailbox,
     grace: int = GRACE_SECONDS,
     role: str = ROLE,
-    now: int | None = None,
+    now: UnixSeconds | None = None,
 ) -> GraduationPlan:
-    """Find out what graduating *names* means; nothing is written. Raises `Refused`."""
+    """Return what graduating *names* would change; raise `Refused` for an unknown *role*."""
     check_role(settings, role)
     found: dict[int, AccountRow] = {}
     refused = []
@@ -102,7 +103,7 @@ def plan(
             except NotFound as error:
                 refused.append((name, str(error)))
     already = tuple(row.name for row in found.values() if row.role == role)
-    # Without a session: to measure a cohort takes minutes, and no transaction should.
+    # Outside the transaction: measuring a cohort takes minutes.
     graduates = tuple(
         graduate_of(settings, row, role, used=measure(row.name), grace=grace, now=at)
         for row in found.values()
@@ -112,22 +113,28 @@ def plan(
 
 
 def shrinks(settings: Settings, account: AccountRow | AccountView, role: str) -> bool:
-    """Return whether *role* would make a mailbox smaller at once: then graduate instead."""
+    """Return whether changing to *role* would shrink the quota: then graduate instead."""
     if account.mailbox is not None and account.mailbox_until is None:
-        return False  # a size of its own, for good, goes with no role
+        return False  # a permanent override outlasts the role
     before = role_limits(settings, account.role).mailbox
     after = settings.roles[role].mailbox
     return bool(after) and (not before or after < before)
 
 
 def graduate_of(
-    settings: Settings, row: AccountRow, role: str, *, used: int | None, grace: int, now: int
+    settings: Settings,
+    row: AccountRow,
+    role: str,
+    *,
+    used: Bytes | None,
+    grace: int,
+    now: UnixSeconds,
 ) -> Graduate:
-    """Return what becoming *role* means for the account *row*, which holds *used* bytes."""
+    """Return what becoming *role* changes for the account *row*, which holds *used* bytes."""
     old = mailbox_quota(settings, row, now=now)
     new = settings.roles[role].mailbox
     own = effective(row.mailbox, row.mailbox_until, of_role=None, now=now)
-    # Who cannot be measured gets the grace as well: nobody loses mail to our ignorance.
+    # An unmeasured account gets the grace period too, so that ignorance never refuses mail.
     needs_grace = bool(new) and (used is None or used > new)
     return Graduate(
         account=row.id,
@@ -143,7 +150,7 @@ def graduate_of(
 
 
 def _by_name(session: Session, settings: Settings, names: Sequence[str]) -> dict[str, AccountRow]:
-    """Return the accounts of those *names* that are no aliases, by name as given."""
+    """Return the accounts by *names* as given, leaving out aliases and unknown names."""
     plain = {name: intended_name(name, settings.site) for name in names}
     rows = _held(session, AccountRow.name, [each for each in plain.values() if each.isprintable()])
     found = {row.name: row for row in rows}

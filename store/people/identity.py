@@ -1,6 +1,6 @@
 """Identity documents: the initial password made from them, and their keyed hash (R3, R6).
 
-The number itself is never stored, logged or shown. The key lies in a file apart
+The number itself is never stored, logged or shown. The key is in a file apart
 from the store (`site.key_file`), so that a stolen database cannot be searched
 for national IDs, of which there are too few for an unkeyed hash.
 """
@@ -21,9 +21,9 @@ class KeyFileError(Exception):
 
 
 def normalise(identity: str) -> str:
-    """Return *identity* as people write it alike: no spaces or hyphens, upper-cased.
+    """Return *identity* in one spelling: in upper case, without spaces and punctuation.
 
-    Raises ``ValueError`` when nothing usable is left.
+    Raises ``ValueError`` for what cannot be an identity number.
     """
     text = unicodedata.normalize("NFKC", identity)
     kept = "".join(c for c in text if not c.isspace() and c not in "-./").upper()
@@ -33,7 +33,7 @@ def normalise(identity: str) -> str:
 
 
 def keyed_hash(identity: str, key: bytes) -> str:
-    """Return what the store keeps of *identity*."""
+    """Return the hash of *identity* that the store keeps."""
     digest = hmac.new(key, b"identity:" + normalise(identity).encode(), hashlib.sha256)
     return digest.hexdigest()
 
@@ -48,7 +48,7 @@ def load_key(path: str) -> bytes:
     try:
         key = bytes.fromhex(Path(path).read_text(encoding="ascii").strip())
     except FileNotFoundError:
-        raise KeyFileError(f"{path}: no such file; `gatepost db upgrade` makes it") from None
+        raise KeyFileError(f"{path}: no such file; `gatepost db upgrade` creates it") from None
     except (OSError, ValueError) as error:
         raise KeyFileError(f"{path}: cannot be used: {error}") from None
     if len(key) < KEY_BYTES:
@@ -57,13 +57,13 @@ def load_key(path: str) -> bytes:
 
 
 def make_key(path: str) -> bool:
-    """Make *path* with a new key unless it is there; return whether it was made."""
+    """Create *path* with a new key unless it exists; return whether it was created."""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
     except FileExistsError:
         return False
     except OSError as error:
-        raise KeyFileError(f"{path}: cannot be made: {error.strerror}") from None
+        raise KeyFileError(f"{path}: cannot be created: {error.strerror}") from None
     with os.fdopen(fd, "w", encoding="ascii") as file:
         file.write(secrets.token_hex(KEY_BYTES) + "\n")
         file.flush()

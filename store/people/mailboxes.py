@@ -1,9 +1,9 @@
-"""How much mail an account holds, as the files under its home say.
+"""Measure the mail of an account by the files under its home.
 
-For reports and graduations only; Dovecot's own count decides what is accepted. Maildir
-files name their size (``,S=1234``); what does not is asked of the file system. What
-vanishes while it is read (people delete mail) is skipped. Of another format, or where
-anything cannot be read, nothing is claimed.
+For reports and graduations only; Dovecot's own count decides what is accepted. Maildir file
+names carry the size (``,S=1234``); otherwise the file system is asked. Files that vanish
+meanwhile, because people delete mail, are skipped. Other formats, and anything unreadable,
+make the size unknown.
 """
 
 import os
@@ -12,16 +12,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from config.settings import Settings
+from config.units import Bytes
 
 _SIZE = re.compile(r",S=(\d{1,15})")
 _MAILDIR = frozenset({"cur", "new", "tmp"})  # every folder of a Maildir has them (maildir(5))
 
 
-def measure(settings: Settings, name: str) -> int | None:
-    """Return the bytes of mail of *name*: 0 without a home, ``None`` when it cannot be told.
+def measure(settings: Settings, name: str) -> Bytes | None:
+    """Return the bytes of mail of *name*: 0 without a home, ``None`` when unknown.
 
-    It cannot where no Maildir is seen (mdbox, sdbox, mail elsewhere than in the home), where
-    the homes are not on this machine, and where something is not readable.
+    Unknown are homes without a Maildir (mdbox, sdbox, mail kept outside the home), homes on
+    another machine, and anything unreadable.
     """
     home = Path(settings.site.mail_home.replace("{name}", name))
     try:

@@ -1,12 +1,12 @@
-"""Mails to people that wait in the store until somebody sends them (`gatepost maintain`).
+"""Notices: mails to users that wait in the store until `gatepost maintain` sends them.
 
-None is lost and none is repeated for ever, wherever a kill falls: who sends claims a
-mail for `CLAIM_SECONDS`, hands it over and then marks it. Killed before the mark, it is
-sent again later with the same Message-ID. Each try is counted before it is made, comes
-later than the one before, and after `MAX_TRIES` the postmaster is told.
+A kill at any moment neither loses a notice nor repeats it for ever. The sender claims it for
+`CLAIM_SECONDS`, hands it over and marks it as sent. If killed before the mark, it sends the
+notice again later with the same Message-ID. Each try is counted before it is made, the pauses
+grow, and after `MAX_TRIES` the postmaster is notified.
 
-Rows are read by whoever reads the store or its backups: links and codes of a portal
-never go through here, and there is no kind for them.
+The text is readable in the store and its backups, so the portal's links and codes never
+go through here.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,16 +16,17 @@ from typing import Literal, TypedDict
 from sqlalchemy import ColumnElement, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
+from config.units import UnixSeconds
 from store.engine import Store
 from store.errors import Refused
 from store.models import NoticeRow
 
 BATCH = 100
-# Longer than handing over may take (cli_commands.post.SECONDS).
+# Longer than handing one over may take (cli_commands.sendmail).
 CLAIM_SECONDS = 120
-# Pauses after each try, the last one again and again.
-PAUSES = (60, 300, 900, 3600, 14400)
-# With these pauses: after two days.
+# After each try; the last one repeats.
+PAUSE_SECONDS = (60, 300, 900, 3600, 14400)
+# With these pauses: two days.
 MAX_TRIES = 16
 MAX_ERROR = 255  # of the column
 
@@ -33,51 +34,51 @@ Kind = Literal["graduated", "given-up"]
 
 
 class NewNotice(TypedDict):
-    """A mail to be sent, once for each *dedupe*."""
+    """A notice to be sent once for each *dedupe*."""
 
     kind: Kind
     dedupe: str
     recipient: str
     subject: str
     text: str
-    created_at: int
+    created_at: UnixSeconds
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingNotice:
-    """One mail."""
+    """A notice that is not sent yet."""
 
     id: int
     recipient: str
     subject: str
     text: str
-    created_at: int = 0
+    created_at: UnixSeconds = 0
     tries: int = 0
 
 
 def add(session: Session, mail: NewNotice) -> None:
-    """Have *mail* sent, unless one of the same *dedupe* is known."""
+    """Queue *mail*, unless there was one of the same *dedupe*."""
     known = select(NoticeRow.id).where(NoticeRow.dedupe == mail["dedupe"])
     if session.scalar(known) is None:
         session.execute(insert(NoticeRow).values(**mail))
 
 
 def withdraw(session: Session, dedupe: str) -> None:
-    """Forget a mail that has not been sent yet."""
+    """Delete a notice that has not been sent yet."""
     unsent = select(NoticeRow).where(NoticeRow.dedupe == dedupe, NoticeRow.sent_at.is_(None))
     for each in session.scalars(unsent):
         session.delete(each)
 
 
 def list_waiting(store: Store, *, after: int = 0, limit: int = BATCH) -> list[WaitingNotice]:
-    """Return the oldest *limit* mails that nobody has sent, from the one *after* a number."""
+    """Return the oldest *limit* unsent notices whose id is greater than *after*."""
     query = select(NoticeRow).where(_unsent(), NoticeRow.id > after)
     with store.reading() as session:
         return _notices_of(session.scalars(query.order_by(NoticeRow.id).limit(limit)).all())
 
 
 def count(store: Store) -> int:
-    """Return how many wait."""
+    """Return how many notices are unsent."""
     with store.reading() as session:
         query = select(func.count()).select_from(NoticeRow).where(_unsent())
         return session.scalar(query) or 0
@@ -88,12 +89,12 @@ def send(
     deliver: Callable[[WaitingNotice], None],
     *,
     postmaster: str = "",
-    now: int | None = None,
+    now: UnixSeconds | None = None,
 ) -> int:
-    """Hand every mail that is due to *deliver*; return how many went.
+    """Hand every notice that is due to *deliver*; return how many were sent.
 
-    A mail that *deliver* refuses waits for its next try and stops no other one; then
-    this raises `Refused`. Of one that is given up, *postmaster* is told.
+    A notice that *deliver* refuses waits for its next try; the others are still sent, and then
+    this raises `Refused`. *postmaster* is notified of one that is given up.
     """
     sent, last, refusals = 0, 0, []
     with store.reading() as session:
@@ -118,7 +119,7 @@ def _send(
     postmaster: str,
     now: int | None,
 ) -> bool:
-    """Send *mail* unless another machine just does, or it was tried too often."""
+    """Send *mail*, unless another process is sending it or it was tried too often."""
     with store.changing() as session:
         at = store.now(session) if now is None else now
         mine = update(NoticeRow).where(NoticeRow.id == mail.id, _unsent(), *_unclaimed(at))
@@ -126,7 +127,7 @@ def _send(
             if session.connection().execute(mine.values(given_up_at=at)).rowcount:
                 _tell_postmaster(session, mail, postmaster, at)
             return False
-        pause = PAUSES[min(mail.tries, len(PAUSES) - 1)]
+        pause = PAUSE_SECONDS[min(mail.tries, len(PAUSE_SECONDS) - 1)]
         claim = mine.values(
             claimed_until=at + CLAIM_SECONDS, tries=mail.tries + 1, next_at=at + pause
         )
@@ -147,7 +148,7 @@ def _mark(store: Store, mail: WaitingNotice, **values: object) -> None:
 
 
 def _tell_postmaster(session: Session, mail: WaitingNotice, postmaster: str, at: int) -> None:
-    """Tell *postmaster* of a mail that is given up; never of one about another."""
+    """Notify *postmaster* that *mail* is given up, unless it was itself to the postmaster."""
     if not postmaster or mail.recipient == postmaster:
         return
     error = session.scalar(select(NoticeRow.error).where(NoticeRow.id == mail.id)) or "no answer"

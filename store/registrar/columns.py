@@ -1,14 +1,14 @@
-"""What keeps an account safe and special, as columns of a CSV: written and read back. Pure.
+"""Suspensions, overrides and marks of initial passwords as columns of a CSV. Pure.
 
-Marks of initial passwords, suspensions and overrides travel with an account from one
-gatepost to another. Times are ISO 8601, UTC where they name no zone.
+They move with an account from one gatepost to another. Times are ISO 8601, in UTC unless they
+name a zone.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from config.units import parse_moment, parse_size, write_size
+from config.units import UnixSeconds, parse_moment, parse_size, write_size
 from store.people.fields import check_size, send_limits
 from store.people.suspension import MAX_REASON
 from store.people.view import AccountView, ActiveSuspension
@@ -21,21 +21,21 @@ EXTRA = (
     *(column for name in OVERRIDES for column in (name, f"{name}_until")),
 )
 UNLIMITED = "unlimited"
-UNLIMITED_IS: Mapping[str, int | str] = {"mailbox": 0, "send": ""}  # as the store has it
+UNLIMITED_IS: Mapping[str, int | str] = {"mailbox": 0, "send": ""}  # as the store keeps it
 _FOR_GOOD = "-"
 
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What a line says beyond who somebody is."""
+    """What a line sets besides the identity of an account."""
 
     initial: bool = False
-    suspended: tuple[ActiveSuspension, ...] = ()  # made when the line is
+    suspended: tuple[ActiveSuspension, ...] = ()  # begin when the account is created
     overrides: Mapping[str, int | str | None] = field(default_factory=dict)  # by column
 
 
 def dump(view: AccountView) -> dict[str, str]:
-    """Return the columns of *view*."""
+    """Return *view* as the columns that `load` reads."""
     stops = {stop.scope: stop for stop in view.suspended}
     return {
         "initial": "yes" if view.initial else "",
@@ -49,32 +49,32 @@ def dump(view: AccountView) -> dict[str, str]:
     }
 
 
-def load(said: Mapping[str, str | None]) -> Extras:
-    """Return what the columns of a line say; raise ``ValueError`` or `Refused`."""
-    initial = (said.get("initial") or "no").casefold()
+def load(cells: Mapping[str, str | None]) -> Extras:
+    """Parse the columns of a line; raise ``ValueError`` or `Refused`."""
+    initial = (cells.get("initial") or "no").casefold()
     if initial not in {"yes", "no"}:
-        raise ValueError(f"initial is yes or no, not {initial!r}")
-    stops = ((scope, said.get(f"suspended_{scope}")) for scope in SCOPES)
+        raise ValueError(f"initial must be yes or no, not {initial!r}")
+    stops = ((scope, cells.get(f"suspended_{scope}")) for scope in SCOPES)
     overrides: dict[str, int | str | None] = {}
     for name in OVERRIDES:
-        value, until = said.get(name), said.get(f"{name}_until")
+        value, until = cells.get(name), cells.get(f"{name}_until")
         if value is not None:
             overrides[name] = override(name, value)
             overrides[f"{name}_until"] = None if until is None else _time(until)
         elif until is not None:
-            raise ValueError(f"{name}_until goes with {name}")
+            raise ValueError(f"{name}_until needs a value for {name}")
     return Extras(initial == "yes", tuple(_stops(stops)), overrides)
 
 
 def override(name: str, text: str) -> int | str:
-    """Return the override *name* as the store has it; raise ``ValueError`` or `Refused`."""
+    """Return the override *name* as the store keeps it; raise ``ValueError`` or `Refused`."""
     if text.strip().casefold() == UNLIMITED and name in UNLIMITED_IS:
         return UNLIMITED_IS[name]
     if name == "send":
         return send_limits(text)
     size = check_size(parse_size(text))
     if UNLIMITED_IS.get(name) == size:
-        raise ValueError(f"a {name} of {text.strip()} would have no limit; say {UNLIMITED}")
+        raise ValueError(f"a {name} of {text.strip()} would mean no limit; write {UNLIMITED}")
     return size
 
 
@@ -85,8 +85,8 @@ def _stops(texts: Iterable[tuple[str, str | None]]) -> Iterable[ActiveSuspension
         until, _, reason = text.partition(" ")
         if not reason or len(reason) > MAX_REASON or not reason.isprintable():
             raise ValueError(
-                f"suspended_{scope} is a date ({_FOR_GOOD} for none), a space, and a reason of up"
-                f" to {MAX_REASON} characters"
+                f"suspended_{scope} must be a date ({_FOR_GOOD} for none), a space, and a reason of"
+                f" up to {MAX_REASON} characters"
             )
         yield ActiveSuspension(scope, reason, 0, None if until == _FOR_GOOD else _time(until))
 
@@ -106,10 +106,10 @@ def limit_text(name: str, value: int | str | None) -> str:
     return write_size(value) if isinstance(value, int) else value
 
 
-def _time_text(at: int | None) -> str:
+def _time_text(at: UnixSeconds | None) -> str:
     return "" if at is None else datetime.fromtimestamp(at, UTC).isoformat()
 
 
-def _time(text: str) -> int:
+def _time(text: str) -> UnixSeconds:
     at = parse_moment(text)
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())

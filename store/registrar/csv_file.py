@@ -1,9 +1,9 @@
-"""The registrar's CSV: RFC 4180, and the ways in which spreadsheets write it. Pure.
+"""The registrar's CSV: RFC 4180, and what spreadsheets make of it. Pure.
 
-A byte order mark and UTF-16 are `config.text`'s. Here: semicolons and tabs, Excel's
-``sep=;`` line, columns and rows that only fill up the width, titles in capitals. A line
-that cannot be read is refused and stops no other, an open quotation mark included; only
-a header that cannot be understood stops the file.
+`config.text` handles a byte order mark and UTF-16. Handled here: semicolons and tabs, Excel's
+``sep=;`` line, empty columns and rows that only pad, titles in capitals. A line that cannot be
+read is refused and stops no other, even with an unclosed quotation mark; only a header that
+cannot be understood stops the file.
 """
 
 import csv
@@ -24,12 +24,12 @@ COLUMNS = (
 DELIMITERS = (",", ";", "\t")
 _SEP = re.compile(r'"?sep=([^\w\s"]|\t)"?[,;\t]*', re.IGNORECASE)
 _LINE_END = re.compile(r"\r\n?|\n")
-MAX_UNKNOWN = 5  # unknown columns that an error names
-MAX_TITLE = 40  # no column has a longer title; what is longer is no title
+MAX_UNKNOWN = 5  # unknown columns that an error lists
+MAX_TITLE = 40  # no column has a longer title
 
 
 def csv_lines(text: Iterable[str]) -> Iterator[Line | Refusal]:
-    """Read CSV whose first line names its columns, of `COLUMNS`, in any order."""
+    """Parse CSV whose first line names its columns, some of `COLUMNS` in any order."""
     lines = list(text)
     columns, delimiter, start = _header(lines)
     for number, row, below in _records(lines, delimiter, start):
@@ -46,7 +46,7 @@ def csv_lines(text: Iterable[str]) -> Iterator[Line | Refusal]:
 
 
 def _header(lines: Sequence[str]) -> tuple[list[str], str, int]:
-    """Return the columns, what separates them, and the index of the first row."""
+    """Return the columns, the delimiter, and the index of the first row."""
     named = _SEP.fullmatch(lines[0].strip("\r\n")) if lines else None
     at = 1 if named else 0
     line = lines[at] if at < len(lines) else ""
@@ -60,13 +60,13 @@ def _header(lines: Sequence[str]) -> tuple[list[str], str, int]:
     if trouble := _trouble(columns):
         raise HeaderError(
             f"line {at + 1} must name the columns, such as name,role,condition: {trouble}."
-            f" There are: {', '.join(COLUMNS)}"
+            f" The columns are: {', '.join(COLUMNS)}"
         )
     return columns, delimiter, at + 1
 
 
 def _titles(line: str, delimiter: str) -> list[str]:
-    """Return the columns that *line* names; those without a title at its end are left out."""
+    """Return the columns that *line* names, without untitled ones at its end."""
     try:
         row = next(csv.reader([line], delimiter=delimiter, strict=True), [])
     except csv.Error:
@@ -79,7 +79,7 @@ def _titles(line: str, delimiter: str) -> list[str]:
 
 def _trouble(columns: Sequence[str]) -> str:
     if "name" not in columns:
-        # Nothing of the line is shown: it may be no header, but a person with a password.
+        # The line is not shown: it may not be a header, but a person with a password.
         return 'there is no column "name" (is this CSV? see --format)'
     twice = {column for column in columns if columns.count(column) > 1}
     if twice:
@@ -92,13 +92,13 @@ def _title(column: str) -> str:
     if not column:
         return "a column without a title"
     if len(column) > MAX_TITLE or not is_name_like(column):
-        return "a column whose title is none"
+        return "a column whose title cannot be one"
     near = difflib.get_close_matches(column, COLUMNS, n=1)
     return repr(column) + (f" (did you mean {near[0]}?)" if near and near[0] != column else "")
 
 
 class _Source:
-    """Lines for the reader, which can be set back."""
+    """Lines for the reader, at an index that can be set back."""
 
     def __init__(self, lines: Sequence[str], at: int) -> None:
         self.lines = lines
@@ -117,7 +117,7 @@ class _Source:
 def _records(
     lines: Sequence[str], delimiter: str, start: int
 ) -> Iterator[tuple[int, list[str] | str, int]]:
-    """Yield the first line of each record, the record or why it is none, and its last line."""
+    """Yield for each record its first line, its row or why it has none, and its last line."""
     source = _Source(lines, start)
     rows = csv.reader(source, delimiter=delimiter, strict=True)
     while True:
@@ -127,7 +127,7 @@ def _records(
         except StopIteration:
             return
         except csv.Error:
-            # The reader looked for the closing mark in the lines below: go back to them.
+            # The reader searched the lines below for the closing mark: go back to them.
             bad, reason = _fault(lines[first : source.at], delimiter)
             source.at = first + bad + 1
             yield source.at, reason, source.at
@@ -136,7 +136,7 @@ def _records(
 
 
 def _fault(lines: Sequence[str], delimiter: str) -> tuple[int, str]:
-    """Return which of *lines* has the field that cannot be read, where it begins, and why."""
+    """Return the index of the line in which the unreadable field begins, and the reason."""
     text, at = "".join(lines), 0
     rest = f"[^{re.escape(delimiter)}\r\n]*"
     field = re.compile(rf'(?:"[^"]*(?:""[^"]*)*"|(?!"){rest})(?:{re.escape(delimiter)}|\r\n?|\n)')
@@ -149,7 +149,7 @@ def _fault(lines: Sequence[str], delimiter: str) -> tuple[int, str]:
     if _LINE_END.search(left) or left.count('"') % 2:
         return number, 'a quotation mark (") opens a value in this line, and none closes it'
     after = f"{_delimiter_name(delimiter)} or the end of the line"
-    return number, f'after a closing quotation mark (") comes {after}, and here something else'
+    return number, f'a closing quotation mark (") must be followed by {after}'
 
 
 def _delimiter_name(delimiter: str) -> str:
@@ -162,24 +162,24 @@ def _cell(columns: Sequence[str], row: Sequence[str], column: str) -> str:
 
 
 def _of_row(number: int, columns: Sequence[str], row: list[str]) -> Line:
-    """Return what *row* says; raise ``ValueError`` or `Refused`."""
+    """Return *row* as a line; raise ``ValueError`` or `Refused`."""
     while len(row) > len(columns) and not row[-1].strip():
         row.pop()
     if len(row) != len(columns):
-        raise ValueError(f"{len(row)} values where the first line names {len(columns)} columns")
-    said = {column: cell.strip() or None for column, cell in zip(columns, row, strict=True)}
-    if said.get("identity") and said.get("password_hash"):
+        raise ValueError(f"{len(row)} values, but the first line names {len(columns)} columns")
+    cells = {column: cell.strip() or None for column, cell in zip(columns, row, strict=True)}
+    if cells.get("identity") and cells.get("password_hash"):
         raise ValueError("identity and password_hash exclude each other")
     return with_checked_hash(
         Line(
             number=number,
-            name=said["name"] or "",
-            role=said.get("role"),
-            condition=said.get("condition"),
-            second_mailbox=said.get("second_mailbox"),
-            aliases=tuple((said.get("aliases") or "").split()),
-            identity=said.get("identity"),
-            password=said.get("password_hash"),
-            extras=load(said),
+            name=cells["name"] or "",
+            role=cells.get("role"),
+            condition=cells.get("condition"),
+            second_mailbox=cells.get("second_mailbox"),
+            aliases=tuple((cells.get("aliases") or "").split()),
+            identity=cells.get("identity"),
+            password=cells.get("password_hash"),
+            extras=load(cells),
         )
     )

@@ -1,7 +1,8 @@
-"""One account as a file describes it, and what is said of a line that was not taken. Pure."""
+"""The parsed lines of a registrar's file: accounts, and lines that are refused or skipped. Pure."""
 
 from dataclasses import dataclass, field
 
+from config.units import Bytes
 from store.logins.password_hashes import check_hash
 from store.logins.schemes import UnknownScheme
 from store.redaction import redact, shown_name
@@ -10,26 +11,26 @@ from store.registrar.columns import Extras
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """What the file of another server says of an account besides name and password.
+    """What another server's file holds about an account besides name and password.
 
-    Empty is what it does not say. *fields* are names and values, of which some mean
-    nothing to gatepost; `store.registrar.notes` judges all of this.
+    Empty means absent. *fields* are names and values, some of which gatepost has no use for;
+    `store.registrar.notes` judges them.
     """
 
     home: str = ""
     uid: str = ""
     gid: str = ""
-    quota: int | None = None  # bytes, 0 is unlimited
+    quota: Bytes | None = None  # 0 is unlimited
     fields: tuple[tuple[str, str], ...] = ()
 
 
 NOTHING = Extras()
-OURS = Foreign()  # of a file that describes gatepost's own accounts
+OURS = Foreign()  # for the lines of gatepost's own CSV
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One account as a file describes it; ``None`` is what it does not say."""
+    """One account as a file describes it; ``None`` means absent."""
 
     number: int
     name: str
@@ -45,7 +46,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A line that was not taken, and why. Made by `refusal`."""
+    """A line that is not imported, and why. Created by `refusal`."""
 
     number: int
     name: str
@@ -54,7 +55,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A line of passwd(5) that is no person's."""
+    """A line of passwd(5) that is not a person's."""
 
     number: int
     name: str
@@ -62,16 +63,16 @@ class Skipped:
 
 
 class HeaderError(ValueError):
-    """The first line of a CSV does not say what the columns are."""
+    """The first line of a CSV does not name its columns."""
 
 
 def refusal(number: int, name: str, reason: str) -> Refusal:
-    """Return a refusal that shows no password, whatever the line is."""
+    """Return a refusal that shows no password, whatever the line holds."""
     return Refusal(number, shown_name(name), redact(reason))
 
 
 def with_checked_hash(line: Line) -> Line:
-    """Return *line*; raise ``ValueError`` for a password hash that can never be checked."""
+    """Return *line*; raise ``ValueError`` if its password hash can never be verified."""
     if line.password is not None:
         try:
             check_hash(line.password)

@@ -1,8 +1,8 @@
-"""What becomes of the fields that another server's file has and gatepost keeps otherwise.
+"""Notes on the fields of another server's file that gatepost does not keep as they are.
 
-Nothing is dropped without a note. A field is *grave* where dropping it would lose the
-way to stored mail or open a door: such a line is refused until somebody says that it is
-known (``import --accept-loss``).
+Nothing is dropped without a note. A field is *grave* if dropping it would lose track of stored
+mail or let somebody in: such a line is refused unless the operator accepts the loss
+(``import --accept-loss``).
 """
 
 import grp
@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from config.settings import Settings, SiteSettings
-from config.units import MAX_SIZE, format_size
+from config.units import MAX_SIZE, Bytes, format_size
 from store.models import AccountRow
 from store.redaction import redact
 from store.registrar.columns import OVERRIDES, limit_text
 from store.registrar.lines import Line
 
-MAX_VALUE = 80  # characters of a value that a note repeats
+MAX_VALUE = 80  # characters of a value that a note quotes
 # Their values are, or may be, secrets: a proxy's or a master's password.
 _SECRET = re.compile(r"pass|secret|token|key", re.IGNORECASE)
 _MAIL = re.compile(r"(userdb_)?(mail|mail_.*|namespace/.*)")
@@ -29,15 +29,15 @@ _MEANINGS = {
     "allow_real_nets": "they could log in from any network",
     "expires": "the account would not expire",
     "nologin": "kept as a suspension from everything; `gatepost account resume` ends it",
-    "nopassword": "they needed no password; without one nobody can log in here",
-    "shell": "it forbids logins to the machine, not to mail, here as before",
+    "nopassword": "they needed no password; here nobody can log in without one",
+    "shell": "it forbids logins to the machine, not to mail; so it does here",
 }
 _GRAVE = {"allow_nets", "allow_real_nets", "expires"}
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One field of a line: what it said, and what that means for the account."""
+    """One field of a line that is not kept as it is, and what that means for the account."""
 
     number: int
     name: str
@@ -51,10 +51,10 @@ class Note:
         return f"{self.field} {self.value}: {self.meaning}"
 
 
-def notes(settings: Settings, line: Line, *, own_quota: int | None) -> list[Note]:
-    """Return a note on each field of *line* that is not kept as it stands.
+def notes(settings: Settings, line: Line, *, own_quota: Bytes | None) -> list[Note]:
+    """Return a note on each field of *line* that is not kept as it is.
 
-    *own_quota* is what the account gets as its own; ``None`` where the role gives the same.
+    *own_quota* is the mailbox override that the account gets; ``None`` if the role's suffices.
     """
     return [
         Note(line.number, line.name, field, _format_value(field, value), meaning, grave)
@@ -65,9 +65,9 @@ def notes(settings: Settings, line: Line, *, own_quota: int | None) -> list[Note
 def left_alone(
     settings: Settings, account: AccountRow, line: Line, aliases: Iterable[str]
 ) -> list[Note]:
-    """Return a note on what *line* says of an *account* that is there, and a refresh leaves.
+    """Return a note on each field of *line* that a refresh of the existing *account* ignores.
 
-    *aliases* are those that it does not have. Passwords are people's own by now.
+    *aliases* are those that it does not have. Passwords get no note: users set their own.
     """
     overrides = line.extras.overrides
     found = [
@@ -88,7 +88,7 @@ def left_alone(
 
 
 def _fields_not_kept(
-    settings: Settings, line: Line, own_quota: int | None
+    settings: Settings, line: Line, own_quota: Bytes | None
 ) -> Iterator[tuple[str, str, str, bool]]:
     site, foreign = settings.site, line.foreign
     ours = site.mail_home.replace("{name}", line.name)
@@ -103,12 +103,12 @@ def _fields_not_kept(
         )
     if own_quota is not None:
         size = format_size(own_quota) if own_quota else "unlimited"
-        yield "quota", size, "kept as a mailbox size of its own", False
+        yield "quota", size, "kept as a mailbox size of the account's own", False
     if foreign.quota is not None and foreign.quota > MAX_SIZE:
         yield (
             "quota",
             f"{foreign.quota} bytes",
-            "more than gatepost can hold; the role's holds",
+            "more than gatepost can store; the role's quota applies",
             False,
         )
     for field, value in foreign.fields:
@@ -117,14 +117,14 @@ def _fields_not_kept(
 
 def _meaning(field: str) -> tuple[str, bool]:
     if _MAIL.fullmatch(field):
-        return "the mail would be looked for where Dovecot's settings have it for everybody", True
+        return "Dovecot would look for the mail where its settings put it for every account", True
     if _QUOTA.fullmatch(field):
-        return "not kept; gatepost knows one size for the whole mailbox", False
+        return "not kept; gatepost has one size for the whole mailbox", False
     return _MEANINGS.get(field, "not kept"), field in _GRAVE
 
 
 def _other_owner(site: SiteSettings, uid: str, gid: str) -> str:
-    """Return the owner of the mail if it is not the one of gatepost's settings."""
+    """Return the owner of the mail if it differs from gatepost's settings."""
     same_uid = not uid or _user(uid) == site.mail_uid
     same_gid = not gid or _group(gid) == site.mail_gid
     return "" if same_uid and same_gid else f"{uid}:{gid}"

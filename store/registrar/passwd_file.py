@@ -1,8 +1,7 @@
-"""The password files of other servers: passwd(5) with shadow(5), and Dovecot's. Pure.
+"""Parse the password files of other servers: passwd(5) with shadow(5), and Dovecot's. Pure.
 
-What they say beyond name and password comes along as `Foreign`: home, owner, quota and
-the extra fields, for `store.registrar.notes` to judge. A line that cannot be read is
-refused and stops no other.
+What they hold besides name and password (home, owner, quota, extra fields) becomes `Foreign`, for
+`store.registrar.notes` to judge. A line that cannot be read is refused and stops no other.
 """
 
 import re
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from config import text as plain
+from config.units import Bytes
 from store.people.suspension import MAX_REASON
 from store.people.view import ActiveSuspension
 from store.registrar.columns import Extras
@@ -24,16 +24,16 @@ from store.registrar.lines import (
     with_checked_hash,
 )
 
-# Debian gives people ids from 1000 on; what lies below is no person (adduser.conf).
-FIRST_PERSON = 1000
-NOBODIES = {65534, 65535}  # nobody, and -1 of old systems (systemd's UIDS-GIDS)
+# Debian gives people user ids from 1000 on (adduser.conf).
+FIRST_PERSON_UID = 1000
+NOBODY_UIDS = {65534, 65535}  # nobody, and -1 of old systems (systemd's UIDS-GIDS)
 NO_SHELLS = {"nologin", "false"}
 _PASSWD_FIELDS = 7
 _SHADOW_FIELDS = 2
 _SHADOW_EXPIRES = 7  # the eighth: days since 1970-01-01
 _DOVECOT_FIELDS = 2
 _DOVECOT_EXTRA = 7  # all from the eighth on, colons and all
-DAY = 86400
+DAY_SECONDS = 86400
 MAX_DAY = 1_000_000  # shadow(5) files say 99999 for never; the year 4707
 
 # Dovecot 2.3's rule for all folders; a number without a unit is kilobytes (quota.c).
@@ -54,10 +54,10 @@ class Shadow:
 def passwd_lines(
     text: Iterable[str], shadow: Mapping[str, Shadow] | None = None
 ) -> Iterator[Line | Refusal | Skipped]:
-    """Read passwd(5); hashes come from *shadow* (see `shadow_entries`) where it says ``x``.
+    """Parse passwd(5); where a password is ``x``, the hash is in *shadow* (`shadow_entries`).
 
-    System accounts are skipped: by their user id, or with neither a shell nor a password. Who
-    has a password and no shell is a mail user.
+    System accounts are skipped: those with a system user id, and those with neither a shell nor
+    a password. An account with a password and no shell is a mail user.
     """
     for number, line in _lines(text):
         parts = line.split(":")
@@ -71,8 +71,8 @@ def passwd_lines(
         no_shell = shell.rpartition("/")[2] in NO_SHELLS
         fields = [("shell", shell)] if no_shell else []
         fields += [("expires", beside.expires)] if beside.expires else []
-        if int(parts[2]) < FIRST_PERSON or int(parts[2]) in NOBODIES:
-            yield Skipped(number, name, f"user id {parts[2]} is no person's")
+        if int(parts[2]) < FIRST_PERSON_UID or int(parts[2]) in NOBODY_UIDS:
+            yield Skipped(number, name, f"user id {parts[2]} is a system account's")
         elif no_shell and _is_locked(stored):
             yield Skipped(number, name, "neither a shell nor a password")
         else:
@@ -81,7 +81,7 @@ def passwd_lines(
 
 
 def shadow_entries(text: Iterable[str]) -> dict[str, Shadow]:
-    """Return what shadow(5) says by name; lines of another form are left out."""
+    """Return the entries of shadow(5) by name, ignoring malformed lines."""
     rows = (line.split(":") for _, line in _lines(text))
     return {
         parts[0]: Shadow(parts[1], _day(parts[_SHADOW_EXPIRES : _SHADOW_EXPIRES + 1]))
@@ -91,7 +91,7 @@ def shadow_entries(text: Iterable[str]) -> dict[str, Shadow]:
 
 
 def dovecot_lines(text: Iterable[str]) -> Iterator[Line | Refusal]:
-    """Read Dovecot's passwd-file: ``user:password:uid:gid:gecos:home:shell:extra fields``."""
+    """Parse Dovecot's passwd-file: ``user:password:uid:gid:gecos:home:shell:extra fields``."""
     for number, line in _lines(text):
         parts = line.split(":")
         if len(parts) < _DOVECOT_FIELDS:
@@ -111,38 +111,40 @@ def _lines(text: Iterable[str]) -> Iterator[tuple[int, str]]:
 
 
 def _day(field: list[str]) -> str:
-    """Return the date of a number of days, if *field* holds one."""
+    """Return the date that *field* holds as a number of days, or ``""``."""
     days = field[0].strip() if field else ""
     if not (days.isascii() and days.isdigit()) or int(days) > MAX_DAY:
         return ""
-    return datetime.fromtimestamp(int(days) * DAY, UTC).strftime("%Y-%m-%d")
+    return datetime.fromtimestamp(int(days) * DAY_SECONDS, UTC).strftime("%Y-%m-%d")
 
 
-def _extra(text: str) -> tuple[int | None, tuple[tuple[str, str], ...], Extras]:
-    """Return the quota of *text*, the fields besides it, and the lock that ``nologin`` is."""
-    said = dict(token.partition("=")[::2] for token in text.split(" ") if token)
+def _extra(text: str) -> tuple[Bytes | None, tuple[tuple[str, str], ...], Extras]:
+    """Return the quota of *text*, its other fields, and the suspension that ``nologin`` becomes."""
+    values = dict(token.partition("=")[::2] for token in text.split(" ") if token)
     quota: int | None = None
     fields: list[tuple[str, str]] = []
-    for name, value in said.items():
+    for name, value in values.items():
         if name == "userdb_quota_rule" and value.startswith("*:"):
-            quota, rest = _of_rule(value)
+            quota, rest = _parse_quota_rule(value)
             fields += [(name, part) for part in rest]
-        elif name == "userdb_quota_storage_size" and (size := _of_size(value)) is not None:
+        elif (
+            name == "userdb_quota_storage_size" and (size := _parse_storage_size(value)) is not None
+        ):
             quota = size
-        elif name != "reason" or "nologin" not in said:
+        elif name != "reason" or "nologin" not in values:
             fields.append((name, value))
-    if "nologin" not in said:
+    if "nologin" not in values:
         return quota, tuple(fields), NOTHING
     why = "not allowed to log in by the passwd-file"
-    reason = said.get("reason", "")
+    reason = values.get("reason", "")
     if reason and reason.isprintable():
         why = f"{why}: {reason}"
     stop = ActiveSuspension("everything", why[:MAX_REASON], 0, None)
     return quota, tuple(fields), Extras(suspended=(stop,))
 
 
-def _of_rule(rule: str) -> tuple[int | None, list[str]]:
-    """Return the bytes of a quota rule for all folders, and its other parts."""
+def _parse_quota_rule(rule: str) -> tuple[Bytes | None, list[str]]:
+    """Return the size of a quota rule for all folders, and its other parts."""
     quota, rest = None, []
     for part in rule.split(":")[1:]:
         found = _RULE_STORAGE.fullmatch(part)
@@ -154,8 +156,8 @@ def _of_rule(rule: str) -> tuple[int | None, list[str]]:
     return quota, rest
 
 
-def _of_size(text: str) -> int | None:
-    """Return the bytes of a size as Dovecot 2.4 writes it; 0 where there is no limit."""
+def _parse_storage_size(text: str) -> Bytes | None:
+    """Return a size as Dovecot 2.4 writes it; 0 is unlimited, ``None`` is invalid."""
     if text == "unlimited":
         return 0
     found = _STORAGE_SIZE.fullmatch(text)
@@ -179,6 +181,6 @@ def _with_hash(
 
 
 def _is_locked(stored: str) -> bool:
-    """Return whether nobody can log in by the hash *stored*, or anybody without a password."""
+    """Return whether *stored* lets nobody log in, or anybody without a password."""
     bare = stored.removeprefix("{CRYPT}")
     return bare in {"", "x"} or bare[0] in "!*"

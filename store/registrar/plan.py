@@ -1,4 +1,4 @@
-"""What a registrar's file would do: every line judged, nothing written."""
+"""Plan an import: check every line of a registrar's file, write nothing."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -7,7 +7,7 @@ from functools import partial
 from sqlalchemy import select
 
 from config.settings import Settings
-from config.units import MAX_SIZE
+from config.units import MAX_SIZE, Bytes, UnixSeconds
 from store.engine import Store
 from store.errors import Refused
 from store.models import AccountRow, AliasRow
@@ -24,28 +24,28 @@ from store.registrar.rows import Renewal, fields_given
 
 @dataclass(slots=True)
 class ImportPlan:
-    """What carrying out a file would do, under *settings*."""
+    """What importing a file would do, under *settings*."""
 
     settings: Settings = field(repr=False)
     new: list[Line] = field(default_factory=list)
     changed: list[Renewal] = field(default_factory=list)
-    graduates: list[Graduate] = field(default_factory=list)  # their new role has less room
+    graduates: list[Graduate] = field(default_factory=list)  # whose new role has a smaller quota
     unchanged: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)  # what is not kept as the file has it
-    roles_left: list[str] = field(default_factory=list)  # names with a role that no line has
+    notes: list[Note] = field(default_factory=list)  # on what is not kept as it is in the file
+    roles_left: list[str] = field(default_factory=list)  # names in *roles* that no line has
 
     @property
     def needs_key(self) -> bool:
-        """Whether identity numbers have to be hashed (`identity.load_key`)."""
+        """Whether identity numbers must be hashed with the key (`identity.load_key`)."""
         return any(line.identity for line in self.new) or any(
             "identity" in each.columns for each in self.changed
         )
 
     @property
     def steps(self) -> int:
-        """Return how many of `carry_out`'s steps there are."""
+        """How many steps `store.registrar.write.carry_out` reports."""
         hashed = sum(line.identity is not None for line in self.new)
         return hashed + len(self.new) + len(self.changed) + len(self.graduates)
 
@@ -60,18 +60,18 @@ def plan(
     refresh: bool = False,
     accept_loss: bool = False,
     measure: MeasureMailbox | None = None,
-    now: int | None = None,
+    now: UnixSeconds | None = None,
 ) -> ImportPlan:
-    """Judge *lines*; nothing is written.
+    """Check *lines* and plan what to write.
 
-    A line that names no role has the one of *roles* (by account name); a new account that
-    has neither gets *role*. A name stands in one line only: a second one is refused, or two
-    batches would each change what they saw before.
+    A line without a role gets it from *roles* (by account name); a new account without one there
+    gets *role*. A second line for the same name is refused: both would be compared with the
+    account as it was before the import.
 
-    With *refresh*, lines of accounts that exist bring role, condition and second mailbox
-    up to date and fill in a missing identity number; without it they are refused. Who
-    gets a role with a smaller mailbox graduates, with the default grace. Passwords,
-    known identity numbers and aliases of existing accounts are never touched.
+    With *refresh*, lines of existing accounts update role, condition and second mailbox and fill
+    in a missing identity number; without it they are refused. An account whose new role has a
+    smaller quota graduates, with the default grace period. Passwords, known identity numbers and
+    aliases of existing accounts are never changed.
 
     A new account whose line has a grave field (`store.registrar.notes`) is refused unless
     *accept_loss*.
@@ -108,14 +108,14 @@ def plan(
 
 @dataclass(slots=True)
 class _Names:
-    """Every name that is taken: accounts by name, and all aliases."""
+    """All names that are taken: accounts by name, and aliases."""
 
     accounts: dict[str, AccountRow]
-    aliases: dict[str, int | None]  # and the account's id, unless it is not made yet
+    aliases: dict[str, int | None]  # and the account's id; None: of a new account
 
     def take(self, name: str) -> None:
         if name in self.accounts or name in self.aliases:
-            raise Refused(f"{name} is taken already, by an account, an alias or a line above")
+            raise Refused(f"{name} is already taken, by an account, an alias or a line above")
         self.aliases[name] = None
 
 
@@ -130,8 +130,8 @@ class _Judge:
     refresh: bool
     accept_loss: bool
     measure: MeasureMailbox
-    at: int
-    lines: dict[str, int] = field(default_factory=dict)  # by name
+    at: UnixSeconds
+    lines: dict[str, int] = field(default_factory=dict)  # line numbers by name
 
     def __call__(self, line: Line) -> None:
         try:
@@ -143,12 +143,12 @@ class _Judge:
         settings = self.found.settings
         if not is_name_like(line.name):
             raise Refused(
-                "not one name, and not shown as it may hold a password; is --format right?"
+                "not a single name (not shown, as it may hold a password); is --format right?"
             )
         name = account_name(line.name, settings.site)
         above = self.lines.setdefault(name, line.number)
         if above != line.number:
-            raise Refused(f"{name} stands in line {above} already; an account has one line")
+            raise Refused(f"{name} is already in line {above}; an account has only one line")
         line = replace(
             line,
             role=line.role.casefold() if line.role else self.roles.get(name),
@@ -164,18 +164,18 @@ class _Judge:
         line = replace(line, name=name, second_mailbox=outside)
         existing = self.names.accounts.get(name)
         if existing is not None and self.refresh:
-            self._known(existing, line)
+            self._refresh(existing, line)
         else:
             self._new(line)
 
-    def _known(self, account: AccountRow, line: Line) -> None:
+    def _refresh(self, account: AccountRow, line: Line) -> None:
         settings = self.found.settings
         fresh = {
             name: value for name, value in fields_given(line) if getattr(account, name) != value
         }
         if account.identity is not None:
             fresh.pop("identity", None)
-        self.found.notes += left_alone(settings, account, line, self._strange(account, line))
+        self.found.notes += left_alone(settings, account, line, self._other_aliases(account, line))
         if not fresh:
             self.found.unchanged += 1
             return
@@ -185,7 +185,7 @@ class _Judge:
         if fresh:
             self.found.changed.append(Renewal(account.id, line.name, fresh))
 
-    def _strange(self, account: AccountRow, line: Line) -> list[str]:
+    def _other_aliases(self, account: AccountRow, line: Line) -> list[str]:
         """Return the aliases of *line* that *account* does not have."""
         wanted = (intended_name(alias, self.found.settings.site) for alias in line.aliases)
         others = (alias for alias in wanted if self.names.aliases.get(alias) != account.id)
@@ -205,12 +205,12 @@ class _Judge:
         settings = self.found.settings
         role = line.role or self.role
         if role is None:
-            raise Refused("no role: neither in the line nor for the whole file")
+            raise Refused("no role, neither in the line nor for the whole file")
         check_role(settings, role)
         quota = _own_quota(settings, line, role)
-        said = notes(settings, line, own_quota=quota)
-        if not self.accept_loss and (grave := [str(note) for note in said if note.grave]):
-            raise Refused(f"{'; '.join(grave)} (--accept-loss takes the line without)")
+        line_notes = notes(settings, line, own_quota=quota)
+        if not self.accept_loss and (grave := [str(note) for note in line_notes if note.grave]):
+            raise Refused(f"{'; '.join(grave)} (--accept-loss imports the line without it)")
         if quota is not None:
             overrides = {**line.extras.overrides, "mailbox": quota, "mailbox_until": None}
             line = replace(line, extras=replace(line.extras, overrides=overrides))
@@ -218,17 +218,17 @@ class _Judge:
         for each in (line.name, *aliases):
             self.names.take(each)
         self.found.new.append(replace(line, role=role, aliases=aliases))
-        self.found.notes += said
+        self.found.notes += line_notes
 
 
-def _own_quota(settings: Settings, line: Line, role: str) -> int | None:
-    """Return the size that another server gave the mailbox, if the role gives another.
+def _own_quota(settings: Settings, line: Line, role: str) -> Bytes | None:
+    """Return the quota from another server if it differs from the role's.
 
-    One of its own would outlast the role: graduation, or a new size in the settings.
+    An override equal to the role's would outlast a graduation or a new size in the settings.
     """
     quota = line.foreign.quota
-    is_held = quota is not None and quota <= MAX_SIZE
-    return quota if is_held and quota != settings.roles[role].mailbox else None
+    fits = quota is not None and quota <= MAX_SIZE
+    return quota if fits and quota != settings.roles[role].mailbox else None
 
 
 def _aliases(settings: Settings, line: Line) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A file that says who has which role: for files of accounts that have no place for it. Pure."""
+"""A file that maps names to roles, for account files that have no column for it. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ _BETWEEN = re.compile(r"[\s,;:]+")
 
 
 def read_roles(settings: Settings, lines: Iterable[str]) -> dict[str, str]:
-    """Return roles by account name; raise `Refused`, with the line, for what is none.
+    """Return roles by account name; raise `Refused`, with the line number, for an invalid line.
 
-    A line is a name and a role with blanks, a comma, semicolon or colon between; ``#``
-    begins a comment.
+    A line is a name and a role, separated by blanks, a comma, semicolon or colon; ``#`` begins
+    a comment.
     """
     roles: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
@@ -28,5 +28,7 @@ def read_roles(settings: Settings, lines: Iterable[str]) -> dict[str, str]:
         if not is_name_like(role) or role not in settings.roles:
             raise Refused(f"line {number}: the role is not one of {', '.join(settings.roles)}")
         if roles.setdefault(name, role) != role:
-            raise Refused(f"line {number}: {name} has the role {roles[name]} above already")
+            raise Refused(
+                f"line {number}: {name} already has the role {roles[name]} from a line above"
+            )
     return roles

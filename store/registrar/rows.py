@@ -1,7 +1,7 @@
-"""The registrar's lines as rows, hundreds in a statement.
+"""Write the registrar's lines as rows, hundreds in a statement.
 
-Everything here happens in a transaction that has taken the store's revision: nobody
-else takes a name until it ends, so what is found free or present stays so.
+Everything here runs in a transaction that has taken the store's revision: no other process can
+take or free a name until it ends.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from config.units import UnixSeconds
 from store import audit, bulk
 from store.audit import AuditContext
 from store.models import AccountRow, AliasRow, AuditRow, PasswordEvent, SuspensionRow
@@ -25,13 +26,13 @@ class Stamp:
     """What all rows of one transaction have in common."""
 
     change: AuditContext
-    at: int
+    at: UnixSeconds
     rev: int
 
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What a line changes of an account that is there."""
+    """What a line changes on an existing account."""
 
     account: int
     name: str
@@ -39,7 +40,7 @@ class Renewal:
 
 
 def names_taken(session: Session, names: Iterable[str]) -> set[str]:
-    """Return which of *names* an account or an alias has."""
+    """Return those of *names* that an account or an alias has."""
     found: set[str] = set()
     for part in bulk.cut(list(names)):
         found.update(session.scalars(select(AccountRow.name).where(AccountRow.name.in_(part))))
@@ -48,7 +49,7 @@ def names_taken(session: Session, names: Iterable[str]) -> set[str]:
 
 
 def add(session: Session, lines: Sequence[Line], stamp: Stamp) -> None:
-    """Make the accounts of *lines*, whose names are free."""
+    """Create the accounts of *lines*, whose names are free."""
     bulk.add(session, AccountRow, [_account(line, stamp) for line in lines])
     made = select(AccountRow.name, AccountRow.id).where(
         AccountRow.name.in_([line.name for line in lines])
@@ -63,7 +64,7 @@ def add(session: Session, lines: Sequence[Line], stamp: Stamp) -> None:
 
 
 def renew(session: Session, changed: Sequence[Renewal], stamp: Stamp) -> int:
-    """Write *changed*; return how many of the accounts are still there."""
+    """Write *changed*; return how many of the accounts still exist."""
     present = select(AccountRow.id).where(
         AccountRow.id.in_([each.account for each in changed]), AccountRow.removed_at.is_(None)
     )
@@ -78,7 +79,7 @@ def renew(session: Session, changed: Sequence[Renewal], stamp: Stamp) -> int:
 
 
 def fields_given(line: Line) -> Iterator[tuple[str, str]]:
-    """Yield what *line* has a word on of an account that is there: column and value."""
+    """Yield (column, value) for each field that *line* sets on an existing account."""
     for column, value in (
         ("role", line.role),
         ("condition", line.condition),
@@ -90,7 +91,7 @@ def fields_given(line: Line) -> Iterator[tuple[str, str]]:
 
 
 def _redacted(values: Mapping[str, str]) -> Mapping[str, str]:
-    """Return *values* for the audit: that there is an identity now, not its hash."""
+    """Return *values* for the audit log, with the identity's hash left out."""
     return {**values, "identity": "on file"} if "identity" in values else values
 
 
@@ -144,7 +145,7 @@ def _events(account: int, line: Line, stamp: Stamp) -> bulk.Rows:
 
 
 def _audit_detail(line: Line) -> dict[str, object]:
-    """Return what the audit says of a new account: never a secret."""
+    """Return the audit detail of a new account, which never holds a secret."""
     detail: dict[str, object] = {"role": line.role, "line": line.number, **line.extras.overrides}
     stops = [stop.scope for stop in line.extras.suspended]
     return {**detail, "suspended": stops} if stops else detail

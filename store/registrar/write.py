@@ -1,9 +1,9 @@
-"""The registrar's files into the store: thousands of accounts at once.
+"""Write the registrar's files to the store: thousands of accounts at once.
 
-First everything is read and judged without writing (`store.registrar.plan`); then hashed, on all
-processors; then written in large batches (`carry_out`): in one transaction, or with
-``keep_going`` in one for each `BATCH`. Every account has its audit row, as if it had
-been made alone.
+First all lines are read and checked without writing (`store.registrar.plan`). Then `carry_out`
+hashes passwords, on all processors, and writes large batches: in one transaction, or with
+``keep_going`` in one for each `store.bulk.BATCH`. Every account gets its audit row, as if it had
+been created alone.
 """
 
 import os
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy.orm import Session
 
 from config.settings import Settings
+from config.units import UnixSeconds
 from store.audit import AuditContext
 from store.bulk import cut
 from store.engine import Store
@@ -27,16 +28,16 @@ from store.registrar.plan import ImportPlan
 from store.registrar.rows import Renewal, Stamp
 from store.revision import advance
 
-# One batch of hashing: progress is shown, and a stop is noticed, this often.
+# Progress is shown, and an interrupt is noticed, after this many.
 HASHED_AT_ONCE = 64
-NAMED = 5  # refusals that an error names; thousands would be no line
+NAMED = 5  # refusals that an error lists; thousands would not be readable
 
 Progress = Callable[[int], None]
 
 
 @dataclass(slots=True)
 class ImportResult:
-    """What was written, and what was refused meanwhile (with *keep_going*)."""
+    """What was written and, with *keep_going*, what was refused while writing."""
 
     added: int = 0
     changed: int = 0
@@ -52,12 +53,12 @@ def carry_out(
     key: bytes | None = None,
     keep_going: bool = False,
     progress: Progress = lambda _: None,
-    now: int | None = None,
+    now: UnixSeconds | None = None,
 ) -> ImportResult:
-    """Write *todo*; raise `Refused` when it refuses lines and not *keep_going*.
+    """Write *todo*; raise `Refused` if it has refused lines, unless *keep_going*.
 
-    *progress* is told of `Plan.steps` done. Raises `StoreUnavailable`; without
-    *keep_going* nothing of the file is in the store then.
+    *progress* is called with the number of steps just done, of `ImportPlan.steps`. Raises
+    `StoreUnavailable`; without *keep_going*, nothing has then been written.
     """
     if todo.refused and not keep_going:
         raise Refused(f"{len(todo.refused)} lines are refused, so nothing was changed")
@@ -75,7 +76,7 @@ def carry_out(
 
 
 def _hash_passwords(lines: Sequence[Line], key: bytes | None, progress: Progress) -> Iterator[Line]:
-    """Make the initial passwords of identity numbers; Argon2 runs outside Python's lock."""
+    """Hash the initial passwords, in threads: Argon2 releases the GIL."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for part in cut(lines, HASHED_AT_ONCE):
             numbers = [line for line in part if line.identity]
@@ -99,7 +100,7 @@ def _hash_identity(each: Renewal, key: bytes | None) -> Renewal:
 
 def _identity_hash(number: str, key: bytes | None) -> str:
     if key is None:
-        raise ValueError("identity numbers cannot be kept without the key")  # our bug
+        raise ValueError("identity numbers cannot be stored without the key")  # our bug
     return identity.keyed_hash(number, key)
 
 
@@ -113,7 +114,7 @@ class _Batch:
 
 
 def _batches(all_: _Batch, *, apart: bool) -> Iterator[_Batch]:
-    """Return one batch of all, or each `BATCH` of a kind *apart*."""
+    """Yield everything as one batch or, *apart*, in batches of one kind each."""
     if not apart:
         yield all_
         return
@@ -147,7 +148,7 @@ def _write(
 
 
 def _still_free(session: Session, lines: Sequence[Line]) -> tuple[list[Line], list[Refusal]]:
-    """Return the lines whose names nobody took since the plan, and those refused for it."""
+    """Split *lines* into those whose names are still free and refusals of the others."""
     names = [name for line in lines for name in (line.name, *line.aliases)]
     gone = rows.names_taken(session, names)
     free, refused = [], []
@@ -156,7 +157,7 @@ def _still_free(session: Session, lines: Sequence[Line]) -> tuple[list[Line], li
         if hit is None:
             free.append(line)
         else:
-            refused.append(refusal(line.number, line.name, f"{hit} was taken meanwhile"))
+            refused.append(refusal(line.number, line.name, f"{hit} was taken in the meantime"))
     return free, refused
 
 

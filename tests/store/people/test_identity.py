@@ -44,5 +44,5 @@ def test_a_key_that_cannot_be_used_says_which_file_and_why(tmp_path: Path) -> No
     (tmp_path / "text").write_text("not hexadecimal")
     with pytest.raises(KeyFileError, match="cannot be used"):
         load_key(str(tmp_path / "text"))
-    with pytest.raises(KeyFileError, match="cannot be made"):
+    with pytest.raises(KeyFileError, match="cannot be created"):
         make_key("/nonexistent/secret.key")

@@ -120,7 +120,9 @@ def test_a_mail_that_is_never_taken_is_given_up_after_two_days_and_the_postmaste
             notices.send(store, deliver, postmaster="postmaster@x.example", now=now)
         now += 60 if now < start + 5000 else 600  # cron
     assert len(tried) == notices.MAX_TRIES
-    assert [later - first for first, later in pairwise(tried)][:4] == list(notices.PAUSES[:4])
+    assert [later - first for first, later in pairwise(tried)][:4] == list(
+        notices.PAUSE_SECONDS[:4]
+    )
     assert 86400 < tried[-1] - start <= 2 * 86400
     assert told == ["To 0@x.example, after 16 tries: s\nmailbox of 0 is odd\n"]
     assert notices.count(store) == 0

@@ -75,7 +75,7 @@ def test_a_cell_of_two_lines_is_one_cell() -> None:
         ('"a,student\n"b",student\n', 2, "none closes it"),
         ('a,student\nb,"student\nc,student\n', 3, "none closes it"),
         ('a,"x\ny","student\nc,student\n', 3, "none closes it"),
-        ('a"b",x\n"c"d,x\n', 3, "after a closing quotation mark"),
+        ('a"b",x\n"c"d,x\n', 3, "a closing quotation mark"),
     ],
 )
 def test_an_unclosed_quote_is_named_where_it_opens_and_stops_no_other_line(

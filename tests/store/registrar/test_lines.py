@@ -64,7 +64,7 @@ def test_a_header_that_names_no_columns_stops_the_file(header: str) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("alice", "1 values where the first line names 3 columns"),
+        ("alice", "1 values, but the first line names 3 columns"),
         ("alice,1,2,3", "4 values"),
         ("alice,,{OTP}x", "password hash"),
         ("alice,,secret", "password hash"),
@@ -73,7 +73,7 @@ def test_a_header_that_names_no_columns_stops_the_file(header: str) -> None:
             f"alice,AB123,{SHA}",
             "exclude",
         ),
-        ('alice,"x"y,', "after a closing quotation mark"),
+        ('alice,"x"y,', "a closing quotation mark"),
     ],
 )
 def test_a_line_that_cannot_be_read_stops_nobody_else(line: str, reason: str) -> None:
@@ -133,8 +133,8 @@ def test_passwd_brings_people_with_the_hashes_of_shadow() -> None:
     ]
     assert reasons(found) == ["not a line of passwd(5), which has 7 fields"]
     assert [each for each in found if isinstance(each, Skipped)] == [
-        Skipped(2, "root", "user id 0 is no person's"),
-        Skipped(7, "nobody", "user id 65534 is no person's"),
+        Skipped(2, "root", "user id 0 is a system account's"),
+        Skipped(7, "nobody", "user id 65534 is a system account's"),
     ]
 
 

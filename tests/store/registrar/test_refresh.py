@@ -145,8 +145,8 @@ def test_what_was_taken_between_plan_and_writing_is_refused(
     done = write.carry_out(store, todo, change=CHANGE, keep_going=True)
     assert done.added == 2
     assert [(each.number, each.reason) for each in done.refused] == [
-        (3, "s3 was taken meanwhile"),
-        (5, "a5 was taken meanwhile"),
+        (3, "s3 was taken in the meantime"),
+        (5, "a5 was taken in the meantime"),
     ]
     assert [each.name for each in view.list_accounts(store)] == ["alice", "s2", "s4"]
 
@@ -174,7 +174,7 @@ def test_a_second_line_of_an_account_is_refused_in_each_kind_of_file_and_across_
     todo = plan.plan(store, settings, lines, role="student", refresh=True, now=NOW)
     (refused,) = todo.refused
     assert (refused.number, refused.name) == (lines[-1].number, "Alice@mail.example.edu")
-    assert f"line {lines[0].number} already" in refused.reason
+    assert f"already in line {lines[0].number}" in refused.reason
 
 
 def test_a_graduation_is_never_taken_back_by_a_later_line(store: Store, settings: Settings) -> None:

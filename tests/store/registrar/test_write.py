@@ -83,15 +83,15 @@ def test_the_services_learn_of_imported_accounts(store: Store, settings: Setting
         (Line(2, "alice", "king"), "no role 'king'"),
         (Line(2, "al/ice", "staff"), "cannot be an account name"),
         (Line(2, "", "staff"), "cannot be an account name"),
-        (Line(2, "old", "staff"), "taken already"),
-        (Line(2, "alias", "staff"), "taken already"),
-        (Line(2, "alice", "staff", aliases=("old",)), "taken already"),
+        (Line(2, "old", "staff"), "already taken"),
+        (Line(2, "alias", "staff"), "already taken"),
+        (Line(2, "alice", "staff", aliases=("old",)), "already taken"),
         (Line(2, "alice", "staff", aliases=("a b/c",)), "cannot be"),
         (Line(2, "alice", "staff", aliases=(f"{'x' * 320}@partner.example",)), "not a mail"),
         (Line(2, "alice", "staff", aliases=("x\0@partner.example",)), "not a mail"),
-        (Line(2, "alice", "staff", "x" * 33), "1 to 32 letters"),
-        (Line(2, "alice", "staff", "le\0ave"), "1 to 32 letters"),
-        (Line(2, "alice", "staff", second_mailbox="x@mail.example.edu"), "one of our own"),
+        (Line(2, "alice", "staff", "x" * 33), "1 to 32 printable"),
+        (Line(2, "alice", "staff", "le\0ave"), "1 to 32 printable"),
+        (Line(2, "alice", "staff", second_mailbox="x@mail.example.edu"), "a local mailbox"),
         (Line(2, "alice", "staff", identity="??"), "identity number"),
         (Refusal(2, "alice", "not CSV"), "not CSV"),
     ],
@@ -123,7 +123,7 @@ def test_a_name_taken_meanwhile_changes_nothing_of_the_file(
 ) -> None:
     todo = plan.plan(store, settings, [Line(2, "alice", "staff"), Line(3, "bob", "staff")])
     accounts.add(store, settings, NewAccount("carol", "staff", aliases=("bob",)), change=CHANGE)
-    with pytest.raises(Refused, match="nothing was changed: line 3: bob was taken meanwhile"):
+    with pytest.raises(Refused, match="nothing was changed: line 3: bob was taken in the meantime"):
         carried(store, todo)
     with pytest.raises(NotFound):
         view.get(store, settings, "alice")
