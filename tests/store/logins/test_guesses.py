@@ -32,7 +32,7 @@ def alice(store: Store, settings: Settings) -> int:
     return found.account
 
 
-def stand(
+def state_of(
     store: Store, account: int | None, remote: str, *, name: str = "alice", now: int = NOW
 ) -> BudgetState:
     with store.connection() as connection:
@@ -42,38 +42,36 @@ def stand(
 def guess(
     store: Store, account: int | None, remote: str, times: int, *, name: str = "alice"
 ) -> None:
-    budgets = stand(store, account, remote, name=name).budgets
+    budgets = state_of(store, account, remote, name=name).budgets
     for _ in range(times):
         guesses.charge(store, budgets, now=NOW)
 
 
-def test_an_account_is_closed_to_strangers_when_its_budget_is_spent(
-    store: Store, alice: int
-) -> None:
+def test_an_exhausted_account_budget_blocks_unknown_networks(store: Store, alice: int) -> None:
     guess(store, alice, ELSEWHERE, ACCOUNT_BUDGET - 1)
-    assert not stand(store, alice, ELSEWHERE).is_blocked
+    assert not state_of(store, alice, ELSEWHERE).is_blocked
     guess(store, alice, ELSEWHERE, 1)
-    assert stand(store, alice, ELSEWHERE).is_blocked
-    assert stand(store, alice, "203.0.113.1").is_blocked  # from anywhere else as well
+    assert state_of(store, alice, ELSEWHERE).is_blocked
+    assert state_of(store, alice, "203.0.113.1").is_blocked  # from anywhere else as well
 
 
-def test_the_owner_still_gets_in_from_a_known_place(store: Store, alice: int) -> None:
+def test_the_owner_still_gets_in_from_a_known_network(store: Store, alice: int) -> None:
     guesses.remember(store, alice, HOME, now=NOW - 86400)
     guess(store, alice, ELSEWHERE, ACCOUNT_BUDGET * 2)
-    assert not stand(store, alice, HOME).is_blocked
+    assert not state_of(store, alice, HOME).is_blocked
 
 
-def test_guessing_from_a_known_place_is_limited_too(store: Store, alice: int) -> None:
+def test_guessing_from_a_known_network_is_limited_too(store: Store, alice: int) -> None:
     guesses.remember(store, alice, HOME, now=NOW)
     guess(store, alice, HOME, PAIR_BUDGET)
-    assert stand(store, alice, HOME).is_blocked
+    assert state_of(store, alice, HOME).is_blocked
     # As the same guesses at a name that is known nowhere would.
-    assert stand(store, alice, ELSEWHERE).is_blocked
+    assert state_of(store, alice, ELSEWHERE).is_blocked
     guesses.remember(store, alice, "203.0.113.1", now=NOW)
-    assert not stand(store, alice, "203.0.113.1").is_blocked
+    assert not state_of(store, alice, "203.0.113.1").is_blocked
 
 
-def test_guesses_at_names_known_in_a_network_close_it_to_strangers(
+def test_failures_of_accounts_known_in_a_network_block_unknown_ones(
     store: Store, settings: Settings
 ) -> None:
     for number in range(NETWORK_BUDGET // PAIR_BUDGET):
@@ -83,38 +81,38 @@ def test_guesses_at_names_known_in_a_network_close_it_to_strangers(
         assert found
         guesses.remember(store, found.account, HOME, now=NOW)
         guess(store, found.account, HOME, PAIR_BUDGET, name=name)
-    assert stand(store, None, HOME, name="nobody").is_blocked
+    assert state_of(store, None, HOME, name="nobody").is_blocked
 
 
 def test_a_spent_budget_is_never_a_debt(store: Store, alice: int) -> None:
     guesses.remember(store, alice, HOME, now=NOW)
     guess(store, alice, HOME, ACCOUNT_BUDGET + 5)
-    assert stand(store, alice, ELSEWHERE).is_blocked
-    assert not stand(store, alice, ELSEWHERE, now=NOW + ACCOUNT_REFILL).is_blocked
+    assert state_of(store, alice, ELSEWHERE).is_blocked
+    assert not state_of(store, alice, ELSEWHERE, now=NOW + ACCOUNT_REFILL).is_blocked
 
 
-def test_a_network_s_spent_budget_shows_to_names_known_there_as_well(
+def test_an_exhausted_network_budget_shows_to_accounts_known_there(
     store: Store, alice: int
 ) -> None:
     guesses.remember(store, alice, ELSEWHERE, now=NOW)
     for number in range(NETWORK_BUDGET):
         guess(store, None, ELSEWHERE, 1, name=f"name{number}")
-    known, unknown = stand(store, alice, ELSEWHERE), stand(store, None, ELSEWHERE, name="bob")
+    known, unknown = state_of(store, alice, ELSEWHERE), state_of(store, None, ELSEWHERE, name="bob")
     assert known.is_spent
     assert unknown.is_spent
     assert not known.is_blocked
 
 
-def test_closed_networks_are_listed_and_opened_again(store: Store, alice: int) -> None:
+def test_blocked_networks_are_listed_and_reset(store: Store, alice: int) -> None:
     guesses.remember(store, alice, "2001:db8:1:2::7", now=NOW)
     for remote in ("2001:db8:1:2::9", ELSEWHERE):
         for number in range(NETWORK_BUDGET):
             guess(store, None, remote, 1, name=f"name{number}")
     guess(store, None, HOME, 1, name="nobody")
     opens = NOW + budgets.NETWORK_REFILL
-    ours = {"2001:db8:1:2::/64": opens}
-    assert guesses.closed_networks(store, now=NOW) == {**ours, ELSEWHERE: opens}
-    assert guesses.closed_networks(store, now=NOW, account="alice") == ours
+    known = {"2001:db8:1:2::/64": opens}
+    assert guesses.closed_networks(store, now=NOW) == {**known, ELSEWHERE: opens}
+    assert guesses.closed_networks(store, now=NOW, account="alice") == known
     assert guesses.closed_networks(store, now=opens) == {}
     assert guesses.reset_network_failures(store, "2001:db8:1:2::/64")
     assert guesses.reset_network_failures(store, ELSEWHERE)
@@ -126,95 +124,95 @@ def test_closed_networks_are_listed_and_opened_again(store: Store, alice: int) -
 
 def test_other_accounts_are_unaffected(store: Store, alice: int) -> None:
     guess(store, alice, ELSEWHERE, ACCOUNT_BUDGET)
-    assert not stand(store, None, ELSEWHERE, name="bob").is_blocked
+    assert not state_of(store, None, ELSEWHERE, name="bob").is_blocked
 
 
-def test_a_network_that_tries_many_names_is_closed_but_not_to_those_known_there(
+def test_a_network_that_tries_many_names_is_blocked_except_for_known_accounts(
     store: Store, alice: int
 ) -> None:
     guesses.remember(store, alice, ELSEWHERE, now=NOW)
     for number in range(NETWORK_BUDGET):
         guess(store, None, ELSEWHERE, 1, name=f"name{number}")
-    assert stand(store, None, ELSEWHERE, name="bob").is_blocked
-    assert not stand(store, alice, ELSEWHERE).is_blocked
-    assert not stand(store, None, HOME, name="bob").is_blocked
+    assert state_of(store, None, ELSEWHERE, name="bob").is_blocked
+    assert not state_of(store, alice, ELSEWHERE).is_blocked
+    assert not state_of(store, None, HOME, name="bob").is_blocked
 
 
-def test_names_that_do_not_exist_are_treated_alike(store: Store) -> None:
+def test_unknown_names_are_treated_like_accounts(store: Store) -> None:
     guess(store, None, ELSEWHERE, ACCOUNT_BUDGET, name="nobody")
-    assert stand(store, None, HOME, name="nobody").is_blocked
+    assert state_of(store, None, HOME, name="nobody").is_blocked
 
 
-def test_addresses_of_one_ipv6_network_are_one_place(store: Store, alice: int) -> None:
+def test_addresses_of_one_ipv6_network_count_as_one(store: Store, alice: int) -> None:
     guesses.remember(store, alice, "2001:db8:1:2::7", now=NOW)
     guess(store, alice, ELSEWHERE, ACCOUNT_BUDGET)
-    assert not stand(store, alice, "2001:db8:1:2:ffff::1").is_blocked
-    assert stand(store, alice, "2001:db8:1:3::7").is_blocked
+    assert not state_of(store, alice, "2001:db8:1:2:ffff::1").is_blocked
+    assert state_of(store, alice, "2001:db8:1:3::7").is_blocked
 
 
-def test_a_question_without_an_address_counts_for_the_account(store: Store, alice: int) -> None:
+def test_a_login_without_an_address_is_charged_to_the_account(store: Store, alice: int) -> None:
     guess(store, alice, "", ACCOUNT_BUDGET)
-    assert stand(store, alice, "unknown").is_blocked
+    assert state_of(store, alice, "unknown").is_blocked
     guesses.remember(store, alice, "", now=NOW)  # no place, no mark, no error
 
 
 def test_a_budget_refills_one_by_one(store: Store, alice: int) -> None:
     guess(store, alice, ELSEWHERE, ACCOUNT_BUDGET)
     almost, again = NOW + ACCOUNT_REFILL - 1, NOW + ACCOUNT_REFILL
-    assert stand(store, alice, ELSEWHERE, now=almost).is_blocked
-    assert not stand(store, alice, ELSEWHERE, now=again).is_blocked
+    assert state_of(store, alice, ELSEWHERE, now=almost).is_blocked
+    assert not state_of(store, alice, ELSEWHERE, now=again).is_blocked
 
 
-def test_a_day_of_guessing_from_everywhere_is_fewer_than_two_hundred(
+def test_a_day_allows_fewer_than_two_hundred_guesses_from_everywhere(
     store: Store, alice: int
 ) -> None:
     tried = 0
     for minute in range(24 * 60):
         now = NOW + minute * 60
-        at = stand(store, alice, f"198.51.{minute // 250}.{minute % 250}", now=now)
+        at = state_of(store, alice, f"198.51.{minute // 250}.{minute % 250}", now=now)
         while not at.is_blocked and tried < 1000:
             guesses.charge(store, at.budgets[:1], now=now)
             tried += 1
-            at = stand(store, alice, ELSEWHERE, now=now)
+            at = state_of(store, alice, ELSEWHERE, now=now)
     assert tried <= 194
 
 
-def test_a_place_is_forgotten_when_nobody_logged_in_for_long(store: Store, alice: int) -> None:
+def test_a_network_without_a_login_for_long_is_no_longer_known(store: Store, alice: int) -> None:
     guesses.remember(store, alice, HOME, now=NOW - budgets.KNOWN_SECONDS - 1)
     guess(store, alice, ELSEWHERE, ACCOUNT_BUDGET)
-    assert stand(store, alice, HOME).is_blocked
+    assert state_of(store, alice, HOME).is_blocked
 
 
 def test_as_many_checks_may_be_in_progress_as_failures_are_left(store: Store, alice: int) -> None:
     guess(store, alice, ELSEWHERE, 1)
-    at = stand(store, alice, ELSEWHERE)
+    at = state_of(store, alice, ELSEWHERE)
     subject = at.budgets[0].subject
     assert at.has_room({subject: ACCOUNT_BUDGET - 2})
     assert not at.has_room({subject: ACCOUNT_BUDGET - 1})
     assert not at.is_blocked
 
 
-def test_an_operator_gives_the_budget_back(store: Store, alice: int) -> None:
+def test_an_operator_resets_the_failures_of_an_account(store: Store, alice: int) -> None:
     guesses.remember(store, alice, HOME, now=NOW)
     for remote in (ELSEWHERE, HOME):
         guess(store, alice, remote, ACCOUNT_BUDGET)
     assert guesses.closed_until(store, "alice", now=NOW) == NOW + ACCOUNT_REFILL
     assert guesses.reset_failures(store, "alice")
     assert guesses.closed_until(store, "alice", now=NOW) is None
-    assert not stand(store, alice, ELSEWHERE).is_blocked
-    assert not stand(store, alice, HOME).is_blocked
+    assert not state_of(store, alice, ELSEWHERE).is_blocked
+    assert not state_of(store, alice, HOME).is_blocked
     assert not guesses.reset_failures(store, "alice")
 
 
-def test_a_place_seen_today_needs_no_new_mark(store: Store, alice: int) -> None:
-    assert not stand(store, alice, HOME).seen_lately
+def test_a_network_seen_today_is_not_recorded_again(store: Store, alice: int) -> None:
+    assert not state_of(store, alice, HOME).seen_lately
     guesses.remember(store, alice, HOME, now=NOW)
     guesses.remember(store, alice, HOME, now=NOW + 1)
-    assert stand(store, alice, HOME).seen_lately
-    assert not stand(store, alice, HOME, now=NOW + 2 * 86400).seen_lately
+    assert state_of(store, alice, HOME).seen_lately
+    assert not state_of(store, alice, HOME, now=NOW + 2 * 86400).seen_lately
 
 
-def test_full_budgets_and_old_places_are_forgotten(store: Store, alice: int) -> None:
+def test_full_budgets_and_old_networks_are_deleted(store: Store, alice: int) -> None:
     guess(store, alice, ELSEWHERE, 2)
     guesses.remember(store, alice, HOME, now=NOW)
     assert guesses.delete_expired(store, now=NOW) == 0
@@ -223,10 +221,10 @@ def test_full_budgets_and_old_places_are_forgotten(store: Store, alice: int) -> 
 
 
 def test_parallel_failures_are_all_counted(store: Store, alice: int) -> None:
-    budgets = stand(store, alice, ELSEWHERE).budgets
+    budgets = state_of(store, alice, ELSEWHERE).budgets
     with ThreadPoolExecutor(8) as pool:
         for done in [
             pool.submit(guesses.charge, store, budgets, now=NOW) for _ in range(ACCOUNT_BUDGET)
         ]:
             done.result()
-    assert stand(store, alice, ELSEWHERE).is_blocked
+    assert state_of(store, alice, ELSEWHERE).is_blocked

@@ -13,7 +13,7 @@ from store.logins.password_rules import MAX_CARRIED, check, check_carriable
         "ab" * 60 + "cdefgh",
     ],
 )
-def test_long_passwords_of_any_characters_are_fine(good: str) -> None:
+def test_long_passwords_of_any_characters_are_accepted(good: str) -> None:
     check(good, name="alice", local_words={"example"})
 
 
@@ -34,12 +34,12 @@ def test_long_passwords_of_any_characters_are_fine(good: str) -> None:
         ("abcdefgh" * 17, "at most 128"),
     ],
 )
-def test_what_is_no_password_is_refused_with_the_reason(bad: str, why: str) -> None:
+def test_a_bad_password_is_refused_with_the_reason(bad: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         check(bad, name="alice", local_words={"example"})
 
 
-def test_what_dovecot_could_not_carry_is_refused() -> None:
+def test_a_password_too_long_for_dovecot_is_refused() -> None:
     check_carriable("é" * 250, name="alicex")
     with pytest.raises(ValueError, match=str(MAX_CARRIED)):
         check_carriable("é" * 252, name="alicex")

@@ -22,7 +22,7 @@ def make(store: Store, settings: Settings, name: str = "alice", **fields: object
     accounts.add(store, settings, new, change=CHANGE, now=NOW)
 
 
-def test_an_account_is_found_by_any_way_of_writing_it_and_by_its_aliases(
+def test_an_account_is_found_by_any_spelling_and_by_its_aliases(
     store: Store, settings: Settings
 ) -> None:
     make(store, settings, "Alice@mail.example.edu", aliases=("a.b", "alice@partner.test"))
@@ -31,7 +31,7 @@ def test_an_account_is_found_by_any_way_of_writing_it_and_by_its_aliases(
 
 
 @pytest.mark.parametrize("taken", ["alice", "ALICE", "al"])
-def test_a_name_that_an_account_or_alias_has_is_refused(
+def test_a_name_in_use_is_refused_for_an_account_or_alias(
     store: Store, settings: Settings, taken: str
 ) -> None:
     make(store, settings, aliases=("al",))
@@ -73,12 +73,14 @@ def test_a_refused_change_leaves_nothing_behind(store: Store, settings: Settings
     assert audit.entries(store) == before
 
 
-def test_a_second_mailbox_of_our_own_is_refused(store: Store, settings: Settings) -> None:
+def test_a_local_second_mailbox_is_refused(store: Store, settings: Settings) -> None:
     with pytest.raises(Refused, match="elsewhere"):
         make(store, settings, second_mailbox="alice@mail.example.edu")
 
 
-def test_an_unknown_role_is_refused_with_the_known_ones(store: Store, settings: Settings) -> None:
+def test_an_unknown_role_is_refused_with_a_list_of_the_known_ones(
+    store: Store, settings: Settings
+) -> None:
     with pytest.raises(Refused, match="staff, student, alumni"):
         make(store, settings, role="king")
 
@@ -108,9 +110,7 @@ def test_every_change_has_its_audit_row(store: Store, settings: Settings) -> Non
     assert "{X}y" not in str(audit.entries(store))
 
 
-def test_credentials_are_what_the_role_and_the_overrides_give(
-    store: Store, settings: Settings
-) -> None:
+def test_credentials_follow_the_role_and_its_overrides(store: Store, settings: Settings) -> None:
     make(store, settings, password="{PLAIN}x", initial=True)
     fields = {"mailbox": 7, "mailbox_until": NOW + 60}
     accounts.set_fields(store, settings, "alice", fields=fields, change=CHANGE, now=NOW)
@@ -140,7 +140,7 @@ def test_a_hash_is_upgraded_only_while_the_old_one_is_there(
     assert again.password == "{NEW}x"
 
 
-def test_rates_are_kept_in_their_shortest_form_and_bad_ones_refused(
+def test_rates_are_stored_in_shortest_form_and_invalid_ones_refused(
     store: Store, settings: Settings
 ) -> None:
     make(store, settings)

@@ -29,18 +29,20 @@ def students(store: Store, settings: Settings) -> None:
         accounts.add(store, settings, NewAccount(name, "student"), change=CHANGE, now=NOW)
 
 
-def planned(store: Store, settings: Settings, *names: str) -> GraduationPlan:
+def plan_for(store: Store, settings: Settings, *names: str) -> GraduationPlan:
     return graduation_plan.plan(store, settings, names or tuple(HELD), measure=HELD.get, now=NOW)
 
 
-def graduated(store: Store, settings: Settings, *names: str) -> int:
-    todo = planned(store, settings, *names)
+def graduate(store: Store, settings: Settings, *names: str) -> int:
+    todo = plan_for(store, settings, *names)
     return graduation.carry_out(store, settings, todo, change=CHANGE, now=NOW)
 
 
 @pytest.mark.usefixtures("students")
-def test_a_plan_tells_who_is_over_and_changes_nothing(store: Store, settings: Settings) -> None:
-    todo = planned(store, settings, "light", "heavy", "hidden", "nobody")
+def test_a_plan_names_accounts_over_quota_and_changes_nothing(
+    store: Store, settings: Settings
+) -> None:
+    todo = plan_for(store, settings, "light", "heavy", "hidden", "nobody")
     assert [each.name for each in todo.over] == ["heavy"]
     assert [each.name for each in todo.unmeasured] == ["hidden"]
     assert todo.refused == (("nobody", "no account 'nobody'"),)
@@ -55,7 +57,7 @@ def test_a_plan_tells_who_is_over_and_changes_nothing(store: Store, settings: Se
 def test_role_quota_and_limits_change_in_one_step(store: Store, settings: Settings) -> None:
     directory = Directory(store, settings)
     directory.refresh()
-    assert graduated(store, settings) == 3
+    assert graduate(store, settings) == 3
     directory.refresh()
     light, heavy = directory.person("light"), directory.person("heavy")
     assert light
@@ -71,28 +73,28 @@ def test_role_quota_and_limits_change_in_one_step(store: Store, settings: Settin
 
 @pytest.mark.usefixtures("students")
 def test_graduating_again_changes_nothing(store: Store, settings: Settings) -> None:
-    todo = planned(store, settings)
+    todo = plan_for(store, settings)
     assert graduation.carry_out(store, settings, todo, change=CHANGE, now=NOW) == 3
     assert graduation.carry_out(store, settings, todo, change=CHANGE, now=NOW) == 0
-    again = planned(store, settings)
+    again = plan_for(store, settings)
     assert (again.graduates, set(again.already)) == ((), set(HELD))
 
 
 @pytest.mark.usefixtures("students")
-def test_everybody_is_told_and_who_is_over_is_told_until_when(
+def test_every_graduate_gets_a_notice_with_the_end_of_the_grace_period(
     store: Store, settings: Settings
 ) -> None:
-    graduated(store, settings)
-    told = {each.recipient: each.text for each in notices.list_waiting(store)}
-    assert set(told) == {f"{name}@mail.example.edu" for name in HELD}
-    assert "50 MiB" in told["light@mail.example.edu"]
-    assert "Until" not in told["light@mail.example.edu"]
-    assert "Until 2027-04-15" in told["heavy@mail.example.edu"]
-    assert "80 MiB" in told["heavy@mail.example.edu"]
+    graduate(store, settings)
+    texts = {each.recipient: each.text for each in notices.list_waiting(store)}
+    assert set(texts) == {f"{name}@mail.example.edu" for name in HELD}
+    assert "50 MiB" in texts["light@mail.example.edu"]
+    assert "Until" not in texts["light@mail.example.edu"]
+    assert "Until 2027-04-15" in texts["heavy@mail.example.edu"]
+    assert "80 MiB" in texts["heavy@mail.example.edu"]
 
 
 @pytest.mark.usefixtures("students")
-def test_undoing_brings_back_role_and_quota_as_they_were(store: Store, settings: Settings) -> None:
+def test_undo_restores_role_and_quota(store: Store, settings: Settings) -> None:
     accounts.set_fields(
         store,
         settings,
@@ -101,7 +103,7 @@ def test_undoing_brings_back_role_and_quota_as_they_were(store: Store, settings:
         change=CHANGE,
         now=NOW,
     )
-    graduated(store, settings)
+    graduate(store, settings)
     undone = graduation.undo(store, settings, ["heavy", "Light"], change=CHANGE, now=NOW + 1)
     assert undone == ["heavy", "light"]
     heavy = view.get(store, settings, "heavy")
@@ -110,28 +112,30 @@ def test_undoing_brings_back_role_and_quota_as_they_were(store: Store, settings:
 
 
 @pytest.mark.usefixtures("students")
-def test_a_mailbox_size_of_its_own_ends_and_that_is_said(store: Store, settings: Settings) -> None:
+def test_a_mailbox_override_ends_and_the_audit_log_keeps_it(
+    store: Store, settings: Settings
+) -> None:
     own = {"mailbox": 700 * MIB, "mailbox_until": None}
     accounts.set_fields(store, settings, "light", fields=own, change=CHANGE, now=NOW)
     over = {"mailbox": 900 * MIB, "mailbox_until": NOW}
     accounts.set_fields(store, settings, "heavy", fields=over, change=CHANGE, now=NOW)
-    light, heavy = planned(store, settings, "light", "heavy").graduates
+    light, heavy = plan_for(store, settings, "light", "heavy").graduates
     assert (light.own, heavy.own) == (700 * MIB, None)
-    graduated(store, settings, "light")
+    graduate(store, settings, "light")
     assert view.get(store, settings, "light").mailbox is None
     assert entries(store, subject="light")[0].detail["own_mailbox"] == 700 * MIB
 
 
 @pytest.mark.usefixtures("students")
 def test_a_name_given_twice_is_one_account(store: Store, settings: Settings) -> None:
-    assert len(planned(store, settings, "light", "Light", "light+x").graduates) == 1
-    graduated(store, settings, "light")
+    assert len(plan_for(store, settings, "light", "Light", "light+x").graduates) == 1
+    graduate(store, settings, "light")
     twice = ["light", "LIGHT"]
     assert graduation.undo(store, settings, twice, change=CHANGE, now=NOW) == ["light"]
 
 
 @pytest.mark.usefixtures("students")
-def test_mailboxes_are_measured_while_nothing_of_the_store_is_held(
+def test_mailboxes_are_measured_without_a_database_connection(
     store: Store, settings: Settings
 ) -> None:
     def held(_: str) -> int:
@@ -142,19 +146,19 @@ def test_mailboxes_are_measured_while_nothing_of_the_store_is_held(
 
 
 @pytest.mark.usefixtures("students")
-def test_only_who_graduates_is_congratulated(store: Store, settings: Settings) -> None:
+def test_only_a_graduating_student_is_told_of_graduation(store: Store, settings: Settings) -> None:
     accounts.set_fields(store, settings, "light", fields={"role": "staff"}, change=CHANGE)
-    graduated(store, settings, "light")
-    (told,) = notices.list_waiting(store)
-    assert "graduat" not in told.subject + told.text
-    assert "changed from staff to alumni" in told.text
+    graduate(store, settings, "light")
+    (notice,) = notices.list_waiting(store)
+    assert "graduat" not in notice.subject + notice.text
+    assert "changed from staff to alumni" in notice.text
 
 
 @pytest.mark.usefixtures("students")
-def test_what_never_graduated_cannot_be_undone_nor_anything_with_it(
+def test_undo_is_refused_as_a_whole_if_one_account_never_graduated(
     store: Store, settings: Settings
 ) -> None:
-    graduated(store, settings, "heavy")
+    graduate(store, settings, "heavy")
     with pytest.raises(Refused, match="light has not graduated"):
         graduation.undo(store, settings, ["heavy", "light"], change=CHANGE)
     assert view.get(store, settings, "heavy").role == "alumni"
@@ -164,8 +168,8 @@ def test_what_never_graduated_cannot_be_undone_nor_anything_with_it(
 
 
 @pytest.mark.usefixtures("students")
-def test_undoing_takes_no_later_role_away(store: Store, settings: Settings) -> None:
-    graduated(store, settings, "light")
+def test_undo_is_refused_after_a_later_change_of_role(store: Store, settings: Settings) -> None:
+    graduate(store, settings, "light")
     accounts.set_fields(store, settings, "light", fields={"role": "staff"}, change=CHANGE)
     with pytest.raises(Refused, match="light has since become staff"):
         graduation.undo(store, settings, ["light"], change=CHANGE)
@@ -182,26 +186,26 @@ def test_a_cohort_is_the_students_of_a_prefix(store: Store, settings: Settings) 
         graduation_plan.cohort(store, "")
 
 
-def test_a_role_that_the_settings_do_not_know_is_refused(store: Store, settings: Settings) -> None:
+def test_graduating_to_an_unknown_role_is_refused(store: Store, settings: Settings) -> None:
     with pytest.raises(Refused, match="no role 'king'"):
         graduation_plan.plan(store, settings, [], measure=HELD.get, role="king")
 
 
-def test_notices_are_handed_over_once(store: Store, settings: Settings) -> None:
+def test_a_notice_is_delivered_once(store: Store, settings: Settings) -> None:
     accounts.add(store, settings, NewAccount("light", "student"), change=CHANGE)
-    graduated(store, settings, "light")
+    graduate(store, settings, "light")
     seen: list[str] = []
     assert notices.send(store, lambda each: seen.append(each.recipient)) == 1
     assert notices.send(store, lambda each: seen.append(each.recipient)) == 0
     assert seen == ["light@mail.example.edu"]
 
 
-def test_a_mail_that_cannot_be_sent_goes_on_waiting(store: Store, settings: Settings) -> None:
+def test_a_notice_that_cannot_be_sent_keeps_waiting(store: Store, settings: Settings) -> None:
     def broken(_: notices.WaitingNotice) -> None:
         raise ConnectionError
 
     accounts.add(store, settings, NewAccount("light", "student"), change=CHANGE)
-    graduated(store, settings, "light")
+    graduate(store, settings, "light")
     with pytest.raises(ConnectionError):
         notices.send(store, broken)
     assert notices.count(store) == 1

@@ -29,7 +29,7 @@ def maildir(folder: Path) -> Path:
     return folder
 
 
-def test_mail_is_measured_by_the_names_of_its_files(homes: Path, here: Settings) -> None:
+def test_mail_is_measured_by_file_names(homes: Path, here: Settings) -> None:
     inbox = maildir(homes / "alice/Maildir")
     (inbox / "cur/1.host,S=1000,W=1020:2,S").write_bytes(b"x")
     (maildir(inbox / ".Trash") / "new/2.host").write_bytes(b"x" * 70)
@@ -38,7 +38,7 @@ def test_mail_is_measured_by_the_names_of_its_files(homes: Path, here: Settings)
     assert mailboxes.measure(here, "alice") == 1070
 
 
-def test_who_never_got_mail_has_none(homes: Path, here: Settings) -> None:
+def test_an_account_that_never_received_mail_has_none(homes: Path, here: Settings) -> None:
     assert mailboxes.measure(here, "alice") == 0
     maildir(homes / "bob/Maildir")
     assert mailboxes.measure(here, "bob") == 0
@@ -52,7 +52,7 @@ def test_homes_on_another_machine_are_not_measured_here(homes: Path, here: Setti
 @pytest.mark.parametrize(
     "path", ["mdbox/storage/m.1", "sdbox/mailboxes/new/dbox-Mails/u.1", "sieve/x", "Maildir/cur/1"]
 )
-def test_mail_of_another_format_is_not_taken_for_none(
+def test_mail_in_another_format_is_unknown_not_empty(
     homes: Path, here: Settings, path: str
 ) -> None:
     file = homes / "alice" / path
@@ -61,7 +61,7 @@ def test_mail_of_another_format_is_not_taken_for_none(
     assert mailboxes.measure(here, "alice") is None
 
 
-def test_what_vanishes_while_it_is_read_is_skipped(
+def test_a_file_that_vanishes_while_being_measured_is_skipped(
     homes: Path, here: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inbox = maildir(homes / "alice")
@@ -83,7 +83,7 @@ def test_what_vanishes_while_it_is_read_is_skipped(
     assert mailboxes.measure(here, "alice") == 1005
 
 
-def test_what_cannot_be_read_is_not_measured(homes: Path, here: Settings) -> None:
+def test_an_unreadable_mailbox_is_not_measured(homes: Path, here: Settings) -> None:
     (maildir(homes / "alice") / "cur").rmdir()
     (homes / "alice/cur").symlink_to("cur")  # a loop
     (homes / "alice/sub").mkdir()

@@ -30,7 +30,7 @@ HYPHENS = SiteSettings(domains=DOMAINS, recipient_delimiter="-+")
         ("", ""),
     ],
 )
-def test_every_way_of_writing_a_name_is_one_name(written: str, name: str) -> None:
+def test_all_spellings_of_a_name_are_one_name(written: str, name: str) -> None:
     assert canonical(written, SITE) == name
     assert intended_name(written, SITE) == name
 
@@ -46,7 +46,7 @@ def test_every_way_of_writing_a_name_is_one_name(written: str, name: str) -> Non
         ("mary-ann@gmail.com", ["mary-ann@gmail.com"]),
     ],
 )
-def test_a_name_comes_before_its_stems_and_a_long_stem_before_a_short_one(
+def test_a_name_precedes_its_stems_and_long_stems_precede_short_ones(
     written: str, may_mean: list[str]
 ) -> None:
     name = whole(written, HYPHENS)
@@ -56,9 +56,7 @@ def test_a_name_comes_before_its_stems_and_a_long_stem_before_a_short_one(
 @pytest.mark.parametrize(
     ("written", "name"), [("mary-ann", "mary-ann"), ("mary-ann+x", "mary-ann"), ("+x", "+x")]
 )
-def test_what_can_be_a_name_is_never_another_persons_with_an_extension(
-    written: str, name: str
-) -> None:
+def test_a_valid_name_is_never_read_as_another_with_an_extension(written: str, name: str) -> None:
     assert intended_name(written, HYPHENS) == name
 
 
@@ -68,27 +66,25 @@ def test_without_a_delimiter_nothing_is_an_extension() -> None:
 
 
 @given(st.text(max_size=80), st.sampled_from([SITE, HYPHENS]))
-def test_a_canonical_name_stays_as_it_is_unless_it_still_has_a_domain(
-    text: str, site: SiteSettings
-) -> None:
+def test_a_canonical_name_without_a_domain_stays_unchanged(text: str, site: SiteSettings) -> None:
     name = canonical(text, site)
     if is_local(name):
         assert canonical(name, site) == name.strip()
 
 
 @given(st.text("a'-+", max_size=300))
-def test_a_text_of_delimiters_has_few_stems(text: str) -> None:
+def test_a_name_full_of_delimiters_has_few_stems(text: str) -> None:
     assert sum(1 for _ in stems(text, HYPHENS)) <= 64
 
 
 @pytest.mark.parametrize(
     "bad", ["", "-a", "a-", "'a", "a'", "a b", "../x", "a/b", "a`b", 'a"b', "ä", "a" * 65, "a@b.c"]
 )
-def test_names_that_a_path_or_a_login_could_trip_over_are_refused(bad: str) -> None:
+def test_names_unsafe_in_paths_or_logins_are_refused(bad: str) -> None:
     with pytest.raises(ValueError, match="cannot be an account name"):
         account_name(bad, SITE)
 
 
 @pytest.mark.parametrize("name", ["o'brien", "d'angelo-o'hara", "mary-ann", "a" * 64])
-def test_names_that_people_have_are_taken(name: str) -> None:
+def test_real_names_are_accepted(name: str) -> None:
     assert account_name(name, HYPHENS) == name

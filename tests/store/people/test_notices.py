@@ -28,7 +28,7 @@ def _three_wait(store: Store) -> None:
         session.execute(insert(NoticeRow), rows)
 
 
-def test_two_machines_send_each_mail_once(store: Store) -> None:
+def test_two_machines_send_each_notice_once(store: Store) -> None:
     seen: list[str] = []
     meet = threading.Barrier(2)
 
@@ -47,14 +47,14 @@ def test_two_machines_send_each_mail_once(store: Store) -> None:
     assert sorted(seen) == ["0@x.example", "1@x.example", "2@x.example"]
 
 
-def test_a_mail_under_way_is_nobody_elses(store: Store) -> None:
+def test_a_notice_being_sent_is_not_sent_by_another_process(store: Store) -> None:
     others: list[int] = []
     notices.send(store, lambda _: others.append(notices.send(store, lambda _: None)))
     assert sum(others) == 2
     assert notices.count(store) == 0
 
 
-def test_a_refused_mail_waits_and_stops_no_other(store: Store) -> None:
+def test_a_refused_notice_waits_and_stops_no_other(store: Store) -> None:
     seen: list[str] = []
 
     def deliver(mail: WaitingNotice) -> None:
@@ -81,7 +81,7 @@ notices.send(Store(sys.argv[1]), deliver)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_kill_between_marking_and_sending_loses_no_mail(
+def test_a_kill_between_claiming_and_sending_loses_no_notice(
     store: Store, url: str, when: str
 ) -> None:
     words = [sys.executable, "-c", KILLED_WHILE_SENDING, url, when]
@@ -101,16 +101,16 @@ def test_a_kill_between_marking_and_sending_loses_no_mail(
     assert when == "before" or killed.stdout.strip() in seen
 
 
-def test_a_mail_that_is_never_taken_is_given_up_after_two_days_and_the_postmaster_is_told(
+def test_after_two_days_of_refusals_the_postmaster_is_notified(
     store: Store,
 ) -> None:
     tried: list[int] = []
-    told: list[str] = []
+    texts: list[str] = []
     now = start = 1_800_000_000
 
     def deliver(mail: WaitingNotice) -> None:
         if mail.recipient == "postmaster@x.example":
-            told.append(mail.text)
+            texts.append(mail.text)
         elif mail.recipient.startswith("0"):
             tried.append(now)
             raise Refused("mailbox of 0 is odd")
@@ -124,11 +124,11 @@ def test_a_mail_that_is_never_taken_is_given_up_after_two_days_and_the_postmaste
         notices.PAUSE_SECONDS[:4]
     )
     assert 86400 < tried[-1] - start <= 2 * 86400
-    assert told == ["To 0@x.example, after 16 tries: s\nmailbox of 0 is odd\n"]
+    assert texts == ["To 0@x.example, after 16 tries: s\nmailbox of 0 is odd\n"]
     assert notices.count(store) == 0
 
 
-def test_a_mail_that_kills_whoever_sends_it_is_not_sent_for_ever(store: Store) -> None:
+def test_a_notice_that_kills_its_sender_is_not_retried_for_ever(store: Store) -> None:
     tried = 0
     now = 1_800_000_000
 
@@ -148,7 +148,7 @@ def test_a_mail_that_kills_whoever_sends_it_is_not_sent_for_ever(store: Store) -
     assert tried == notices.MAX_TRIES
 
 
-def test_the_same_thing_is_told_once(store: Store) -> None:
+def test_a_repeated_dedupe_key_queues_one_notice(store: Store) -> None:
     mail = notices.NewNotice(
         kind="graduated", dedupe="x", recipient="a@b.example", subject="s", text="t", created_at=1
     )

@@ -36,7 +36,7 @@ def summary(found: list[Line | Refusal]) -> list[tuple[object, ...]]:
         ("csv-mailbox-plain-number.csv", [(2, "refused"), (3, "refused")]),
     ],
 )
-def test_the_files_of_the_field_are_read_or_refused_at_their_line(
+def test_real_world_files_are_read_or_refused_at_the_right_line(
     file: str, expected: list[tuple[object, ...]]
 ) -> None:
     assert summary(read((FILES / file).read_bytes())) == expected
@@ -51,7 +51,7 @@ WIDE = [[*row, "", ""] for row in TABLE]
 @pytest.mark.parametrize("first", ["", "sep={}\r\n"])
 @pytest.mark.parametrize("quote", ["", '"'])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_a_spreadsheet_may_write_it_in_any_of_its_ways(
+def test_csv_is_read_in_every_dialect_of_spreadsheets(
     table: list[list[str]], between: str, first: str, quote: str, encoding: str
 ) -> None:
     rows = (between.join(f"{quote}{cell}{quote}" for cell in row) + "\r\n" for row in table)
@@ -61,7 +61,7 @@ def test_a_spreadsheet_may_write_it_in_any_of_its_ways(
     assert (line.name, line.second_mailbox) == ("s1", "x@example.org")
 
 
-def test_a_cell_of_two_lines_is_one_cell() -> None:
+def test_a_quoted_cell_may_span_lines() -> None:
     (line, after) = read(b'name,aliases\na,"x\ny"\nb,\n')
     assert isinstance(line, Line)
     assert (line.number, line.aliases) == (2, ("x", "y"))
@@ -97,14 +97,14 @@ def test_an_unclosed_quote_is_named_where_it_opens_and_stops_no_other_line(
         ("name,\x1b]0;owned\x07,ro\x1b[31mle", "unknown"),
     ],
 )
-def test_a_header_is_refused_in_words_that_a_terminal_can_show(header: str, says: str) -> None:
+def test_a_refused_header_prints_safely_on_a_terminal(header: str, says: str) -> None:
     with pytest.raises(HeaderError) as error:
         read(f"{header}\na,b,c\n".encode())
     assert says in str(error.value)
     assert str(error.value).isprintable()
 
 
-def test_the_header_of_a_file_in_another_encoding_is_named_with_the_cure() -> None:
+def test_a_header_in_another_encoding_is_refused_with_the_cure() -> None:
     with pytest.raises(HeaderError, match=r"line 1, byte 6 .*iconv"):
         read("name,身分\n".encode("big5"))
 
@@ -113,14 +113,14 @@ def test_the_header_of_a_file_in_another_encoding_is_named_with_the_cure() -> No
     ("text_", "at"),
     [("31.01.2027", 1801353600), ("2027-01-31", 1801353600), ("31.1.2027 08:00", 1801382400)],
 )
-def test_a_date_may_have_its_day_first_with_dots(text_: str, at: int) -> None:
+def test_a_date_may_be_day_first_with_dots(text_: str, at: int) -> None:
     (line,) = read(f"name,mailbox,mailbox_until\na,1G,{text_}\n".encode())
     assert isinstance(line, Line)
     assert line.extras.overrides["mailbox_until"] == at
 
 
 @pytest.mark.parametrize("date", ["31/01/2027", "01/02/2027", "31.01.27", "32.01.2027", "soon"])
-def test_a_date_that_means_two_days_or_none_is_refused_with_how_to_write_it(date: str) -> None:
+def test_an_ambiguous_or_invalid_date_is_refused_with_the_right_form(date: str) -> None:
     (refused,) = read(f"name,mailbox,mailbox_until\na,1G,{date}\n".encode())
     assert isinstance(refused, Refusal)
     assert "31.01.2027" in refused.reason
@@ -128,14 +128,14 @@ def test_a_date_that_means_two_days_or_none_is_refused_with_how_to_write_it(date
 
 @pytest.mark.parametrize("column", ["mailbox", "attachments"])
 @pytest.mark.parametrize("size", ["1", "500", "0500"])
-def test_a_bare_number_is_no_size_in_any_column(column: str, size: str) -> None:
+def test_a_size_without_a_unit_is_refused_in_every_column(column: str, size: str) -> None:
     (refused,) = read(f"name,{column}\na,{size}\n".encode())
     assert isinstance(refused, Refusal)
     assert f"{size}M" in refused.reason
 
 
 @given(st.text(alphabet='ab",;\t\r\n\x00\u2028é{}$', max_size=80))
-def test_any_text_gives_each_of_its_lines_at_most_once(rows: str) -> None:
+def test_any_text_yields_each_line_at_most_once(rows: str) -> None:
     found = list(csv_lines(text.lines("name,role\n" + rows)))
     numbers = [each.number for each in found]
     assert numbers == sorted(set(numbers))

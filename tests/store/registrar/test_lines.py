@@ -28,7 +28,7 @@ def bare(found: Iterable[Line | Refusal | Skipped]) -> list[tuple[int, str, str 
     return [(each.number, each.name, each.password) for each in found if isinstance(each, Line)]
 
 
-def test_a_csv_line_says_what_its_columns_say() -> None:
+def test_a_csv_line_has_the_values_of_its_columns() -> None:
     text = (
         "role,name,condition,second_mailbox,aliases,identity,password_hash\r\n"
         'student, s1234567 ,resumption,x@example.org,"a.b c",AB 123,\r\n'
@@ -49,7 +49,7 @@ def test_a_csv_line_says_what_its_columns_say() -> None:
     ]
 
 
-def test_columns_may_be_few_and_in_capitals() -> None:
+def test_columns_may_be_missing_or_in_capitals() -> None:
     assert read("NAME\nalice\n") == [Line(2, "alice")]
 
 
@@ -76,7 +76,7 @@ def test_a_header_that_names_no_columns_stops_the_file(header: str) -> None:
         ('alice,"x"y,', "a closing quotation mark"),
     ],
 )
-def test_a_line_that_cannot_be_read_stops_nobody_else(line: str, reason: str) -> None:
+def test_an_unreadable_line_stops_no_other(line: str, reason: str) -> None:
     found = read(f"name,identity,password_hash\n{line}\nbob,,\n")
     assert reason in reasons(found)[0]
     assert found[-1] == Line(3, "bob")
@@ -94,12 +94,12 @@ def test_a_line_that_cannot_be_read_stops_nobody_else(line: str, reason: str) ->
         ("send", "many"),
     ],
 )
-def test_what_cannot_be_in_force_is_refused(column: str, value: str) -> None:
+def test_an_invalid_suspension_or_override_is_refused(column: str, value: str) -> None:
     (refused,) = read(f"name,{column}\nalice,{value}\n")
     assert isinstance(refused, Refusal)
 
 
-def test_a_suspension_and_an_override_are_what_their_columns_say() -> None:
+def test_suspensions_and_overrides_are_read_from_their_columns() -> None:
     columns = "name,suspended_sending,mailbox,mailbox_until,send"
     (line,) = read(f"{columns}\na,- phished,1G,2027-01-15T08:00,unlimited\n")
     assert isinstance(line, Line)
@@ -112,7 +112,7 @@ def test_a_suspension_and_an_override_are_what_their_columns_say() -> None:
     }
 
 
-def test_passwd_brings_people_with_the_hashes_of_shadow() -> None:
+def test_passwd_lines_get_their_hashes_from_shadow() -> None:
     passwd = [
         "# a comment\n",
         "root:x:0:0:root:/root:/bin/bash\n",
@@ -138,7 +138,7 @@ def test_passwd_brings_people_with_the_hashes_of_shadow() -> None:
     ]
 
 
-def test_a_mail_user_needs_no_shell_and_a_person_no_small_number() -> None:
+def test_a_mail_user_needs_no_shell_and_system_user_ids_are_skipped() -> None:
     passwd = [
         "mailonly:x:1000:1000::/:/usr/sbin/nologin\n",
         "service:x:1001:1001::/:/bin/false\n",
@@ -151,7 +151,7 @@ def test_a_mail_user_needs_no_shell_and_a_person_no_small_number() -> None:
     assert [type(each) for each in found] == [Line, Skipped, Line, Line]
 
 
-def test_a_dovecot_passwd_file_brings_names_and_hashes() -> None:
+def test_a_dovecot_passwd_file_yields_names_and_hashes() -> None:
     found = list(
         dovecot_lines(
             [
@@ -171,7 +171,7 @@ def test_a_dovecot_passwd_file_brings_names_and_hashes() -> None:
     assert len(reasons(found)) == 2
 
 
-def test_no_secret_of_a_line_is_ever_shown() -> None:
+def test_a_line_never_shows_its_secrets() -> None:
     shown = repr(Line(1, "alice", identity="canary", password="canary"))
     assert "canary" not in shown
 
@@ -197,7 +197,7 @@ def test_hostile_text_only_ever_raises_header_error(text: str) -> None:
         "{PBKDF2}x",
     ],
 )
-def test_a_hash_that_nobody_could_log_in_with_is_refused(stored: str) -> None:
+def test_an_unverifiable_hash_in_a_line_is_refused(stored: str) -> None:
     (refused,) = csv_lines(["name,password_hash\n", f"alice,{stored}\n"])
     assert isinstance(refused, Refusal)
     assert refused.reason.startswith("password hash: ")

@@ -73,7 +73,7 @@ def test_nologin_becomes_a_suspension_with_its_reason(store: Store, settings: Se
         (":::::allow_nets=192.0.2.0/24,::1", "allow_nets", "192.0.2.0/24,::1"),
     ],
 )
-def test_an_account_whose_mail_or_lock_would_be_lost_is_refused_until_the_loss_is_accepted(
+def test_a_line_with_a_grave_field_needs_accept_loss(
     store: Store, settings: Settings, fields: str, field: str, value: str
 ) -> None:
     todo = planned(store, settings, fields)
@@ -87,9 +87,7 @@ def test_an_account_whose_mail_or_lock_would_be_lost_is_refused_until_the_loss_i
     assert write.carry_out(store, todo, change=CHANGE).added == 1
 
 
-def test_every_other_field_is_listed_with_its_value_and_no_secret(
-    store: Store, settings: Settings
-) -> None:
+def test_other_fields_are_noted_without_secrets(store: Store, settings: Settings) -> None:
     extra = "userdb_quota_rule=*:storage=5G:messages=9 userdb_quota_rule2=Trash:storage=+100M"
     todo = planned(store, settings, f":::::{extra} proxy_pass=canary nodelay")
     assert [(note.field, note.value) for note in todo.notes] == [
@@ -101,14 +99,12 @@ def test_every_other_field_is_listed_with_its_value_and_no_secret(
     assert "canary" not in repr(todo)
 
 
-def test_a_home_and_an_owner_as_the_settings_have_them_lose_nothing(
-    store: Store, settings: Settings
-) -> None:
+def test_a_home_and_owner_as_in_the_settings_need_no_note(store: Store, settings: Settings) -> None:
     todo = planned(store, settings, "5000:5000::/var/vmail/dean/::")
     assert (todo.notes, todo.refused, len(todo.new)) == ([], [], 1)
 
 
-def test_a_passwd_loses_homes_owners_and_expiry_dates_only_when_told(
+def test_homes_owners_and_expiry_dates_of_passwd_need_accept_loss(
     store: Store, settings: Settings
 ) -> None:
     passwd = ["dean:x:1001:1001::/home/dean:/usr/sbin/nologin\n"]
@@ -120,7 +116,7 @@ def test_a_passwd_loses_homes_owners_and_expiry_dates_only_when_told(
     assert [note.field for note in todo.notes] == ["home", "uid:gid", "shell", "expires"]
 
 
-def test_a_refresh_tells_what_it_leaves_alone(store: Store, settings: Settings) -> None:
+def test_a_refresh_notes_the_fields_it_ignores(store: Store, settings: Settings) -> None:
     new = NewAccount("dean", "staff", password=HASH, aliases=("d",))
     accounts.add(store, settings, new, change=CHANGE)
     todo = planned(store, settings, ":::/home/dean::userdb_quota_rule=*:storage=20G", refresh=True)
@@ -134,7 +130,7 @@ def test_a_refresh_tells_what_it_leaves_alone(store: Store, settings: Settings) 
     ]
 
 
-def test_each_name_may_have_a_role_in_a_file_of_roles(store: Store, settings: Settings) -> None:
+def test_a_roles_file_gives_each_name_its_role(store: Store, settings: Settings) -> None:
     roles = read_roles(
         settings,
         [
@@ -156,7 +152,7 @@ def test_each_name_may_have_a_role_in_a_file_of_roles(store: Store, settings: Se
 
 
 @pytest.mark.parametrize("line", ["dean", "dean king", "dean staff x", "dean staff\ndean student"])
-def test_a_file_of_roles_is_refused_at_its_line(settings: Settings, line: str) -> None:
+def test_an_invalid_roles_file_is_refused_with_the_line(settings: Settings, line: str) -> None:
     lines = line.splitlines()
     with pytest.raises(Refused, match=f"line {len(lines)}: "):
         read_roles(settings, lines)

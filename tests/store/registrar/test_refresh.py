@@ -32,22 +32,28 @@ def students(store: Store, settings: Settings, *names: str) -> None:
         accounts.add(store, settings, NewAccount(name, "student"), change=CHANGE, now=NOW)
 
 
-def refreshed(
+def refresh(
     store: Store, settings: Settings, *lines: Line, keep_going: bool = False
 ) -> ImportResult:
     todo = plan.plan(store, settings, lines, refresh=True, measure=HELD.get, now=NOW)
-    told: list[int] = []
+    progress_steps: list[int] = []
     done = write.carry_out(
-        store, todo, change=CHANGE, key=KEY, keep_going=keep_going, progress=told.append, now=NOW
+        store,
+        todo,
+        change=CHANGE,
+        key=KEY,
+        keep_going=keep_going,
+        progress=progress_steps.append,
+        now=NOW,
     )
-    assert sum(told) == todo.steps
+    assert sum(progress_steps) == todo.steps
     return done
 
 
-def test_a_role_with_less_room_is_a_graduation(store: Store, settings: Settings) -> None:
+def test_a_role_with_a_smaller_quota_is_a_graduation(store: Store, settings: Settings) -> None:
     students(store, settings, *HELD)
     lines = [Line(n, name, "alumni", "graduated") for n, name in enumerate(HELD)]
-    assert refreshed(store, settings, *lines) == ImportResult(changed=3, graduated=3)
+    assert refresh(store, settings, *lines) == ImportResult(changed=3, graduated=3)
     for name, until in (("light", None), ("heavy", NOW + GRACE_SECONDS)):
         shown = view.get(store, settings, name)
         assert (shown.role, shown.condition, shown.mailbox_until) == ("alumni", "graduated", until)
@@ -57,14 +63,16 @@ def test_a_role_with_less_room_is_a_graduation(store: Store, settings: Settings)
     assert view.get(store, settings, "heavy").role == "student"
 
 
-def test_who_graduates_by_a_file_of_pieces_does_so_once(store: Store, settings: Settings) -> None:
+def test_a_graduation_written_in_batches_happens_once(store: Store, settings: Settings) -> None:
     students(store, settings, "light", "heavy")
     lines = [Line(n, name, "alumni") for n, name in enumerate(("light", "heavy", "light"))]
-    assert refreshed(store, settings, *lines, keep_going=True) == ImportResult(graduated=2)
+    assert refresh(store, settings, *lines, keep_going=True) == ImportResult(graduated=2)
     assert notices.count(store) == 2
 
 
-def test_a_plan_names_who_would_be_over(store: Store, settings: Settings) -> None:
+def test_a_plan_names_the_accounts_that_would_exceed_their_quota(
+    store: Store, settings: Settings
+) -> None:
     students(store, settings, "heavy")
     lines = [Line(2, "heavy", "alumni")]
     todo = plan.plan(store, settings, lines, refresh=True, measure=HELD.get, now=NOW)
@@ -73,24 +81,22 @@ def test_a_plan_names_who_would_be_over(store: Store, settings: Settings) -> Non
     assert view.get(store, settings, "heavy").role == "student"
 
 
-def test_a_role_with_more_room_is_no_graduation(store: Store, settings: Settings) -> None:
+def test_a_role_with_a_larger_quota_is_no_graduation(store: Store, settings: Settings) -> None:
     students(store, settings, "heavy")
-    assert refreshed(store, settings, Line(2, "heavy", "staff")) == ImportResult(changed=1)
+    assert refresh(store, settings, Line(2, "heavy", "staff")) == ImportResult(changed=1)
     assert notices.count(store) == 0
 
 
-def test_a_mailbox_size_of_its_own_outlasts_the_registrars_role(
-    store: Store, settings: Settings
-) -> None:
+def test_a_permanent_mailbox_override_outlasts_a_new_role(store: Store, settings: Settings) -> None:
     students(store, settings, "heavy")
     own = {"mailbox": 700 * MIB, "mailbox_until": None}
     accounts.set_fields(store, settings, "heavy", fields=own, change=CHANGE)
-    assert refreshed(store, settings, Line(2, "heavy", "alumni")) == ImportResult(changed=1)
+    assert refresh(store, settings, Line(2, "heavy", "alumni")) == ImportResult(changed=1)
     shown = view.get(store, settings, "heavy")
     assert (shown.role, shown.mailbox) == ("alumni", 700 * MIB)
 
 
-def test_an_account_removed_meanwhile_is_neither_changed_nor_counted(
+def test_an_account_removed_since_the_plan_is_not_changed_or_counted(
     store: Store, settings: Settings
 ) -> None:
     students(store, settings, "alice", "bob")
@@ -102,7 +108,7 @@ def test_an_account_removed_meanwhile_is_neither_changed_nor_counted(
     assert view.get(store, settings, "bob").condition == "leave"
 
 
-def test_lines_of_different_columns_change_what_each_says(store: Store, settings: Settings) -> None:
+def test_each_line_changes_only_the_columns_it_sets(store: Store, settings: Settings) -> None:
     students(store, settings, "a", "b", "c")
     outside = "x@example.org"
     lines = [
@@ -110,13 +116,13 @@ def test_lines_of_different_columns_change_what_each_says(store: Store, settings
         Line(3, "b", second_mailbox=outside),
         Line(4, "c", condition="leave", second_mailbox=outside),
     ]
-    assert refreshed(store, settings, *lines).changed == 3
+    assert refresh(store, settings, *lines).changed == 3
     shown = [view.get(store, settings, name) for name in "abc"]
     assert [each.condition for each in shown] == ["leave", "normal", "leave"]
     assert [each.second_mailbox for each in shown] == [None, outside, outside]
 
 
-def test_a_missing_identity_is_filled_in_and_a_known_one_is_left(
+def test_a_missing_identity_is_filled_in_and_a_known_one_is_kept(
     store: Store, settings: Settings
 ) -> None:
     students(store, settings, "alice")
@@ -136,9 +142,7 @@ def test_a_missing_identity_is_filled_in_and_a_known_one_is_left(
     assert found.password == "{PLAIN}x"
 
 
-def test_what_was_taken_between_plan_and_writing_is_refused(
-    store: Store, settings: Settings
-) -> None:
+def test_a_name_taken_between_plan_and_write_is_refused(store: Store, settings: Settings) -> None:
     lines = [Line(n, f"s{n}", "student", aliases=(f"a{n}",)) for n in range(2, 6)]
     todo = plan.plan(store, settings, lines)
     accounts.add(store, settings, NewAccount("alice", "staff", aliases=("s3", "a5")), change=CHANGE)
@@ -163,7 +167,7 @@ READERS: dict[str, Callable[[list[str]], Iterable[Line | Refusal | Skipped]]] = 
 @pytest.mark.parametrize("form", READERS)
 @pytest.mark.parametrize("exists", [True, False])
 @pytest.mark.parametrize("between", [0, bulk.BATCH + 1])
-def test_a_second_line_of_an_account_is_refused_in_each_kind_of_file_and_across_batches(
+def test_a_second_line_for_an_account_is_refused_in_every_format(
     store: Store, settings: Settings, form: str, exists: bool, between: int
 ) -> None:
     if exists:
@@ -177,7 +181,7 @@ def test_a_second_line_of_an_account_is_refused_in_each_kind_of_file_and_across_
     assert f"already in line {lines[0].number}" in refused.reason
 
 
-def test_a_graduation_is_never_taken_back_by_a_later_line(store: Store, settings: Settings) -> None:
+def test_a_later_line_never_reverts_a_graduation(store: Store, settings: Settings) -> None:
     students(store, settings, "m1", "m2")
     file = Path(__file__).parents[2] / "cases/files/refresh-dup-min.csv"
     lines = list(csv_lines(file.read_text().splitlines(keepends=True)))
@@ -191,7 +195,7 @@ def test_a_graduation_is_never_taken_back_by_a_later_line(store: Store, settings
     assert view.get(store, settings, "m1").role == "staff"
 
 
-def test_a_role_and_a_condition_are_read_in_any_case(store: Store, settings: Settings) -> None:
+def test_role_and_condition_are_case_insensitive(store: Store, settings: Settings) -> None:
     students(store, settings, "alice")
     todo = plan.plan(store, settings, [Line(2, "alice", "Student", "Normal")], refresh=True)
     assert (todo.refused, todo.unchanged) == ([], 1)

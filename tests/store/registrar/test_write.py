@@ -29,11 +29,11 @@ NOW = 1_800_000_000
 HASH = "{SSHA512}" + "A" * 88
 
 
-def carried(store: Store, todo: ImportPlan, *, keep_going: bool = False) -> write.ImportResult:
+def import_plan(store: Store, todo: ImportPlan, *, keep_going: bool = False) -> write.ImportResult:
     return write.carry_out(store, todo, change=CHANGE, key=KEY, keep_going=keep_going)
 
 
-def test_a_file_makes_accounts_with_all_that_it_says(store: Store, settings: Settings) -> None:
+def test_an_import_creates_accounts_with_all_their_fields(store: Store, settings: Settings) -> None:
     todo = plan.plan(
         store,
         settings,
@@ -52,7 +52,7 @@ def test_a_file_makes_accounts_with_all_that_it_says(store: Store, settings: Set
         role="staff",
     )
     assert (len(todo.new), todo.refused, todo.needs_key) == (2, [], True)
-    assert carried(store, todo) == write.ImportResult(added=2)
+    assert import_plan(store, todo) == write.ImportResult(added=2)
     made = view.get(store, settings, "jane.doe@mail.example.edu")
     assert (made.name, made.role, made.condition) == ("s1234567", "student", "resumption")
     assert made.initial
@@ -68,10 +68,10 @@ def test_a_file_makes_accounts_with_all_that_it_says(store: Store, settings: Set
     assert [e.action for e in entries(store, subject="prof")] == ["account.import"]
 
 
-def test_the_services_learn_of_imported_accounts(store: Store, settings: Settings) -> None:
+def test_the_services_see_imported_accounts(store: Store, settings: Settings) -> None:
     directory = Directory(store, settings)
     directory.refresh()
-    carried(store, plan.plan(store, settings, [Line(2, "alice", "staff")]))
+    import_plan(store, plan.plan(store, settings, [Line(2, "alice", "staff")]))
     assert directory.refresh()
     assert directory.person("alice@mail.example.edu")
 
@@ -96,7 +96,7 @@ def test_the_services_learn_of_imported_accounts(store: Store, settings: Setting
         (Refusal(2, "alice", "not CSV"), "not CSV"),
     ],
 )
-def test_a_line_is_refused_with_its_reason_and_nothing_is_changed(
+def test_a_refused_line_gives_its_reason_and_changes_nothing(
     store: Store, settings: Settings, line: Line | Refusal, reason: str
 ) -> None:
     accounts.add(store, settings, NewAccount("old", "staff", aliases=("alias",)), change=CHANGE)
@@ -105,31 +105,29 @@ def test_a_line_is_refused_with_its_reason_and_nothing_is_changed(
     assert refused.number == 2
     assert reason in refused.reason
     with pytest.raises(Refused, match="1 lines are refused"):
-        carried(store, todo)
+        import_plan(store, todo)
     with pytest.raises(NotFound):
         view.get(store, settings, "bob")
-    carried(store, todo, keep_going=True)
+    import_plan(store, todo, keep_going=True)
     assert view.get(store, settings, "bob").role == "staff"
 
 
-def test_two_lines_cannot_take_one_name(store: Store, settings: Settings) -> None:
+def test_two_lines_cannot_share_a_name(store: Store, settings: Settings) -> None:
     lines = [Line(2, "alice", "staff", aliases=("a.b",)), Line(3, "Alice", "staff")]
     todo = plan.plan(store, settings, [*lines, Line(4, "a.b", "staff")])
     assert [each.number for each in todo.refused] == [3, 4]
 
 
-def test_a_name_taken_meanwhile_changes_nothing_of_the_file(
-    store: Store, settings: Settings
-) -> None:
+def test_a_name_taken_since_the_plan_stops_the_whole_file(store: Store, settings: Settings) -> None:
     todo = plan.plan(store, settings, [Line(2, "alice", "staff"), Line(3, "bob", "staff")])
     accounts.add(store, settings, NewAccount("carol", "staff", aliases=("bob",)), change=CHANGE)
     with pytest.raises(Refused, match="nothing was changed: line 3: bob was taken in the meantime"):
-        carried(store, todo)
+        import_plan(store, todo)
     with pytest.raises(NotFound):
         view.get(store, settings, "alice")
 
 
-def test_a_refresh_brings_role_condition_and_second_mailbox_up_to_date_and_nothing_else(
+def test_a_refresh_updates_role_condition_and_second_mailbox_only(
     store: Store, settings: Settings
 ) -> None:
     for name in ("alice", "bob"):
@@ -142,7 +140,7 @@ def test_a_refresh_brings_role_condition_and_second_mailbox_up_to_date_and_nothi
     ]
     todo = plan.plan(store, settings, lines, refresh=True)
     assert (len(todo.new), len(todo.changed), todo.unchanged) == (1, 1, 1)
-    assert carried(store, todo) == write.ImportResult(added=1, changed=1)
+    assert import_plan(store, todo) == write.ImportResult(added=1, changed=1)
     alice = view.get(store, settings, "alice")
     assert (alice.condition, alice.second_mailbox, alice.aliases) == (
         "leave",
@@ -154,13 +152,13 @@ def test_a_refresh_brings_role_condition_and_second_mailbox_up_to_date_and_nothi
     assert found.password == HASH
 
 
-def test_identity_numbers_are_not_kept_without_the_key(store: Store, settings: Settings) -> None:
+def test_identity_numbers_are_not_stored_without_the_key(store: Store, settings: Settings) -> None:
     todo = plan.plan(store, settings, [Line(2, "alice", "staff", identity="AB1")])
     with pytest.raises(ValueError, match="key"):
         write.carry_out(store, todo, change=CHANGE)
 
 
-def test_an_export_reads_back_as_it_was(store: Store, settings: Settings) -> None:
+def test_an_export_imports_back_unchanged(store: Store, settings: Settings) -> None:
     new = NewAccount(
         "alice", "staff", "leave", HASH, second_mailbox="x@example.org", aliases=("a.b", "c")
     )
@@ -173,7 +171,9 @@ def test_an_export_reads_back_as_it_was(store: Store, settings: Settings) -> Non
     assert HASH not in "".join(csv_text(store))
 
 
-def test_an_export_keeps_what_keeps_an_account_safe(store: Store, settings: Settings) -> None:
+def test_an_export_keeps_suspensions_overrides_and_initial_marks(
+    store: Store, settings: Settings
+) -> None:
     new = NewAccount("alice", "student", password=HASH, initial=True, identity="x")
     accounts.add(store, settings, new, change=CHANGE)
     overrides = {"mailbox": 7, "mailbox_until": NOW + 5, "send": "", "attachments": 0}
@@ -197,7 +197,9 @@ def test_an_export_keeps_what_keeps_an_account_safe(store: Store, settings: Sett
     assert (after.initial, after.send, after.mailbox_until) == (True, "", NOW + 5)
 
 
-def test_who_is_stopped_gets_no_password_in_dovecots_file(store: Store, settings: Settings) -> None:
+def test_a_suspended_account_has_no_password_in_the_passwd_file(
+    store: Store, settings: Settings
+) -> None:
     for name in ("alice", "bob"):
         accounts.add(store, settings, NewAccount(name, "alumni", password=HASH), change=CHANGE)
     for name, seconds in (("alice", None), ("bob", 5)):
@@ -211,7 +213,7 @@ def test_who_is_stopped_gets_no_password_in_dovecots_file(store: Store, settings
     ]
 
 
-def test_dovecot_2_4_has_its_own_word_for_a_quota(store: Store, settings: Settings) -> None:
+def test_the_quota_syntax_follows_the_dovecot_release(store: Store, settings: Settings) -> None:
     for name, size in (("alice", 7), ("bob", 0)):
         accounts.add(store, settings, NewAccount(name, "alumni"), change=CHANGE)
         accounts.set_fields(store, settings, name, fields={"mailbox": size}, change=CHANGE)
@@ -249,12 +251,12 @@ def test_a_legacy_plain_password_stays_in_its_field(
 def test_five_thousand_accounts_take_seconds(store: Store, settings: Settings) -> None:
     lines = (Line(n, f"s{n:07}", "student", aliases=(f"a{n}",), password=HASH) for n in range(5000))
     began = time.monotonic()
-    told: list[int] = []
+    progress_steps: list[int] = []
     todo = plan.plan(store, settings, lines)
-    write.carry_out(store, todo, change=CHANGE, progress=told.append)
+    write.carry_out(store, todo, change=CHANGE, progress=progress_steps.append)
     # 50,000 within a minute (issue 5). Alone on its machine it takes a tenth of that.
     assert time.monotonic() - began < 6
-    assert sum(told) == todo.steps == 5000
+    assert sum(progress_steps) == todo.steps == 5000
     assert len(view.list_accounts(store)) == 5000
 
 
@@ -265,7 +267,7 @@ def test_initial_passwords_of_a_campus_take_less_than_an_hour(
     lines = (Line(n, f"s{n}", "student", identity=f"A{n}") for n in range(2, 202))
     todo = plan.plan(store, settings, lines)
     began, computed = time.monotonic(), time.process_time()
-    carried(store, todo)
+    import_plan(store, todo)
     measured = 200 / (time.monotonic() - began)
     # What others leave of the processors is not ours to promise.
     idle = 200 / (time.process_time() - computed) * (os.cpu_count() or 1)
