@@ -53,8 +53,8 @@ class Person:
     condition: str
     limits: RoleSettings
     initial: bool = False  # still the password made from the identity document
-    mailbox_override: Override[int] = (None, None)
-    attachments_override: Override[int] = (None, None)
+    mailbox_override: Override[Bytes] = (None, None)
+    attachments_override: Override[Bytes] = (None, None)
     send_override: Override[tuple[Rate, ...]] = (None, None)
     suspensions: tuple[Suspended, ...] = ()
 

@@ -1,1 +1,1 @@
-"""The registrar's files: read, planned, written."""
+"""Import and export of account files: parse, plan, write."""

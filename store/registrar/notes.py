@@ -62,7 +62,7 @@ def notes(settings: Settings, line: Line, *, own_quota: Bytes | None) -> list[No
     ]
 
 
-def left_alone(
+def notes_on_ignored(
     settings: Settings, account: AccountRow, line: Line, aliases: Iterable[str]
 ) -> list[Note]:
     """Return a note on each field of *line* that a refresh of the existing *account* ignores.

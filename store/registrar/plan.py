@@ -18,7 +18,7 @@ from store.people.graduation_plan import GRACE_SECONDS, Graduate, MeasureMailbox
 from store.people.names import account_name, intended_name
 from store.redaction import is_name_like
 from store.registrar.lines import Line, Refusal, Skipped, refusal
-from store.registrar.notes import Note, left_alone, notes
+from store.registrar.notes import Note, notes, notes_on_ignored
 from store.registrar.rows import Renewal, fields_given
 
 
@@ -175,7 +175,9 @@ class _Judge:
         }
         if account.identity is not None:
             fresh.pop("identity", None)
-        self.found.notes += left_alone(settings, account, line, self._other_aliases(account, line))
+        self.found.notes += notes_on_ignored(
+            settings, account, line, self._other_aliases(account, line)
+        )
         if not fresh:
             self.found.unchanged += 1
             return

@@ -140,11 +140,11 @@ def _write(
     for changed in cut(batch.changed):
         done.changed += rows.renew(session, changed, stamp)
         progress(len(changed))
-    for leaving in cut(batch.graduates):
+    for graduates in cut(batch.graduates):
         done.graduated += graduation.apply(
-            session, settings, leaving, change=stamp.change, at=stamp.at, rev=stamp.rev
+            session, settings, graduates, change=stamp.change, at=stamp.at, rev=stamp.rev
         )
-        progress(len(leaving))
+        progress(len(graduates))
 
 
 def _still_free(session: Session, lines: Sequence[Line]) -> tuple[list[Line], list[Refusal]]:

@@ -1,4 +1,4 @@
-"""The budgets of guessed passwords (CHECKS 35a), on every database."""
+"""The budgets of failed logins (check 35a), on every database."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -52,7 +52,7 @@ def test_an_exhausted_account_budget_blocks_unknown_networks(store: Store, alice
     assert not state_of(store, alice, ELSEWHERE).is_blocked
     guess(store, alice, ELSEWHERE, 1)
     assert state_of(store, alice, ELSEWHERE).is_blocked
-    assert state_of(store, alice, "203.0.113.1").is_blocked  # from anywhere else as well
+    assert state_of(store, alice, "203.0.113.1").is_blocked  # from any other network as well
 
 
 def test_the_owner_still_gets_in_from_a_known_network(store: Store, alice: int) -> None:
@@ -65,7 +65,7 @@ def test_guessing_from_a_known_network_is_limited_too(store: Store, alice: int) 
     guesses.remember(store, alice, HOME, now=NOW)
     guess(store, alice, HOME, PAIR_BUDGET)
     assert state_of(store, alice, HOME).is_blocked
-    # As the same guesses at a name that is known nowhere would.
+    # The same failures of an account that is unknown everywhere would block it too.
     assert state_of(store, alice, ELSEWHERE).is_blocked
     guesses.remember(store, alice, "203.0.113.1", now=NOW)
     assert not state_of(store, alice, "203.0.113.1").is_blocked
@@ -153,7 +153,9 @@ def test_addresses_of_one_ipv6_network_count_as_one(store: Store, alice: int) ->
 def test_a_login_without_an_address_is_charged_to_the_account(store: Store, alice: int) -> None:
     guess(store, alice, "", ACCOUNT_BUDGET)
     assert state_of(store, alice, "unknown").is_blocked
-    guesses.remember(store, alice, "", now=NOW)  # no place, no mark, no error
+    guesses.remember(
+        store, alice, "", now=NOW
+    )  # without an address nothing is recorded, and nothing fails
 
 
 def test_a_budget_refills_one_by_one(store: Store, alice: int) -> None:

@@ -1,4 +1,4 @@
-"""Hashes of every scheme, both ways against the real ``doveadm pw``."""
+"""Hashes of every scheme, checked in both directions against the real ``doveadm pw``."""
 
 import base64
 import contextlib
@@ -21,8 +21,8 @@ from store.logins.schemes import UnknownScheme
 
 SCHEMES = {*schemes.SCHEMES, "MD5"}  # MD5 is a second name of two of them
 PASSWORD = "S3crét pass"
-# What `doveadm pw -l` offers and no library or standard library computes.
-NOT_OURS = {"CRAM-MD5", "HMAC-MD5", "DIGEST-MD5", "OTP", "PLAIN-MD4", "PLAIN-TRUNC"}
+# Listed by `doveadm pw -l`, but computed by no library.
+UNSUPPORTED = {"CRAM-MD5", "HMAC-MD5", "DIGEST-MD5", "OTP", "PLAIN-MD4", "PLAIN-TRUNC"}
 DIGESTS = ("MD5", "SMD5", "LDAP-MD5", "SHA", "SSHA", "SHA256", "SSHA256", "SHA512", "SSHA512")
 
 
@@ -36,7 +36,7 @@ def doveadm(*arguments: str | bytes) -> str:
 
 @pytest.mark.parametrize("scheme", sorted(SCHEMES))
 def test_a_hash_made_by_dovecot_is_verified(scheme: str) -> None:
-    made_as = "ARGON2ID" if scheme == "ARGON2" else scheme  # the new name is 2.4's
+    made_as = "ARGON2ID" if scheme == "ARGON2" else scheme  # ARGON2 is a name of Dovecot 2.4
     stored = doveadm("-s", made_as, "-p", PASSWORD).replace(f"{{{made_as}}}", f"{{{scheme}}}")
     assert stored.startswith("{" + scheme + "}")
     assert verify(PASSWORD, stored)
@@ -46,7 +46,7 @@ def test_a_hash_made_by_dovecot_is_verified(scheme: str) -> None:
 
 
 def test_every_scheme_of_dovecot_is_supported_or_listed_as_unsupported() -> None:
-    assert set(doveadm("-l").split()) - SCHEMES == NOT_OURS
+    assert set(doveadm("-l").split()) - SCHEMES == UNSUPPORTED
 
 
 @pytest.mark.parametrize("encoding", ["HEX", "B64", "BASE64"])
@@ -129,7 +129,7 @@ def test_bcrypt_reads_72_bytes_as_dovecot_does() -> None:
 )
 def test_a_hash_covers_only_what_its_scheme_reads(stored: str, reads: int) -> None:
     assert password_hashes.covers("x" * (reads - 1), stored)
-    assert not password_hashes.covers("x" * reads, stored)  # perhaps the head of a longer one
+    assert not password_hashes.covers("x" * reads, stored)  # may be the beginning of a longer one
     assert not password_hashes.covers("é" * (reads // 2), stored)
 
 
@@ -138,7 +138,7 @@ def test_every_other_hash_covers_all_of_a_password(stored: str) -> None:
     assert password_hashes.covers("x" * 500, stored)
 
 
-# A column of text cannot hold the bytes themselves.
+# Plain text is left out: a text column cannot hold such bytes.
 @pytest.mark.parametrize("scheme", sorted(SCHEMES - {"PLAIN", "CLEAR", "CLEARTEXT"}))
 def test_non_utf8_passwords_are_accepted_as_dovecot_does(scheme: str) -> None:
     latin = b"p\xe9ss"
@@ -177,19 +177,20 @@ def test_bytes_that_crypt_cannot_read_match_nothing(scheme: str, password: str) 
         "{SHA256.HEX}zz",
         "{SSHA512}!!!",
         "{SHA256}AAAA",  # too short
-        "{SHA256}" + base64.b64encode(bytes(40)).decode(),  # a salt where none belongs
-        "{SSHA256}" + base64.b64encode(bytes(32)).decode(),  # none where one belongs
+        "{SHA256}" + base64.b64encode(bytes(40)).decode(),  # with a salt, which this scheme has not
+        "{SSHA256}"
+        + base64.b64encode(bytes(32)).decode(),  # without the salt that this scheme needs
         "{ARGON2ID}x",
         "{ARGON2ID}$argon2id$v=19$m=8,t=1,p=1$!$!",
         "{ARGON2ID}$argon2i$v=19$m=8,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
         "{ARGON2ID}$argon2id$v=99$m=8,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
         "{BLF-CRYPT}$2y$05$short",
-        "{BLF-CRYPT}$2y$03$" + "." * 53,  # below bcrypt's least cost
+        "{BLF-CRYPT}$2y$03$" + "." * 53,  # below bcrypt's minimum cost
         "{CRYPT}!",
         "{CRYPT}*0",
         "{CRYPT}$9$salt$x",
         "{CRYPT}$y$j9T$",
-        "{CRYPT}$6$a:b$x",  # libcrypt takes no such salt
+        "{CRYPT}$6$a:b$x",  # libcrypt rejects this salt
         "{SHA512-CRYPT}é",
         "{PBKDF2}$1$salt$0$" + "0" * 40,
         "{PBKDF2}x",

@@ -55,7 +55,7 @@ def test_a_name_cannot_become_an_account_and_an_alias_at_once(
                 accounts.set_fields,
                 store, settings, "bob", fields={}, aliases=["alice"], change=CHANGE,
             )  # fmt: skip
-            time.sleep(0.3)  # it waits now, before or after it looked
+            time.sleep(0.3)  # now it waits for the lock, before or after its look-up
         with pytest.raises(Refused, match="taken"):
             slower.result()
     assert view.get(store, settings, "bob").aliases == ()

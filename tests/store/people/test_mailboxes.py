@@ -1,4 +1,4 @@
-"""How much mail an account holds."""
+"""The size of an account's mail, measured by its files."""
 
 import os
 from pathlib import Path

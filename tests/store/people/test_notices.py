@@ -1,4 +1,4 @@
-"""Mails to people are handed over once, whoever else sends, and none stops the others."""
+"""Notices are delivered once, even with two senders, and a refused one stops no other."""
 
 import signal
 import subprocess
@@ -84,8 +84,8 @@ notices.send(Store(sys.argv[1]), deliver)
 def test_a_kill_between_claiming_and_sending_loses_no_notice(
     store: Store, url: str, when: str
 ) -> None:
-    words = [sys.executable, "-c", KILLED_WHILE_SENDING, url, when]
-    killed = subprocess.run(words, check=False, capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-c", KILLED_WHILE_SENDING, url, when]
+    killed = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert killed.returncode == -signal.SIGKILL
     seen: list[str] = []
 
@@ -97,7 +97,7 @@ def test_a_kill_between_claiming_and_sending_loses_no_notice(
     assert notices.send(store, deliver, now=later) == 1
     assert notices.count(store) == 0
     assert sorted(each.split()[1] for each in seen) == [f"{n}@x.example" for n in range(3)]
-    # A second copy carries the number of the first, and so the same Message-ID.
+    # A second copy has the id of the first, and so the same Message-ID.
     assert when == "before" or killed.stdout.strip() in seen
 
 

@@ -1,4 +1,4 @@
-"""CSV as spreadsheets and people write it. The files are in tests/cases/files."""
+"""CSV as people and spreadsheets write it. The files are in tests/cases/files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The registrar's files, read line by line."""
+"""Parsing the lines of every import format."""
 
 import contextlib
 import io

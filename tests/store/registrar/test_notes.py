@@ -1,4 +1,4 @@
-"""What an import keeps of another server's fields, and what it tells of the others."""
+"""Fields of another server: which an import keeps, and the notes on the others."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a registrar's file does to accounts that are there, on every database."""
+"""Importing a file over existing accounts, on every database."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path

@@ -254,7 +254,7 @@ def test_five_thousand_accounts_take_seconds(store: Store, settings: Settings) -
     progress_steps: list[int] = []
     todo = plan.plan(store, settings, lines)
     write.carry_out(store, todo, change=CHANGE, progress=progress_steps.append)
-    # 50,000 within a minute (issue 5). Alone on its machine it takes a tenth of that.
+    # The target is 50,000 in a minute (issue 5). On an idle machine it takes a tenth of this limit.
     assert time.monotonic() - began < 6
     assert sum(progress_steps) == todo.steps == 5000
     assert len(view.list_accounts(store)) == 5000
@@ -269,8 +269,8 @@ def test_initial_passwords_of_a_campus_take_less_than_an_hour(
     began, computed = time.monotonic(), time.process_time()
     import_plan(store, todo)
     measured = 200 / (time.monotonic() - began)
-    # What others leave of the processors is not ours to promise.
+    # The promise is for idle processors: other processes do not count.
     idle = 200 / (time.process_time() - computed) * (os.cpu_count() or 1)
-    with capsys.disabled():  # docs/performance.md says it
+    with capsys.disabled():  # quoted in docs/performance.md
         print(f"\n{measured:.0f} initial passwords/s; {idle:.0f} where all processors are idle")
     assert idle * 3600 > 50_000
