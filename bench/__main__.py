@@ -4,6 +4,8 @@ import argparse
 import importlib
 import sys
 
+from tests.stack import folder
+
 NAMES = ("policyd", "mime", "milter", "login")
 
 
@@ -16,6 +18,7 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.names) - set(NAMES):
         parser.error(f"no benchmark called {', '.join(sorted(unknown))}")
+    folder.watch()  # of a killed bench nothing stays
     for name in options.names or NAMES:
         for table in importlib.import_module(f"bench.{name}").run(options):
             table.show()

@@ -9,7 +9,6 @@ import shutil
 import sqlite3
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from store.audit import AuditContext
 from store.engine import Store
 from store.logins import libcrypt, password_hashes
 from store.people import accounts
+from tests.stack.folder import create
 from tests.stack.probes import answers
 from tests.stack.process import Process
 
@@ -67,8 +67,7 @@ class Way:
 def run(options: argparse.Namespace) -> list[Table]:
     """Measure all ways, interleaved."""
     seconds, rounds = (2.0, 1) if options.quick else (5.0, 3)
-    root = Path(tempfile.mkdtemp(prefix="gatepost-bench-", dir="/var/tmp"))
-    root.chmod(0o755)
+    root = create("gatepost-bench-")
     found: dict[str, list[tuple[float, float]]] = {}
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, root, ignore_errors=True)

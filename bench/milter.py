@@ -9,13 +9,13 @@ after a rest waits for new ones.
 
 import argparse
 import statistics
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.milter_postfix import SPAMC_MAX, Way, message, send, ways
 from bench.table import Row, Table
+from tests.stack.folder import temporary
 
 NONE = "no milter"
 SCANNING = ("gatepost + spamd", "spamass-milter")
@@ -53,9 +53,9 @@ def run(options: argparse.Namespace) -> list[Table]:
     """Measure each way with each size of mail and number of sessions."""
     table = Table("Milters through Postfix", f"the same Postfix with {NONE}, same round")
     every, cases = ((1, 10), QUICK) if options.quick else ((1, 10, 50), CASES)
-    with tempfile.TemporaryDirectory() as folder, ways(WAYS) as found:
+    with temporary("gatepost-bench-") as folder, ways(WAYS) as found:
         for case in cases:
-            mail = message(Path(folder) / f"{case.size}", case.size)
+            mail = message(folder / f"{case.size}", case.size)
             for sessions in every:
                 table.rows += _measure(found, case, mail, sessions)
     return [table]

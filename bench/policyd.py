@@ -11,7 +11,6 @@ import sqlite3
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from bench import policyd_peers, policyd_postfix
 from bench.policyd_start import dunno, gatepost
 from bench.table import Row, Table
 from tests.stack import mariadb, postgres
+from tests.stack.folder import temporary
 
 CONNECTIONS = (1, 10, 50, 100)
 CLIENTS = 1000  # distinct addresses that send at the same time
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> list[Table]:
     """Measure all."""
     rounds, seconds = (1, 2.0) if options.quick else (3, 4.0)
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gatepost-bench-")))
+        folder = stack.enter_context(temporary("gatepost-bench-"))
         folder.chmod(0o711)
         cases = _cases(stack, folder)
         if options.peers:
@@ -73,10 +73,10 @@ def run(options: argparse.Namespace) -> list[Table]:
         for _ in range(rounds):
             for case in cases:
                 _measure(case, results[case], seconds)
-    with tempfile.TemporaryDirectory(prefix="gatepost-bench-") as name:
-        Path(name).chmod(0o711)
+    with temporary("gatepost-bench-") as path:
+        path.chmod(0o711)
         messages = 1000 if options.quick else 5000
-        mail = policyd_postfix.table(Path(name), rounds=rounds, messages=messages)
+        mail = policyd_postfix.table(path, rounds=rounds, messages=messages)
     return [_table(results), mail]
 
 

@@ -19,7 +19,7 @@ import contextlib, json, os, subprocess, sys, tempfile
 from pathlib import Path
 from bench import policyd_postfix
 from bench.policyd_start import gatepost
-from tests.policyd import relay
+from tests.policyd import dropping_proxy
 from tests.stack import mariadb, postgres
 with contextlib.ExitStack() as stack:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gatepost-bench-")))
@@ -33,7 +33,7 @@ with contextlib.ExitStack() as stack:
     for name, url in urls.items():
         sockets[name] = gatepost(stack, folder / name, url, policyd_postfix.OPEN)
         os.chmod(sockets[name], 0o666)
-        mta = relay.running("unix:" + sockets[name], parent=policyd_postfix.MEMORY)
+        mta = dropping_proxy.running("unix:" + sockets[name], parent=policyd_postfix.MEMORY)
         ports[name] = stack.enter_context(mta).port
     print("ready", flush=True)
     for line in sys.stdin:

@@ -1,6 +1,8 @@
 """What all tests share: a store of each kind of database, and settings to go with it."""
 
+import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import hypothesis
@@ -10,7 +12,7 @@ from config.settings import Settings
 from store import schema
 from store.audit import AuditContext
 from store.engine import Store
-from tests.stack import mariadb, postgres
+from tests.stack import folder, mariadb, postgres, programs
 from tests.stack.dovecot_release import release
 
 CHANGE = AuditContext("tester", "a test")
@@ -21,11 +23,29 @@ hypothesis.settings.register_profile("gatepost", deadline=None, derandomize=True
 hypothesis.settings.load_profile("gatepost")
 # Tests of a program that Dovecot 2.4 does not run (what breaks in its own: test_passdb_lua).
 OF_DOVECOT_2_3 = {"test_script_faults.py"}
+# All of these start a milter, and are marked `integration`.
+_IMPORTS_PYMILTER = re.compile(r"^from milters\.(adapter|server) import", re.MULTILINE)
+
+
+def pytest_configure() -> None:
+    """See to it that nothing of a killed run stays behind."""
+    folder.watch()
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Leave out, rather than skip, what the installed Dovecot has no part in."""
-    return True if collection_path.name in OF_DOVECOT_2_3 and release() != "2.3" else None
+    """Leave out what cannot even be imported here, or what the installed Dovecot has no part in.
+
+    `./dev check` runs where neither pymilter nor Dovecot is; these files hold nothing for it.
+    """
+    if collection_path.name in OF_DOVECOT_2_3:
+        try:
+            return True if release() != "2.3" else None
+        except programs.Missing:
+            return True
+    if find_spec("Milter") is None and collection_path.suffix == ".py":
+        text = collection_path.read_text("utf-8")
+        return True if _IMPORTS_PYMILTER.search(text) else None
+    return None
 
 
 def settings_for(url: str, **tables: object) -> Settings:

@@ -108,8 +108,8 @@ def show(app: App, answer: Output, name: str) -> None:
     """
     found = view.get(app.store, app.settings, name)
     now = int(time.time())
-    closed = guesses.blocked_until(app.store, found.name, now=now)
-    networks = guesses.blocked_networks(app.store, now=now, account=found.name)
+    closed = guesses.closed_until(app.store, found.name, now=now)
+    networks = guesses.closed_networks(app.store, now=now, account=found.name)
     logins = [("logins", open_or_closed(closed)), *closed_rows(networks)]
     document = {**dataclasses.asdict(found), "closed_until": closed, "closed_networks": networks}
     answer.record(document, [*rows_of(app, found), *logins])

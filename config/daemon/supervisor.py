@@ -111,7 +111,6 @@ class _Asked:
 
     stop: bool = False
     reload: bool = False
-    stopped_at: float = field(default=0.0)
 
     def on_stop(self, _number: int, _frame: FrameType | None) -> None:
         self.stop = True

@@ -81,7 +81,7 @@ def credentials(
 
 
 def read_credentials(
-    connection: Connection, settings: Settings, name: str, *, now: UnixSeconds
+    connection: Connection, settings: Settings, name: str, *, now: int
 ) -> Credentials | None:
     """Return the credentials of *name* as `credentials` does, on an open connection."""
     wanted = whole(name, settings.site)

@@ -56,7 +56,7 @@ def budget_state(
     """Return the budgets for a login of *name* from *remote*, and what is left of them."""
     network = network_of(remote)
     # Queried for unknown accounts too: the same statements take the same time.
-    seen_at: UnixSeconds | None = connection.scalar(
+    seen_at: int | None = connection.scalar(
         _SEEN_AT, {"account": account or 0, "network": network or ""}
     )
     known = seen_at is not None and seen_at > now - KNOWN_SECONDS
@@ -102,7 +102,7 @@ def remember(store: Store, account: int, remote: str, *, now: UnixSeconds) -> No
         return  # another process recorded it at the same moment
 
 
-def blocked_until(store: Store, name: str, *, now: UnixSeconds) -> UnixSeconds | None:
+def closed_until(store: Store, name: str, *, now: UnixSeconds) -> int | None:
     """Return when no budget of *name* blocks logins any more; ``None`` if none does now."""
     query = select(func.max(Guess.full_at)).where(Guess.subject.startswith(account_subject(name)))
     with store.reading() as session:
@@ -118,9 +118,9 @@ def reset_failures(store: Store, name: str) -> bool:
         return bool(session.connection().execute(delete(Guess).where(own)).rowcount)
 
 
-def blocked_networks(
+def closed_networks(
     store: Store, *, now: UnixSeconds, account: str | None = None
-) -> dict[str, UnixSeconds]:
+) -> dict[str, int]:
     """Return the networks that are blocked for accounts unknown there, and until when.
 
     With *account*, only the known networks of that account.
@@ -146,7 +146,7 @@ def blocked_networks(
 def reset_network_failures(store: Store, remote: str) -> bool:
     """Delete all failures of the network of *remote*; return whether there were any.
 
-    *remote* is an address or a network as `blocked_networks` names it; else raises ``ValueError``.
+    *remote* is an address or a network as `closed_networks` names it; else raises ``ValueError``.
     """
     network = network_of(remote.partition("/")[0])
     if network is None:

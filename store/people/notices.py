@@ -117,7 +117,7 @@ def _send(
     deliver: Callable[[WaitingNotice], None],
     *,
     postmaster: str,
-    now: UnixSeconds | None,
+    now: int | None,
 ) -> bool:
     """Send *mail*, unless another process is sending it or it was tried too often."""
     with store.changing() as session:
@@ -147,9 +147,7 @@ def _mark(store: Store, mail: WaitingNotice, **values: object) -> None:
         session.execute(update(NoticeRow).where(NoticeRow.id == mail.id).values(**values))
 
 
-def _tell_postmaster(
-    session: Session, mail: WaitingNotice, postmaster: str, at: UnixSeconds
-) -> None:
+def _tell_postmaster(session: Session, mail: WaitingNotice, postmaster: str, at: int) -> None:
     """Notify *postmaster* that *mail* is given up, unless it was itself to the postmaster."""
     if not postmaster or mail.recipient == postmaster:
         return
@@ -168,7 +166,7 @@ def _tell_postmaster(
     )
 
 
-def _due(store: Store, after: int, at: UnixSeconds) -> list[WaitingNotice]:
+def _due(store: Store, after: int, at: int) -> list[WaitingNotice]:
     query = select(NoticeRow).where(_unsent(), *_unclaimed(at), NoticeRow.id > after)
     with store.reading() as session:
         return _notices_of(session.scalars(query.order_by(NoticeRow.id).limit(BATCH)).all())
@@ -184,6 +182,6 @@ def _unsent() -> ColumnElement[bool]:
     return NoticeRow.sent_at.is_(None) & NoticeRow.given_up_at.is_(None)
 
 
-def _unclaimed(at: UnixSeconds) -> tuple[ColumnElement[bool], ...]:
+def _unclaimed(at: int) -> tuple[ColumnElement[bool], ...]:
     claimed = NoticeRow.claimed_until
     return NoticeRow.next_at <= at, or_(claimed.is_(None), claimed <= at)

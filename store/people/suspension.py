@@ -75,9 +75,7 @@ def resume(
     return get(store, settings, name, now=now)
 
 
-def _end(
-    session: Session, account: AccountRow, at: UnixSeconds, *, scope: Scope | None = None
-) -> bool:
+def _end(session: Session, account: AccountRow, at: int, *, scope: Scope | None = None) -> bool:
     """End the suspensions of *account*, or only those of *scope*; return whether there were any."""
     query = select(SuspensionRow).where(
         SuspensionRow.account_id == account.id, SuspensionRow.ended_at.is_(None)

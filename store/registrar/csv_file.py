@@ -11,7 +11,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from config import text
+from config import text as plain
 from store.errors import Refused
 from store.redaction import is_name_like
 from store.registrar.columns import EXTRA, load
@@ -28,9 +28,9 @@ MAX_UNKNOWN = 5  # unknown columns that an error lists
 MAX_TITLE = 40  # no column has a longer title
 
 
-def csv_lines(source: Iterable[str]) -> Iterator[Line | Refusal]:
+def csv_lines(text: Iterable[str]) -> Iterator[Line | Refusal]:
     """Parse CSV whose first line names its columns, some of `COLUMNS` in any order."""
-    lines = list(source)
+    lines = list(text)
     columns, delimiter, start = _header(lines)
     for number, row, below in _records(lines, delimiter, start):
         if isinstance(row, str):
@@ -39,7 +39,7 @@ def csv_lines(source: Iterable[str]) -> Iterator[Line | Refusal]:
             name = _cell(columns, row, "name")
             try:
                 for each in range(number - 1, below):
-                    text.check(lines[each], number=each + 1)
+                    plain.check(lines[each], number=each + 1)
                 yield _of_row(number, columns, row)
             except (Refused, ValueError) as error:
                 yield refusal(number, name, str(error))
@@ -51,8 +51,8 @@ def _header(lines: Sequence[str]) -> tuple[list[str], str, int]:
     at = 1 if named else 0
     line = lines[at] if at < len(lines) else ""
     try:
-        text.check(line, number=at + 1)
-    except text.NotText as error:
+        plain.check(line, number=at + 1)
+    except plain.NotText as error:
         raise HeaderError(str(error)) from None
     delimiters = (named[1],) if named else DELIMITERS
     found = [(_titles(line, delimiter), delimiter) for delimiter in delimiters]
@@ -137,13 +137,13 @@ def _records(
 
 def _fault(lines: Sequence[str], delimiter: str) -> tuple[int, str]:
     """Return the index of the line in which the unreadable field begins, and the reason."""
-    joined, at = "".join(lines), 0
+    text, at = "".join(lines), 0
     rest = f"[^{re.escape(delimiter)}\r\n]*"
     field = re.compile(rf'(?:"[^"]*(?:""[^"]*)*"|(?!"){rest})(?:{re.escape(delimiter)}|\r\n?|\n)')
-    while found := field.match(joined, at):
+    while found := field.match(text, at):
         at = found.end()
-    number = min(len(_LINE_END.findall(joined[:at])), len(lines) - 1)
-    left = joined[at:].strip()
+    number = min(len(_LINE_END.findall(text[:at])), len(lines) - 1)
+    left = text[at:].strip()
     if len(left) > csv.field_size_limit() and '"' not in left:
         return number, f"a value is longer than {csv.field_size_limit()} characters"
     if _LINE_END.search(left) or left.count('"') % 2:

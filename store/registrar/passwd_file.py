@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from config import text
+from config import text as plain
 from config.units import Bytes
 from store.people.suspension import MAX_REASON
 from store.people.view import ActiveSuspension
@@ -52,14 +52,14 @@ class Shadow:
 
 
 def passwd_lines(
-    source: Iterable[str], shadow: Mapping[str, Shadow] | None = None
+    text: Iterable[str], shadow: Mapping[str, Shadow] | None = None
 ) -> Iterator[Line | Refusal | Skipped]:
     """Parse passwd(5); where a password is ``x``, the hash is in *shadow* (`shadow_entries`).
 
     System accounts are skipped: those with a system user id, and those with neither a shell nor
     a password. An account with a password and no shell is a mail user.
     """
-    for number, line in _lines(source):
+    for number, line in _lines(text):
         parts = line.split(":")
         name = parts[0]
         if len(parts) != _PASSWD_FIELDS or not (parts[2].isascii() and parts[2].isdigit()):
@@ -80,9 +80,9 @@ def passwd_lines(
             yield _with_hash(number, line, stored, foreign)
 
 
-def shadow_entries(source: Iterable[str]) -> dict[str, Shadow]:
+def shadow_entries(text: Iterable[str]) -> dict[str, Shadow]:
     """Return the entries of shadow(5) by name, ignoring malformed lines."""
-    rows = (line.split(":") for _, line in _lines(source))
+    rows = (line.split(":") for _, line in _lines(text))
     return {
         parts[0]: Shadow(parts[1], _day(parts[_SHADOW_EXPIRES : _SHADOW_EXPIRES + 1]))
         for parts in rows
@@ -90,21 +90,21 @@ def shadow_entries(source: Iterable[str]) -> dict[str, Shadow]:
     }
 
 
-def dovecot_lines(source: Iterable[str]) -> Iterator[Line | Refusal]:
+def dovecot_lines(text: Iterable[str]) -> Iterator[Line | Refusal]:
     """Parse Dovecot's passwd-file: ``user:password:uid:gid:gecos:home:shell:extra fields``."""
-    for number, line in _lines(source):
+    for number, line in _lines(text):
         parts = line.split(":")
         if len(parts) < _DOVECOT_FIELDS:
             yield refusal(number, parts[0], "not a line of a Dovecot passwd-file: it has no colon")
             continue
         uid, gid, _, home, _ = (parts[2:_DOVECOT_EXTRA] + [""] * 5)[:5]
-        quota, fields, extras = _parse_extra_fields(":".join(parts[_DOVECOT_EXTRA:]))
+        quota, fields, extras = _extra(":".join(parts[_DOVECOT_EXTRA:]))
         foreign = Foreign(home, uid, gid, quota, fields)
         yield _with_hash(number, line, parts[1], foreign, extras)
 
 
-def _lines(source: Iterable[str]) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(source, 1):
+def _lines(text: Iterable[str]) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(text, 1):
         bare = line.strip("\r\n")
         if bare.strip() and not bare.startswith("#"):
             yield number, bare
@@ -118,10 +118,10 @@ def _day(field: list[str]) -> str:
     return datetime.fromtimestamp(int(days) * DAY_SECONDS, UTC).strftime("%Y-%m-%d")
 
 
-def _parse_extra_fields(extra: str) -> tuple[Bytes | None, tuple[tuple[str, str], ...], Extras]:
-    """Return the quota, the other fields, and the suspension that ``nologin`` becomes."""
-    values = dict(token.partition("=")[::2] for token in extra.split(" ") if token)
-    quota: Bytes | None = None
+def _extra(text: str) -> tuple[Bytes | None, tuple[tuple[str, str], ...], Extras]:
+    """Return the quota of *text*, its other fields, and the suspension that ``nologin`` becomes."""
+    values = dict(token.partition("=")[::2] for token in text.split(" ") if token)
+    quota: int | None = None
     fields: list[tuple[str, str]] = []
     for name, value in values.items():
         if name == "userdb_quota_rule" and value.startswith("*:"):
@@ -156,11 +156,11 @@ def _parse_quota_rule(rule: str) -> tuple[Bytes | None, list[str]]:
     return quota, rest
 
 
-def _parse_storage_size(size_text: str) -> Bytes | None:
+def _parse_storage_size(text: str) -> Bytes | None:
     """Return a size as Dovecot 2.4 writes it; 0 is unlimited, ``None`` is invalid."""
-    if size_text == "unlimited":
+    if text == "unlimited":
         return 0
-    found = _STORAGE_SIZE.fullmatch(size_text)
+    found = _STORAGE_SIZE.fullmatch(text)
     size = int(found[1]) << _POWERS[(found[2] or "B").upper()] if found else 0
     return size or None
 
@@ -170,7 +170,7 @@ def _with_hash(
 ) -> Line | Refusal:
     name = line.partition(":")[0]
     try:
-        text.check(line, number=number)
+        plain.check(line, number=number)
         if _is_locked(stored):
             return Line(number, name, extras=extras, foreign=foreign)
         notation = stored if stored.startswith("{") else f"{{CRYPT}}{stored}"

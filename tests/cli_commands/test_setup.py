@@ -21,6 +21,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.system
 def test_without_apply_the_change_is_only_shown(run: Run, site: Path) -> None:
     done = run("setup", "postfix", "--postfix", str(site))
     assert done.code == 0
@@ -29,6 +30,7 @@ def test_without_apply_the_change_is_only_shown(run: Run, site: Path) -> None:
     assert (site / "main.cf").read_text() == MAIN_CF
 
 
+@pytest.mark.system
 def test_json_is_one_document(run: Run, site: Path) -> None:
     done = run("setup", "postfix", "--postfix", str(site), "--json")
     (result,) = done.document["parts"]

@@ -125,6 +125,7 @@ def test_the_services_are_where_postfix_looks_for_them() -> None:
 # Dovecot
 
 
+@pytest.mark.system
 def test_the_installed_dovecot_reads_its_snippets_without_a_warning(tmp_path: Path) -> None:
     head = {"2.3": "", "2.4": "dovecot_config_version = 2.4.1\ndovecot_storage_version = 2.4.1\n"}
     conf = tmp_path / "dovecot.conf"
@@ -184,6 +185,7 @@ def test_a_quota_warning_is_retried_after_a_temporary_failure(version: str, tmp_
 # systemd and cron
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
 def test_a_unit_confines_its_service(path: Path) -> None:
     done = subprocess.run(
@@ -195,6 +197,7 @@ def test_a_unit_confines_its_service(path: Path) -> None:
     assert float(found[1]) <= MAX_EXPOSURE
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
 def test_systemd_understands_every_line_of_a_unit(path: Path, tmp_path: Path) -> None:
     copy = tmp_path / path.name

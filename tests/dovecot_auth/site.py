@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from store.audit import AuditContext
 from store.engine import Store
 from store.people import accounts
 from tests.stack import unix_http
+from tests.stack.folder import create
 from tests.stack.probes import answers
 from tests.stack.process import Process
 
@@ -171,8 +171,7 @@ def cheap(password: str) -> str:
 def new_site(extra: str = "") -> Iterator[Site]:
     """Make a site with an empty store; *extra* is TOML appended to the settings."""
     # Not pytest's tmp_path: users dovecot and postfix must be able to enter it.
-    root = Path(tempfile.mkdtemp(prefix="gatepost-auth-", dir="/var/tmp"))
-    root.chmod(0o755)
+    root = create("gatepost-auth-")
     try:
         text = (
             f'[site]\ndomains = ["mail.example.edu"]\nmail_home = "{root}/mail/{{name}}"\n'

@@ -5,28 +5,40 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.stack.clients import wait_until
+
 SECONDS = 60.0
-PROGRAM = """
-import time
+# A run started in the background ignores SIGINT, and its children inherit that.
+BEGIN = """
+import signal, time
+from tests.stack import folder, mariadb, postgres
 from tests.stack.stack import Stack
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
+MAIL = """
 with Stack() as stack:
     print(stack.layout.root, flush=True)
     time.sleep(600)
 """
+DATABASE = """
+with {module}.running() as server:
+    print(server.folder, flush=True)
+    time.sleep(600)
+"""
+DATABASES = {name: DATABASE.format(module=name) for name in ("mariadb", "postgres")}
 
 
 @contextmanager
-def started() -> Iterator[tuple["subprocess.Popen[str]", Path]]:
-    """Start a stack in a process of its own; yield the process and the folder."""
+def started(program: str = MAIL) -> Iterator[tuple["subprocess.Popen[str]", Path]]:
+    """Start private servers in a process of their own; yield the process and the folder."""
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-c", PROGRAM]
+    command = [sys.executable, "-c", BEGIN + program]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=root
     ) as process:
@@ -62,11 +74,24 @@ def test_ctrl_c_takes_everything_down() -> None:
 
 
 @pytest.mark.usefixtures("trouble")
-def test_even_a_killed_test_run_leaves_no_server() -> None:
-    with started() as (process, folder):
+@pytest.mark.parametrize("program", [MAIL, *DATABASES.values()], ids=["mail", *DATABASES])
+def test_a_killed_test_run_leaves_no_server_and_no_folder(program: str) -> None:
+    with started(program) as (process, folder):
         assert servers(folder)
         process.kill()
-        deadline = time.monotonic() + SECONDS
-        while servers(folder) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert servers(folder) == []
+        wait_until(lambda: servers(folder) == [] and not folder.exists(), "the end", SECONDS)
+
+
+def test_a_killed_run_leaves_none_of_its_children(tmp_path: Path) -> None:
+    child = "import time; time.sleep(600)"
+    program = f"""
+import subprocess, sys
+folder.watch()
+subprocess.Popen([sys.executable, "-c", {child!r}, {str(tmp_path)!r}], start_new_session=True)
+print({str(tmp_path)!r}, flush=True)
+time.sleep(600)
+"""
+    with started(program) as (process, folder):
+        wait_until(lambda: servers(folder) != [], "the child", SECONDS)
+        process.kill()
+        wait_until(lambda: servers(folder) == [], "its end", SECONDS)

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -20,6 +19,7 @@ from typing import IO
 
 from tests.stack import programs
 from tests.stack.dovecot_release import release
+from tests.stack.folder import create
 
 _UID = 5000  # any that is not root's, with which Dovecot opens no mailbox
 _IMAP = "/usr/lib/dovecot/imap"
@@ -60,7 +60,7 @@ def as_postfix_has_it(raw: bytes) -> bytes:
 
 def file_sizes(messages: Sequence[bytes]) -> list[list[int]]:
     """Return the decoded sizes of the files that Dovecot sees in each of *messages*."""
-    root = Path(tempfile.mkdtemp(prefix="gatepost-imap-", dir="/var/tmp"))
+    root = create("gatepost-imap-")
     try:
         _prepare(root, messages)
         trees = dict(_fetched(_imap(root, ["FETCH 1:* BODYSTRUCTURE"])))

@@ -3,7 +3,6 @@
 import shutil
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +16,7 @@ from store.engine import Store
 from store.people import accounts
 from tests.conftest import CHANGE, settings_for
 from tests.stack import tables
+from tests.stack.folder import create
 from tests.stack.probes import answers, listens
 from tests.stack.process import Process
 
@@ -124,7 +124,7 @@ Start = Callable[..., Milter]
 
 def prepared_in(stack: ExitStack, database: Path, overrides: dict[str, Any], tcp: int) -> Milter:
     # Short, and enterable by Postfix (unlike pytest's tmp_path).
-    folder = Path(tempfile.mkdtemp(prefix="gatepost-milter-", dir="/var/tmp"))
+    folder = create("gatepost-milter-")
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     shutil.chown(folder, group="postfix")
     folder.chmod(0o2770)

@@ -2,13 +2,13 @@
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.stack.dovecot_release import release
+from tests.stack.folder import create
 from tests.stack.shipped import ETC
 
 pytestmark = pytest.mark.integration
@@ -24,7 +24,7 @@ MAIL = {
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    made = Path(tempfile.mkdtemp(prefix="gatepost-sieve-", dir="/var/tmp"))
+    made = create("gatepost-sieve-")
     made.chmod(0o777)  # sieve-test becomes mail_uid
     (made / "dovecot.conf").write_text(
         f"{MAIL[release()].format(folder=made)}"

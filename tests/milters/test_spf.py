@@ -1,15 +1,14 @@
 """A real spamd judges by the envelope: it is told the sender and the HELO as it reads them."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.milters.client import connected
 from tests.milters.conftest import Milter, Start
 from tests.stack import dns, programs
+from tests.stack.folder import create
 from tests.stack.ports import HOST, free_port
 from tests.stack.probes import listens
 from tests.stack.process import Process
@@ -38,8 +37,7 @@ score HELO_BANK 0.1
 @pytest.fixture(scope="module")
 def spamd() -> Iterator[str]:
     """A spamd that may ask DNS, which is ours; its address."""
-    folder = Path(tempfile.mkdtemp(prefix="gatepost-spf-", dir="/var/tmp"))
-    folder.chmod(0o755)
+    folder = create("gatepost-spf-")
     port = free_port()
     with dns.serving(RECORDS) as names:
         loads = "".join(

@@ -4,11 +4,11 @@ import contextlib
 import shutil
 import smtplib
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.stack.folder import create
 from tests.stack.ports import HOST, free_port
 from tests.stack.postfix import DAEMONS, SERVICES
 from tests.stack.probes import greets
@@ -94,8 +94,7 @@ def send(
 @contextlib.contextmanager
 def running(service: str | None, extra: str = "", *, parent: str = "/var/tmp") -> Iterator[Relay]:
     """Start a Postfix that asks *service* (``inet:HOST:PORT``, ``unix:/path``, or nobody)."""
-    root = Path(tempfile.mkdtemp(prefix="gatepost-relay-", dir=parent))
-    root.chmod(0o755)
+    root = create("gatepost-relay-", parent=Path(parent))
     port = free_port()
     for folder in ("conf", "spool", "data"):
         (root / folder).mkdir()

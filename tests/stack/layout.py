@@ -2,16 +2,13 @@
 
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from tests.stack import folder
 from tests.stack.ports import free_ports
 
-# Not /tmp, which may be private or 0700; and not deep, as the path of a unix socket
-# has at most 107 bytes.
-PARENT = Path("/var/tmp")
 MAIL_UID = 5000  # site.mail_uid as shipped
 _ENTERABLE = 0o001
 
@@ -47,15 +44,14 @@ class Layout:
     @classmethod
     def create(cls) -> Self:
         """Make the folder; fail early where Postfix and Dovecot cannot enter it."""
-        root = Path(tempfile.mkdtemp(prefix="gatepost-stack-", dir=PARENT))
-        root.chmod(0o755)
+        root = folder.create("gatepost-stack-")
         for each in (root, *root.parents):
             # What the servers say about a closed parent tells nobody why.
             if not each.stat().st_mode & _ENTERABLE:
                 raise PermissionError(f"{each}: users postfix and dovecot cannot enter it")
         layout = cls(root, Ports.choose())
-        for folder in (layout.log, layout.run, layout.mail):
-            folder.mkdir()
+        for each in (layout.log, layout.run, layout.mail):
+            each.mkdir()
         os.chown(layout.mail, MAIL_UID, MAIL_UID)
         return layout
 

@@ -5,12 +5,12 @@ import os
 import pwd
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.stack.folder import create
 from tests.stack.ports import free_port
 
 INSTALL = "apt-get install --no-install-recommends mariadb-server"
@@ -48,7 +48,7 @@ def program(name: str) -> str:
 @contextlib.contextmanager
 def running() -> Iterator[MariaDB]:
     """Start a server as user mysql (it refuses root), yield it, remove it."""
-    folder = Path(tempfile.mkdtemp(prefix="gatepost-mariadb-", dir="/var/tmp"))
+    folder = create("gatepost-mariadb-")
     user = "mysql" if os.geteuid() == 0 else None
     if user:
         owner = pwd.getpwnam(user)

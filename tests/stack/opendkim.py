@@ -5,12 +5,12 @@
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.stack import programs
+from tests.stack.folder import create
 from tests.stack.ports import HOST, free_port
 from tests.stack.probes import listens
 from tests.stack.process import Process
@@ -95,8 +95,7 @@ def _make_key(folder: Path, domain: str) -> str:
 @contextmanager
 def running() -> Iterator[OpenDKIM]:
     """Yield a running server; it and its folder go afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="gatepost-opendkim-", dir="/var/tmp"))
-    folder.chmod(0o755)
+    folder = create("gatepost-opendkim-")
     try:
         shutil.chown(folder, user=USER)
         server = OpenDKIM(folder)

@@ -5,11 +5,11 @@ import os
 import pwd
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.stack.folder import create
 from tests.stack.ports import free_port
 
 INSTALL = "apt-get install --no-install-recommends postgresql"
@@ -54,7 +54,7 @@ def programs() -> Path:
 @contextlib.contextmanager
 def running() -> Iterator[Postgres]:
     """Start a server as user postgres (it refuses root), yield it, remove it."""
-    folder = Path(tempfile.mkdtemp(prefix="gatepost-postgres-", dir="/var/tmp"))
+    folder = create("gatepost-postgres-")
     owner = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
     if owner:
         os.chown(folder, owner.pw_uid, owner.pw_gid)

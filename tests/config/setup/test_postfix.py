@@ -63,6 +63,7 @@ def parameter(folder: Path, name: str) -> str:
     ).stdout.strip()  # fmt: skip
 
 
+@pytest.mark.system
 def test_the_sites_settings_are_kept_and_gatepost_is_reached(
     settings: Settings, tmp_path: Path
 ) -> None:
@@ -85,6 +86,7 @@ def test_the_sites_settings_are_kept_and_gatepost_is_reached(
     assert {name: parameter(tmp_path, name) for name in wanted} == wanted
 
 
+@pytest.mark.system
 def test_postfix_reads_the_result_without_a_warning(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "main.cf").write_text(both(SITE, settings))
     (tmp_path / "master.cf").write_text("")

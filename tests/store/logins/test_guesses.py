@@ -111,13 +111,13 @@ def test_blocked_networks_are_listed_and_reset(store: Store, alice: int) -> None
     guess(store, None, HOME, 1, name="nobody")
     opens = NOW + budgets.NETWORK_REFILL
     known = {"2001:db8:1:2::/64": opens}
-    assert guesses.blocked_networks(store, now=NOW) == {**known, ELSEWHERE: opens}
-    assert guesses.blocked_networks(store, now=NOW, account="alice") == known
-    assert guesses.blocked_networks(store, now=opens) == {}
+    assert guesses.closed_networks(store, now=NOW) == {**known, ELSEWHERE: opens}
+    assert guesses.closed_networks(store, now=NOW, account="alice") == known
+    assert guesses.closed_networks(store, now=opens) == {}
     assert guesses.reset_network_failures(store, "2001:db8:1:2::/64")
     assert guesses.reset_network_failures(store, ELSEWHERE)
     assert not guesses.reset_network_failures(store, ELSEWHERE)
-    assert guesses.blocked_networks(store, now=NOW) == {}
+    assert guesses.closed_networks(store, now=NOW) == {}
     with pytest.raises(ValueError, match="not an IP address"):
         guesses.reset_network_failures(store, "alice")
 
@@ -198,9 +198,9 @@ def test_an_operator_resets_the_failures_of_an_account(store: Store, alice: int)
     guesses.remember(store, alice, HOME, now=NOW)
     for remote in (ELSEWHERE, HOME):
         guess(store, alice, remote, ACCOUNT_BUDGET)
-    assert guesses.blocked_until(store, "alice", now=NOW) == NOW + ACCOUNT_REFILL
+    assert guesses.closed_until(store, "alice", now=NOW) == NOW + ACCOUNT_REFILL
     assert guesses.reset_failures(store, "alice")
-    assert guesses.blocked_until(store, "alice", now=NOW) is None
+    assert guesses.closed_until(store, "alice", now=NOW) is None
     assert not state_of(store, alice, ELSEWHERE).is_blocked
     assert not state_of(store, alice, HOME).is_blocked
     assert not guesses.reset_failures(store, "alice")

@@ -34,6 +34,7 @@ def doveadm(*arguments: str | bytes) -> str:
     return done.stdout.strip() if done.returncode == 0 else f"failed: {done.stderr.strip()}"
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("scheme", sorted(SCHEMES))
 def test_a_hash_made_by_dovecot_is_verified(scheme: str) -> None:
     made_as = "ARGON2ID" if scheme == "ARGON2" else scheme  # ARGON2 is a name of Dovecot 2.4
@@ -45,10 +46,12 @@ def test_a_hash_made_by_dovecot_is_verified(scheme: str) -> None:
     assert needs_upgrade(stored)
 
 
+@pytest.mark.system
 def test_every_scheme_of_dovecot_is_supported_or_listed_as_unsupported() -> None:
     assert set(doveadm("-l").split()) - SCHEMES == UNSUPPORTED
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("encoding", ["HEX", "B64", "BASE64"])
 @pytest.mark.parametrize("scheme", ["SHA256", "SSHA512", "PLAIN-MD5", "LDAP-MD5", "SHA512-CRYPT"])
 def test_the_encoding_may_be_named(scheme: str, encoding: str) -> None:
@@ -62,6 +65,7 @@ def test_an_unsalted_hex_digest_is_recognised_by_its_length() -> None:
     assert verify("x", "{SHA256}" + hashlib.sha256(b"x").hexdigest())
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     "stored",
     [
@@ -111,6 +115,7 @@ def test_composed_and_decomposed_letters_are_one_password() -> None:
     assert verify(apart, "{SSHA512}" + old)
 
 
+@pytest.mark.system
 def test_bcrypt_reads_72_bytes_as_dovecot_does() -> None:
     long = "x" * 100
     stored = doveadm("-s", "BLF-CRYPT", "-p", long)
@@ -139,6 +144,7 @@ def test_every_other_hash_covers_all_of_a_password(stored: str) -> None:
 
 
 # Plain text is left out: a text column cannot hold such bytes.
+@pytest.mark.system
 @pytest.mark.parametrize("scheme", sorted(SCHEMES - {"PLAIN", "CLEAR", "CLEARTEXT"}))
 def test_non_utf8_passwords_are_accepted_as_dovecot_does(scheme: str) -> None:
     latin = b"p\xe9ss"
@@ -160,6 +166,7 @@ def test_a_slow_old_hash_is_checked_once_in_the_form_received(
     assert asked == [("x" + apart).encode()]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("scheme", ["BLF-CRYPT", "SHA512-CRYPT", "DES-CRYPT"])
 @pytest.mark.parametrize("password", [f"{PASSWORD}\0x", "\udcff"])
 def test_bytes_that_crypt_cannot_read_match_nothing(scheme: str, password: str) -> None:
