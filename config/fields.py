@@ -1,6 +1,6 @@
-"""The types of the values in gatepost.toml: what TOML gives in, typed values out.
+"""The types of the values in gatepost.toml: values as TOML gives them in, typed values out.
 
-Each says in its error what it accepts (`config.loader` shows it to the operator).
+Each error says what the type accepts (`config.loader` shows it to the operator).
 """
 
 import re
@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from config.units import MAX_SIZE, Address, Rate, one_of_each_window, parse_size
+from config.units import MAX_SIZE, Address, Rate, parse_size, reject_equal_windows
 
 # Labels of 1 to 63 letters, digits and hyphens (RFC 1035 2.3.1), lower-cased.
 _DOMAIN = re.compile(
@@ -47,7 +47,7 @@ def _address(value: object) -> object:
 
 
 def _spamd(value: object) -> object:
-    """Spamd is named as spamc(1) does it: ``host:port``, ``unix:/path``, or nothing."""
+    """Read an address of spamd as spamc(1) writes it: ``host:port``, ``unix:/path``, or none."""
     if value is None or isinstance(value, Address):
         return value
     if not isinstance(value, str):
@@ -72,7 +72,7 @@ def _network(value: object) -> object:
 Domain = Annotated[str, BeforeValidator(_domain)]
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0, le=MAX_SIZE)]
 RateT = Annotated[Rate, BeforeValidator(_rate)]
-Rates = Annotated[tuple[RateT, ...], AfterValidator(one_of_each_window), Field(strict=False)]
+Rates = Annotated[tuple[RateT, ...], AfterValidator(reject_equal_windows), Field(strict=False)]
 Listen = Annotated[Address, BeforeValidator(_address)]
 Spamd = Annotated[Address | None, BeforeValidator(_spamd)]
 Network = Annotated[str, BeforeValidator(_network)]

@@ -146,18 +146,18 @@ def _problem(detail: ErrorDetails) -> Problem:
         value = "(not shown: it may hold a password)"
     context = detail.get("ctx", {})
     if kind == "value_error" and isinstance(value, dict):
-        return Problem(key, str(context["error"]))  # its own words name the part
+        return Problem(key, str(context["error"]))  # its text names the key
     plain = _PLAIN.get(kind)
     reason = plain.format(**context) if plain else str(context.get("error") or detail["msg"])
-    return Problem(key, f"{_shown(value)}: {reason}")
+    return Problem(key, f"{_format_value(value)}: {reason}")
 
 
 def _near_role(loc: tuple[int | str, ...]) -> str:
-    """A misspelt role looks like a new one that lacks keys."""
+    """Return a hint: a misspelt role looks like a new one that lacks keys."""
     if loc[0] != "roles":
         return ""
     near = difflib.get_close_matches(str(loc[1]), SHIPPED_ROLES, n=1)
-    return f"; did you mean roles.{near[0]}?" if near else " for a role of your own"
+    return f"; did you mean roles.{near[0]}?" if near else " for a role that is not shipped"
 
 
 def _dotted(loc: tuple[int | str, ...]) -> str:
@@ -167,7 +167,7 @@ def _dotted(loc: tuple[int | str, ...]) -> str:
     return text
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     text = repr(value)
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 

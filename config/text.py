@@ -1,8 +1,8 @@
-"""Text that people hand over as bytes: files, and what they pipe into a command. Pure.
+"""Decoding files and standard input. Pure.
 
 UTF-8, with or without a byte order mark, and UTF-16 with one (Excel's "Unicode text").
-Bytes that are not UTF-8 become lone surrogates, so that a reader can refuse the line
-they are in with `check` and go on with the others.
+Bytes that are not UTF-8 become lone surrogates, so that a reader can reject their line with
+`check` and continue with the others.
 """
 
 import codecs
@@ -10,7 +10,7 @@ import io
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MARK = "\ufeff"
-# Which encoding it is cannot be told from the bytes: most of Big5 is valid Latin-1.
+# The bytes do not reveal their encoding: most of Big5 is valid Latin-1.
 CURE = (
     "convert it to UTF-8 first, such as: iconv -f BIG5 -t UTF-8 OLD > NEW"
     " (from western Europe: -f WINDOWS-1252)"
@@ -22,7 +22,7 @@ class NotText(ValueError):  # noqa: N818 - says what the bytes are
 
 
 def decode(raw: bytes) -> str:
-    """Return *raw* without its byte order mark; raise `NotText` if it is no text at all."""
+    """Return *raw* without its byte order mark; raise `NotText` if it is not text."""
     if raw.startswith(_UTF_16):
         try:
             text = raw.decode("utf-16")
@@ -36,7 +36,7 @@ def decode(raw: bytes) -> str:
 
 
 def lines(text: str) -> list[str]:
-    """Return the lines of *text* with their ends, whichever system wrote them."""
+    """Return the lines of *text* with their ends: LF, CRLF or CR."""
     return list(io.StringIO(text, newline=""))
 
 

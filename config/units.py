@@ -21,7 +21,7 @@ _BARE = re.compile(r"[0-9]{1,19}")
 _FACTOR = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SPAN = re.compile(r"([0-9]{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-# A host by name. The last label begins with a letter: 127.0.0.300 is a slip, not a name.
+# A host name. Its last label begins with a letter: 127.0.0.300 is a typing error, not a name.
 _HOST = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z][A-Za-z0-9_-]{0,62}")
 _DAY_FIRST = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})((?: |T)[0-9:+-]+)?")
 _RATE = re.compile(r"([0-9]{1,9})/([0-9]{1,6}[smhd])")
@@ -30,7 +30,7 @@ MAX_SIZE = 1 << 60  # the store's columns hold a little more; no mailbox will
 # The limiter counts in sixtieths of the window; a window under a minute would
 # need slots under a second.
 MIN_WINDOW = 60
-MAX_WINDOW = 366 * 86400  # a slot of more than six hours would tell nobody anything
+MAX_WINDOW = 366 * 86400  # so that a slot is about six hours at most
 MAX_PORT = 65535
 # sun_path holds 108 bytes with its NUL (unix(7)).
 MAX_UNIX_PATH = 107
@@ -39,7 +39,7 @@ MAX_UNIX_PATH = 107
 def parse_size(text: str) -> int:
     """Return bytes for ``"500M"``; K, M, G, T are powers of 1024 as in Dovecot's quota.
 
-    A number needs its unit: who writes 500 for a mailbox means no 500 bytes. 0 is 0 of any.
+    A number needs its unit: 500 for a mailbox hardly means 500 bytes. 0 needs none.
     """
     bare = text.strip()
     if bare == "0":
@@ -64,7 +64,7 @@ def write_size(size: int) -> str:
 
 
 def format_size(size: int) -> str:
-    """Return *size* bytes for people: ``"10 MiB"``, exact multiples without a fraction."""
+    """Return *size* bytes for display: ``"10 MiB"``, exact multiples without a fraction."""
     for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if size >= factor:
             return (
@@ -82,7 +82,7 @@ def parse_span(text: str) -> int:
 
 
 def format_span(seconds: int) -> str:
-    """Return *seconds* as a limit is spoken: ``"hour"``, ``"2 days"``, ``"90 minutes"``."""
+    """Return *seconds* in words, as in "per …": ``"hour"``, ``"2 days"``, ``"90 minutes"``."""
     for unit, factor in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds % factor == 0:
             count = seconds // factor
@@ -93,8 +93,8 @@ def format_span(seconds: int) -> str:
 def parse_moment(text: str) -> datetime:
     """Return the moment of a date (2027-01-31, 31.01.2027) with or without a time of day.
 
-    Of the day-first forms only the one with dots means the same everywhere. Without a
-    zone in *text* the moment has none.
+    Of the day-first forms, only the one with dots means the same everywhere. The result has a
+    time zone only if *text* has one.
     """
     bare = text.strip()
     if found := _DAY_FIRST.fullmatch(bare):
@@ -133,18 +133,18 @@ class Rate:
         return f"{self.limit}/{self.window}s"
 
 
-def one_of_each_window(rates: tuple[Rate, ...]) -> tuple[Rate, ...]:
-    """Return *rates*; raise ``ValueError`` if two are of the same length, which count once."""
+def reject_equal_windows(rates: tuple[Rate, ...]) -> tuple[Rate, ...]:
+    """Return *rates*; raise ``ValueError`` if two have the same window, which has one counter."""
     windows = [rate.window for rate in rates]
     twice = {window for window in windows if windows.count(window) > 1}
     if twice:
-        raise ValueError(f"two rates per {format_span(min(twice))}; keep the one that is meant")
+        raise ValueError(f"two rates per {format_span(min(twice))}; keep one of them")
     return rates
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a service listens or a peer is found: inet host and port, or a unix path."""
+    """The address of a listener or a peer: inet host and port, or a unix path."""
 
     kind: Literal["inet", "unix"]
     host: str = ""
@@ -180,5 +180,5 @@ def _host(text: str) -> str:
         try:
             ip_address(host)
         except ValueError:
-            raise ValueError(f"{text!r} is neither a host's name nor an IP address") from None
+            raise ValueError(f"{text!r} is neither a host name nor an IP address") from None
     return host

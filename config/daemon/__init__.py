@@ -1,1 +1,1 @@
-"""What every service process does: start, log, listen, reload, tell systemd."""
+"""What every service process does: start, log, listen, reload, notify systemd."""

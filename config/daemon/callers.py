@@ -1,8 +1,8 @@
-"""Which processes of this machine may ask a service: by their user, as the kernel tells it.
+"""Which users' processes may ask a service, by the kernel's word on who connected.
 
-A path's permissions let a whole group in; SO_PEERCRED (unix(7)) names the one user who
-connected, and nobody can claim another. Root may always ask, and so may the user of the
-service itself: both can read all that an answer would tell.
+A path's permissions admit a whole group; SO_PEERCRED (unix(7)) names the one user of the peer,
+which cannot be forged. Root may always ask, and so may the user of the service itself: both can
+read anyway what an answer would reveal.
 """
 
 import logging
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 _UCRED = struct.Struct("iII")  # pid, uid, gid
 _ROOT = 0
-# Users that the log names, once each. A machine has a handful that could ever ask.
+# Refused users that are counted and logged, once each. A machine has a handful that could ask.
 MAX_NAMED = 100
 
 
@@ -33,17 +33,17 @@ class Callers:
         self.allow(users)
 
     def allow(self, users: Iterable[str]) -> None:
-        """Let these *users*, names or numbers, ask from now on, and nobody else."""
-        found = {_ROOT, os.geteuid()}
+        """Let only these *users*, names or numbers, ask from now on."""
+        uids = {_ROOT, os.geteuid()}
         for user in users:
             try:
-                found.add(int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid)
+                uids.add(int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid)
             except KeyError:
-                log.warning(event("no-such-user", user=user, reason="who may ask"))
-        self._uids = frozenset(found)
+                log.warning(event("no-such-user", user=user, reason="named in the list of callers"))
+        self._uids = frozenset(uids)
 
     def admits(self, uid: int) -> bool:
-        """Return whether *uid* may ask; count who may not, and say so once."""
+        """Return whether *uid* may ask; count a refusal, and log the first for each user."""
         if uid in self._uids:
             return True
         if uid in self.refused or len(self.refused) < MAX_NAMED:
@@ -54,7 +54,7 @@ class Callers:
 
 
 def uid_of(peer: socket.socket) -> int:
-    """Return the user at the other end of a unix socket; of any other, nobody's number."""
+    """Return the user at the other end of a unix socket; for other sockets, 2**32 - 1."""
     raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     uid: int = _UCRED.unpack(raw)[1]
     return uid

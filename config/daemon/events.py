@@ -1,4 +1,4 @@
-"""The events that services log: one vocabulary, so that a monitor needs one list.
+"""The events that services log, one vocabulary, so that a monitor needs one list.
 
 A line is ``event=NAME key=value …``; the key for a cause is always ``reason``. A line about a
 message begins with its queue id. The table in docs/operations.md is checked against `MEANINGS`.
@@ -75,7 +75,7 @@ MEANINGS: dict[Event, str] = {
     "drain-timeout": "messages were still in progress when the time to stop was over",
     "libmilter-failed": "libmilter reported an error",
     "libmilter-ended": "libmilter stopped by itself; the milter ends and is started again",
-    "bug": "an exception that nobody expected, with its traceback; please report it",
+    "bug": "an unexpected exception, with its traceback; please report it",
     "service-started": "`gatepost serve` started a service",
     "service-ended": "a service of `gatepost serve` ended; it is started again",
     "service-killed": "a service of `gatepost serve` did not end in time",

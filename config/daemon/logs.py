@@ -1,20 +1,20 @@
-"""One event a line, ``key=value``, whatever a stranger put in a value.
+"""Log lines of ``key=value``, one event each, whatever a value contains.
 
-User text is escaped and cut, so a line can neither be forged nor flooded
-(CHECKS 36a). Goes to stderr: journald and the private stacks collect it.
+Text from outside is escaped and cut, so no line can be forged or flooded (check 36a). The log
+goes to stderr: journald and the private stacks collect it.
 """
 
 import logging
 import sys
 
-MAX_VALUE = 200  # characters of one value; a HELO of 10 kB tells nobody more than its start
+MAX_VALUE = 200  # characters of one value; the rest of a HELO of 10 kB is no news
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/@+,<>[]*%")
 
 
 def setup(service: str, *, verbose: bool = False) -> None:
     """Send the log of this process to stderr, each line starting with level and *service*."""
-    # What no line of ours shows is not looked up (Logging HOWTO, "Optimization"): at a login
-    # it costs as much as the line itself.
+    # Do not look up what our lines do not show (Logging HOWTO, "Optimization"): at a login that
+    # costs as much as the line itself.
     logging._srcfile = None  # noqa: SLF001 - the documented way
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(

@@ -1,4 +1,4 @@
-"""The process that started this one: when it ends, so do we."""
+"""Ending together with the parent process."""
 
 import ctypes
 import os
@@ -13,5 +13,5 @@ def end_with(parent: int) -> None:
     Orphans would keep the addresses that the next start needs.
     """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it went before we could ask
+    if os.getppid() != parent:  # it ended before prctl()
         os.kill(os.getpid(), signal.SIGTERM)

@@ -33,7 +33,7 @@ def read_again(path: Path) -> Settings | None:
 
 
 class Reloader:
-    """Reloads in a service with an event loop, which goes on meanwhile."""
+    """Reloads in a service with an event loop, which continues meanwhile."""
 
     def __init__(self, path: Path, use: Callable[[Settings], Awaitable[None]]) -> None:
         """Read *path* on request, and await *use* of its settings if they are good."""
@@ -56,7 +56,7 @@ class Reloader:
                 continue
             try:
                 await self._use(settings)
-            except Exception:  # the edge: the next SIGHUP must be heard
+            except Exception:  # the edge: the next SIGHUP must work
                 log.exception(event("bug", at="reload"))
             else:
                 log.info(event("reloaded"))

@@ -1,6 +1,6 @@
-"""Why a service cannot start, told once a minute however often systemd tries again.
+"""Why a service cannot start, reported once a minute however often systemd tries again.
 
-Each try is a process of its own, so what was told is kept in a file, one for each service's user.
+Each attempt is a new process, so the last report is kept in a file, one for each service's user.
 """
 
 import contextlib
@@ -14,9 +14,9 @@ SECONDS = 60
 
 
 def is_news(text: str) -> bool:
-    """Return whether *text* has not been told within the last minute; it is from now on.
+    """Return whether *text* was not reported within the last minute, and note that it is now.
 
-    Without systemd, which sets ``INVOCATION_ID``, a person started the service and wants to know.
+    Always true without systemd, which sets ``INVOCATION_ID``: then a person started the service.
     """
     if "INVOCATION_ID" not in os.environ:
         return True

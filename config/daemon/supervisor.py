@@ -1,9 +1,9 @@
 """A supervisor for small sites and the demo: each service is a child process.
 
-A child that ends is started again, later each time it ends young. SIGTERM and
-SIGINT go to every child, and we leave when the last has drained; SIGHUP goes to
-every child (reload). Sockets that systemd opened for us go to the one service that
-takes them. systemd does all this better: larger sites use the units.
+A child that ends is started again, after a longer pause each time it ends soon. SIGTERM and
+SIGINT go to every child, and the supervisor ends when the last has drained; SIGHUP goes to
+every child (reload). Sockets that systemd opened go to the one service that takes them. systemd
+does all this better: larger sites use the units.
 """
 
 import logging
@@ -27,27 +27,27 @@ from config.daemon.systemd import inherited_fds, notify
 log = logging.getLogger(__name__)
 
 MODULES = {"policyd": "policyd", "milter": "milters", "authd": "dovecot_auth"}
-# Who serves sockets that were opened before it started. libmilter opens its own.
+# Services that accept sockets opened before their start. libmilter opens its own.
 TAKES_SOCKETS = ("policyd", "authd")
-# LISTEN_PID names the process that shall take the sockets (sd_listen_fds(3)), and only
-# the child knows its number.
+# LISTEN_PID must be the process that takes the sockets (sd_listen_fds(3)), which only the child
+# itself knows.
 _TAKE = ("/bin/sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh")
 # policyd and authd drain within 5 s, the milter within 35 (a scan by spamd takes up to
-# 20); who has not gone by then is stuck.
+# 20); a service that still runs then is stuck.
 DRAIN_SECONDS = 45
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
-YOUNG = 60.0  # who lived longer than this starts again at once
+YOUNG = 60.0  # a service that ran longer than this is started again at once
 TICK = 0.1
 # Ended by a signal that no operator sends: the milter may read past a malformed packet.
 _CRASHES = frozenset({-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT, -signal.SIGILL})
 
 
 def _channel() -> socket.socket:
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-    made.bind("")  # the kernel finds a name that is in no folder (unix(7), autobind)
-    made.setblocking(False)
-    return made
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    channel.bind("")  # the kernel picks an abstract name (unix(7), autobind)
+    channel.setblocking(False)
+    return channel
 
 
 @dataclass(slots=True)
@@ -64,9 +64,9 @@ class _Child:
 
     def start(self, now: float) -> None:
         command = [sys.executable, "-I", "-m", MODULES[self.service], "--config", str(self.path)]
-        # What a child says to systemd (config.systemd) is for us to hear.
-        heard = "@" + self.channel.getsockname()[1:].decode()
-        environment = {**os.environ, "NOTIFY_SOCKET": heard}
+        # The child notifies us as it would systemd (config.daemon.systemd).
+        address = "@" + self.channel.getsockname()[1:].decode()
+        environment = {**os.environ, "NOTIFY_SOCKET": address}
         if self.sockets:
             command = [*_TAKE, *command]
             environment["LISTEN_FDS"] = str(len(self.sockets))
@@ -80,11 +80,11 @@ class _Child:
         self.started = now
         log.info(event("service-started", service=self.service, pid=self.process.pid))
 
-    def hear(self) -> None:
-        """Read what the child said; none of it may stay, or its next word would wait."""
+    def read_notifications(self) -> None:
+        """Read all that the child sent: with a full buffer, its next notification would block."""
         with suppress(BlockingIOError):
-            while said := self.channel.recv(4096):
-                self.ready = self.ready or b"READY=1" in said
+            while message := self.channel.recv(4096):
+                self.ready = self.ready or b"READY=1" in message
 
     def signal(self, number: int) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -96,7 +96,7 @@ class _Child:
             return None
         self.process = None
         if code in _CRASHES:
-            # A stranger's bytes may have caused it: waiting longer each time would be his gain.
+            # A stranger's bytes may have caused it: a longer pause each time would help him.
             self.not_before = now + FIRST_PAUSE
             return code
         young = now - self.started < YOUNG
@@ -106,8 +106,8 @@ class _Child:
 
 
 @dataclass(slots=True)
-class _Asked:
-    """What the signals asked for since the last look."""
+class _Requests:
+    """What signals requested since the last look."""
 
     stop: bool = False
     reload: bool = False
@@ -125,18 +125,18 @@ def run(services: tuple[str, ...], path: Path) -> int:
     A service that refuses its configuration (78) ends all: starting it again cannot help.
     """
     setup("gatepost")
-    asked = _Asked()
-    signal.signal(signal.SIGTERM, asked.on_stop)
-    signal.signal(signal.SIGINT, asked.on_stop)
-    signal.signal(signal.SIGHUP, asked.on_reload)
+    requests = _Requests()
+    signal.signal(signal.SIGTERM, requests.on_stop)
+    signal.signal(signal.SIGINT, requests.on_stop)
+    signal.signal(signal.SIGHUP, requests.on_reload)
     children = [_Child(service, path) for service in services]
-    _hand_over(inherited_fds(), children)
-    told = False
+    _pass_sockets(inherited_fds(), children)
+    notified = False
     code = 0
-    while not asked.stop:
+    while not requests.stop:
         now = time.monotonic()
-        if asked.reload:
-            asked.reload = False
+        if requests.reload:
+            requests.reload = False
             for child in children:
                 child.signal(signal.SIGHUP)
         for child in children:
@@ -144,12 +144,12 @@ def run(services: tuple[str, ...], path: Path) -> int:
             if ended is not None:
                 log.error(event("service-ended", service=child.service, code=ended))
             if ended == os.EX_CONFIG:
-                code, asked.stop = os.EX_CONFIG, True
+                code, requests.stop = os.EX_CONFIG, True
             elif child.process is None and now >= child.not_before:
                 child.start(now)
-            child.hear()
-        if not told and all(child.ready for child in children):
-            told = True
+            child.read_notifications()
+        if not notified and all(child.ready for child in children):
+            notified = True
             notify("READY=1")
         time.sleep(TICK)
     notify("STOPPING=1")
@@ -157,8 +157,8 @@ def run(services: tuple[str, ...], path: Path) -> int:
     return code or drained
 
 
-def _hand_over(sockets: range, children: list[_Child]) -> None:
-    """Give *sockets* to the first child that takes some, or say why nobody serves them."""
+def _pass_sockets(sockets: range, children: list[_Child]) -> None:
+    """Pass *sockets* to the first child that takes some, or log why none does."""
     if not sockets:
         return
     taking = [child for child in children if child.service in TAKES_SOCKETS]
@@ -182,7 +182,7 @@ def _drain(children: list[_Child]) -> int:
             ended = child.process.wait(max(0.0, end - time.monotonic()))
         except subprocess.TimeoutExpired:
             line = event("service-killed", service=child.service, after=f"{DRAIN_SECONDS}s")
-            log.error(line)  # noqa: TRY400 - the traceback of a time-out tells nothing
+            log.error(line)  # noqa: TRY400 - the traceback of a timeout adds nothing
             child.process.kill()
             ended = child.process.wait()
         code = code or (1 if ended else 0)

@@ -1,4 +1,4 @@
-"""What a service says to systemd and gets from it; without systemd, nothing happens.
+"""Notifications to systemd, and sockets from it; without systemd, nothing happens.
 
 sd_notify(3) and sd_listen_fds(3), in the few lines the protocol needs.
 """
@@ -26,18 +26,18 @@ def notify(*states: str) -> None:
             channel.connect(path)
             channel.sendall("\n".join(states).encode())
         except OSError:
-            return  # a manager that went away must not stop mail
+            return  # a manager that has ended must not stop mail
 
 
 def inherited_fds() -> range:
-    """Return the descriptors of the sockets systemd opened for us, and say if they are not ours."""
+    """Return the descriptors of the sockets systemd opened for us; warn if they are not ours."""
     count, owner = os.environ.get("LISTEN_FDS", "0"), os.environ.get("LISTEN_PID")
     for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
         os.environ.pop(name, None)  # not for our children
     if not count.isdecimal() or not int(count):
         return range(0)
     if owner != str(os.getpid()):
-        # Clients of a socket that nobody serves would hang without a word from us.
+        # Otherwise clients of a socket that nobody serves would hang without an explanation.
         reason = f"LISTEN_PID={owner} is not this process, {os.getpid()}: a script needs exec"
         log.warning(event("sockets-ignored", sockets=count, reason=reason))
         return range(0)

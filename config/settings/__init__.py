@@ -64,7 +64,7 @@ class Settings(Section):
         ):
             for address in listen:
                 if address in taken:
-                    raise ValueError(f"{address} stands twice: {taken[address]} and {name}")
+                    raise ValueError(f"{address} is used twice: {taken[address]} and {name}")
                 taken[address] = name
         return self
 

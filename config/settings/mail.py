@@ -33,7 +33,7 @@ class SpamSettings(Section):
     @classmethod
     def _tag_is_a_header_text(cls, value: str) -> str:
         if not value.strip():
-            raise ValueError("a subject tag is seen: not only blanks")
+            raise ValueError("a subject tag must not be blank")
         if not value.isascii() or not value.isprintable():
-            raise ValueError("a subject tag is printable ASCII (it stands raw in a header)")
+            raise ValueError("a subject tag is printable ASCII (it goes into a header as it is)")
         return value

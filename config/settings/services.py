@@ -55,8 +55,8 @@ class AuthSettings(Section):
         ports = [str(each) for each in value if each.kind != "unix"]
         if ports:
             raise ValueError(
-                f"take out {', '.join(ports)}: authd listens on unix sockets only, as any process "
-                "could ask a port (passdb.lua needs none any more)"
+                f"remove {', '.join(ports)}: authd listens on unix sockets only, as any process "
+                "could ask a port (passdb.lua no longer needs one)"
             )
         return value
 
@@ -65,7 +65,7 @@ class AuthSettings(Section):
     def _callers_are_users(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for user in value:
             if not _USER.fullmatch(user):
-                raise ValueError(f"{user!r} is neither a user's name nor a number")
+                raise ValueError(f"{user!r} is neither a user name nor a number")
         return value
 
 

@@ -52,7 +52,7 @@ class SiteSettings(Section):
         if rest == value or not value.startswith("/"):
             raise ValueError("a mail home is an absolute path with {name} in it")
         if {"{", "}"} & set(rest) or not value.isprintable():
-            raise ValueError("a mail home has no braces but those of {name}")
+            raise ValueError("a mail home has no braces other than {name}")
         return value
 
     @field_validator("recipient_delimiter")

@@ -26,9 +26,9 @@ class StoreSettings(Section):
                 'a store is "sqlite:////absolute/path", "postgresql://…" or "mariadb://…"'
             )
         if scheme == "sqlite" and (rest.endswith("/") or {"?", "#"} & set(rest)):
-            raise ValueError("a SQLite store is the path of a file and nothing after it")
+            raise ValueError("a SQLite store is the path of a file, with nothing after it")
         if not _is_split_as_meant(value):
-            raise ValueError("the port is no number; in a password write @ as %40, / as %2F")
+            raise ValueError("the port is not a number; in a password write @ as %40, / as %2F")
         return value
 
 

@@ -1,7 +1,7 @@
 """Which values the fields of an account may have. Pure."""
 
 from config.settings import Settings
-from config.units import Bytes, Rate, one_of_each_window
+from config.units import Bytes, Rate, reject_equal_windows
 from store.errors import Refused
 from store.people.names import MAX_ADDRESS, check_name, is_local, whole
 
@@ -59,7 +59,7 @@ def send_limits(text: str) -> str:
     if not text.strip():
         raise Refused('no rates given; for no limit, write "unlimited"')
     try:
-        rates = one_of_each_window(tuple(Rate.parse(part) for part in text.split()))
+        rates = reject_equal_windows(tuple(Rate.parse(part) for part in text.split()))
     except ValueError as error:
         raise Refused(str(error)) from None
     return " ".join(str(rate) for rate in rates)
