@@ -51,7 +51,7 @@ class BackgroundTasks:
                 self.refund_since = None
         except StoreUnavailable:
             pass  # they wait in the store
-        except Exception:  # a bug of ours must not end the thread
+        except Exception:  # a bug must not end the thread
             log.exception(event("bug", at="refund"))
 
     def _expire(self) -> int:
@@ -60,6 +60,6 @@ class BackgroundTasks:
             return self._counters.forget()
         except StoreUnavailable:
             return 0  # the next charge will notice
-        except Exception:  # a bug of ours must not end the thread
+        except Exception:  # a bug must not end the thread
             log.exception(event("bug", at="expiry"))
             return 0

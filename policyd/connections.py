@@ -177,7 +177,7 @@ class Connection(asyncio.Protocol):
         except ProtocolError as error:
             log.warning(event("protocol-error", reason=error))
             self.abort()
-        except Exception:  # the edge: a bug of ours closes one connection
+        except Exception:  # the edge: a bug closes one connection
             log.exception(event("bug", at="decide"))
             self.abort()
         self._began = (began or self.service.loop.time()) if self._decoder.pending else 0.0

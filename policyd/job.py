@@ -31,7 +31,7 @@ class Job:
 
     tickets: Sequence[Ticket] = ()
     local_charges: Sequence[LocalCharge] = ()
-    results: Sequence[ChargeResult | None] = ()  # `None`: a bug of ours
+    results: Sequence[ChargeResult | None] = ()  # `None` after a bug
     error: str = ""  # why the store could not
     # Charges of *tickets* that were accepted locally, while this job hung.
     meanwhile: Sequence[LocalCharge] = ()

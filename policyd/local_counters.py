@@ -1,8 +1,8 @@
 """Local counters, which limit while the store is unavailable. Pure.
 
-They start from the windows this process saw last, so a restart of the database gives nobody a
-fresh window. They cannot know what other processes accept meanwhile. What they accept is kept,
-to be added to the store later.
+They start from the windows that this process saw last, so a restart of the database empties no
+window. They cannot know what other processes accept meanwhile. What they accept is kept, to be
+added to the store later.
 """
 
 from collections import OrderedDict, deque

@@ -91,7 +91,7 @@ class StoreThread:
     def _attempt(
         self, tickets: Sequence[Ticket], local_charges: Sequence[LocalCharge]
     ) -> Sequence[ChargeResult] | None:
-        """Charge *tickets*, or else add *local_charges*; ``None`` after a bug of ours."""
+        """Charge *tickets*, or else add *local_charges*; ``None`` after a bug."""
         try:
             if tickets:
                 charges = [ticket.charge for ticket in tickets]
@@ -99,7 +99,7 @@ class StoreThread:
             self._counters.restore(local_charges)
         except StoreUnavailable:
             raise
-        except Exception:  # a bug of ours must not end the thread
+        except Exception:  # a bug must not end the thread
             log.exception(event("bug", at="charge"))
             return None
         return ()

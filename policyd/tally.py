@@ -1,7 +1,7 @@
 """Counts of one process's decisions, and a warning about the one silent mistake in main.cf.
 
 A limit charged at DATA limits nothing where Postfix asks at RCPT only: every request is
-answered, none is charged, and nobody notices until an account is stolen.
+answered, none is charged, which goes unnoticed until an account is stolen.
 """
 
 import logging

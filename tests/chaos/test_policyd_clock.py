@@ -104,10 +104,10 @@ def test_summer_time_changes_no_limit_and_replies_show_local_time(
     assert machine.fill(client) == LIMIT
     machine.be(change + timedelta(seconds=90))
     refused = machine.ask(client)
-    told = re.search(r"Try again at (\d\d:\d\d)", refused)
-    assert told, refused
+    shown = re.search(r"Try again at (\d\d:\d\d)", refused)
+    assert shown, refused
     free = change - timedelta(seconds=90) + timedelta(seconds=HOUR)
     walls = {f"{(free + timedelta(minutes=n)).astimezone(ZONE):%H:%M}" for n in range(4)}
-    assert told[1] in walls
+    assert shown[1] in walls
     machine.be(change + timedelta(seconds=BLOCKED))
     assert machine.fill(client) == LIMIT

@@ -131,7 +131,7 @@ class _Forgetful(socketserver.StreamRequestHandler):
                 if b"protocol_state=DATA\n" in question:
                     proxy.asked += 1
                     if proxy.asked == 1:
-                        return  # decided, committed, and nobody will know
+                        return  # decided and committed, but never answered
                 self.wfile.write(answer)
 
 

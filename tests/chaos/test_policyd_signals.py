@@ -10,7 +10,7 @@ from tests.policyd.daemon import Client, Daemon
 
 
 class Asking(threading.Thread):
-    """Asks without a pause until it is hung up on."""
+    """Asks without a pause until the connection is closed."""
 
     def __init__(self, daemon: Daemon, number: int) -> None:
         super().__init__(daemon=True)
@@ -40,13 +40,13 @@ def test_sigterm_under_load_answers_every_earlier_request(daemon: Daemon) -> Non
     for each in load:
         each.start()
     time.sleep(1)
-    told = time.monotonic()
+    stopped_at = time.monotonic()
     assert daemon.stop() == 0
-    assert time.monotonic() - told < 5
+    assert time.monotonic() - stopped_at < 5
     for each in load:
         each.join(timeout=10)
     assert all(each.answered for each in load)
-    assert all(each.unanswered_at > told for each in load)
+    assert all(each.unanswered_at > stopped_at for each in load)
     assert "Traceback" not in daemon.log
 
 

@@ -44,7 +44,7 @@ def soak(daemon: Daemon, decisions: int) -> None:
         time.sleep(2 * REFRESH_SECONDS)  # the refresher opens its own connection when it is due
         held, opened = memory(daemon), descriptors(daemon)
         round_of(each, each // 2 // 100 * 100)
-        # What was told to messages is remembered for five minutes, up to a bound.
+        # Replies to messages are remembered for five minutes, up to a bound.
         assert memory(daemon) - held < decisions / 2 * 250 + 8 * MIB
         assert descriptors(daemon) <= opened
 

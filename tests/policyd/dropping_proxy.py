@@ -93,7 +93,7 @@ def send(
 
 @contextlib.contextmanager
 def running(service: str | None, extra: str = "", *, parent: str = "/var/tmp") -> Iterator[Relay]:
-    """Start a Postfix that asks *service* (``inet:HOST:PORT``, ``unix:/path``, or nobody)."""
+    """Start a Postfix that asks *service* (``inet:HOST:PORT``, ``unix:/path``, or none)."""
     root = create("gatepost-relay-", parent=Path(parent))
     port = free_port()
     for folder in ("conf", "spool", "data"):

@@ -1,4 +1,4 @@
-"""Group commit with bugs of ours and stores that hang: one ticket's trouble affects no other."""
+"""Group commit with bugs and stores that hang: one ticket's trouble affects no other."""
 
 import asyncio
 import threading

@@ -286,7 +286,7 @@ def test_a_report_of_this_machine_is_never_charged_though_its_addresses_are_camp
         "policy_context": context,
     }
     assert text(facts, **report) == DUNNO
-    # What signed in is a person's, and what has a sender is somebody's mail.
+    # A login is a user's mail, and so is mail with a sender.
     assert subjects(facts, **report | {"sasl_username": "bob"})
     assert bool(subjects(facts, **report | {"sender": "list@x.example"})) is (context != "inbound")
 

@@ -209,9 +209,9 @@ def test_policyd_serves_a_socket_of_systemd_and_notifies_it(tmp_path: Path, url:
                 assert client.ask() == "DUNNO"
                 process.terminate()
                 assert manager.recv(100) == b"STOPPING=1"
-                told = time.monotonic()
+                signalled = time.monotonic()
                 process.wait(10)
-                assert time.monotonic() - told > LINGER_SECONDS  # said before, not after
+                assert time.monotonic() - signalled > LINGER_SECONDS  # said before, not after
         finally:
             process.terminate()
             assert process.wait(10) == 0

@@ -223,7 +223,7 @@ def descriptors(daemon: Daemon) -> int:
 
 
 class Middlebox(socketserver.ThreadingTCPServer):
-    """Passes connections on to a port of ours, until it forgets those it knows."""
+    """Forwards connections to a local port, until it forgets those that are open."""
 
     daemon_threads = True
 
