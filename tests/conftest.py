@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -30,6 +31,33 @@ _IMPORTS_PYMILTER = re.compile(r"^from milters\.(adapter|server) import", re.MUL
 def pytest_configure() -> None:
     """See to it that nothing of a killed run stays behind."""
     folder.watch()
+
+
+LEFT_OUT = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Count the unit tests that `-m` left out: with workers pytest itself does not say."""
+    left_out = [item for item in items if item.get_closest_marker("system")]
+    if left_out:
+        config = left_out[0].config
+        config.stash[LEFT_OUT] = len(left_out)
+        if hasattr(config, "workeroutput"):
+            config.workeroutput["left_out"] = len(left_out)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the number over from a worker; all have the same."""
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say how many tests were left out."""
+    if number := config.stash.get(LEFT_OUT, 0):
+        line = f"left out: {number} tests that need pymilter or a server program (./dev test)"
+        terminalreporter.write_line(line)
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

@@ -34,6 +34,7 @@ def test_what_is_read_are_columns_of_the_models(table: TableClause) -> None:
     assert set(table.c.keys()) <= set(models.Base.metadata.tables[table.name].c.keys())
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("store")
 def test_milter_and_policyd_know_the_people_without_the_orm(url: str, tmp_path: Path) -> None:
     config = tmp_path / "gatepost.toml"
