@@ -110,7 +110,7 @@ def test_a_colleague_reaches_the_others_and_learns_who_was_left_out(
 
 
 @pytest.mark.parametrize("form", ['<"{name}"@{domain}>', "<@relay:{name}@{domain}>"])
-def test_who_is_left_out_is_left_out_however_written(
+def test_a_dropped_recipient_is_dropped_in_any_spelling(
     stack: Stack, people: People, subject: str, form: str
 ) -> None:
     name, _, domain = people.alumni.address.partition("@")

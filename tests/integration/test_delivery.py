@@ -107,7 +107,7 @@ def test_mail_is_stored_byte_by_byte_as_it_was_sent(stack: Stack) -> None:
         assert found == sent, name
 
 
-def test_of_spam_only_the_subject_and_our_verdict_are_new(stack: Stack) -> None:
+def test_spam_changes_in_its_subject_and_verdict_only(stack: Stack) -> None:
     person = stack.add_account("staff")
     subject = "Subject:  grüße  =?utf-8?Q?w=C3=B6?=\r\n\tfolded\r\n".encode()
     rest = b"X-Odd:\ttabs \xff and  blanks \r\n\r\n" + messages.GTUBE.encode() + b"\r\n\xfe\r\n"

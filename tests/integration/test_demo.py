@@ -71,7 +71,7 @@ def test_a_kept_demo_whose_server_dies_says_so_and_fails() -> None:
         assert "ended by itself: policyd" in demo.stdout.read()
 
 
-def test_what_is_printed_is_what_the_servers_said(stack: Stack, people: People) -> None:
+def test_the_tour_prints_the_replies_of_the_servers(stack: Stack, people: People) -> None:
     said = [dict(STEPS)[f"sign in {how}"](tour(stack, people)).said for how in LOGINS]
     assert said[0].startswith("OK Logged in")
     assert re.match(r"\+OK \d+ messages", said[1])

@@ -95,7 +95,7 @@ def test_a_connection_dropped_in_data_costs_nothing(stack: Stack, person: Accoun
         counted(stack, person, computer, 3)
 
 
-def test_who_is_gone_at_once_after_data_costs_nothing(stack: Stack, person: Account) -> None:
+def test_a_client_gone_right_after_data_is_charged_nothing(stack: Stack, person: Account) -> None:
     computer = stack.computer()
     send(stack, person, computer, 3)
     lost = f"lost connection after DATA (0 bytes) from unknown[{computer}]"
@@ -110,7 +110,7 @@ def test_who_is_gone_at_once_after_data_costs_nothing(stack: Stack, person: Acco
 
 
 @pytest.mark.usefixtures("trouble")
-def test_who_is_gone_before_a_slow_milter_has_read_a_word_costs_nothing(
+def test_a_client_gone_before_a_slow_milter_reads_is_charged_nothing(
     stack: Stack, person: Account
 ) -> None:
     computer = stack.computer()
@@ -138,7 +138,7 @@ def test_a_connection_dropped_in_the_middle_of_a_large_text_costs_nothing(
     counted(stack, person, computer, 0)
 
 
-def test_what_ends_before_data_costs_nothing_and_the_next_message_counts_once(
+def test_a_message_ended_before_data_is_free_and_the_next_counts_once(
     stack: Stack, person: Account
 ) -> None:
     computer = stack.computer()
@@ -153,7 +153,7 @@ def test_what_ends_before_data_costs_nothing_and_the_next_message_counts_once(
     counted(stack, person, computer, 2)
 
 
-def test_what_the_milter_refuses_costs_nothing(stack: Stack, person: Account) -> None:
+def test_a_message_refused_by_the_milter_is_charged_nothing(stack: Stack, person: Account) -> None:
     alumnus, computer = stack.add_account("alumni"), stack.computer()
     stack.settle()
     send(stack, person, computer, 2)
@@ -177,7 +177,7 @@ def test_after_a_refusal_the_next_message_of_the_session_counts(
 
 
 @pytest.mark.usefixtures("trouble")
-def test_what_the_milter_defers_costs_nothing(stack: Stack, person: Account) -> None:
+def test_a_message_deferred_by_the_milter_is_charged_nothing(stack: Stack, person: Account) -> None:
     alumnus, computer = stack.add_account("alumni"), stack.computer()
     stack.settle()
     send(stack, person, computer, 2)
@@ -200,9 +200,7 @@ def test_what_the_milter_defers_costs_nothing(stack: Stack, person: Account) -> 
 
 
 @pytest.mark.usefixtures("trouble")
-def test_what_was_charged_before_policyd_was_killed_is_given_back(
-    stack: Stack, person: Account
-) -> None:
+def test_a_charge_is_refunded_after_policyd_was_killed(stack: Stack, person: Account) -> None:
     computer = stack.computer()
     session = begun(stack, person, computer, 5)
     counted(stack, person, computer, 5)
@@ -213,7 +211,7 @@ def test_what_was_charged_before_policyd_was_killed_is_given_back(
     counted(stack, person, computer, 0)
 
 
-def test_what_is_accepted_stays_counted(stack: Stack, person: Account) -> None:
+def test_an_accepted_message_stays_counted(stack: Stack, person: Account) -> None:
     computer = stack.computer()
     send(stack, person, computer, 2)
     begun(stack, person, computer, 1).close()

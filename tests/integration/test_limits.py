@@ -112,7 +112,7 @@ def used_by(stack: Stack, computer: str) -> int:
     return int(shown["used"])
 
 
-def test_what_a_person_sends_is_charged_though_it_has_no_sender(stack: Stack) -> None:
+def test_a_message_with_an_empty_sender_is_charged_to_its_account(stack: Stack) -> None:
     person, computer = stack.add_account("staff"), stack.computer()
     stack.settle()
     with stack.clients.open_submission(computer) as session:

@@ -31,7 +31,7 @@ def test_submission_accepts_the_password(stack: Stack, people: People) -> None:
     assert stack.clients.sign_in(people.staff.login).code == 235
 
 
-def test_who_is_stopped_from_everything_cannot_sign_in(stack: Stack) -> None:
+def test_an_account_suspended_from_everything_cannot_log_in(stack: Stack) -> None:
     person = stack.add_account("student")
     words = ("account", "suspend", person.name, "--scope", "everything", "--reason", "stolen")
     stack.gatepost(*words).check_returncode()
@@ -99,7 +99,7 @@ def test_submission_refuses_a_wrong_password(stack: Stack, people: People) -> No
     assert (answer.stage, answer.code) == ("AUTH", 535)
 
 
-def test_who_may_not_send_signs_in_everywhere_and_is_told_why_when_sending(stack: Stack) -> None:
+def test_a_sending_suspension_allows_logins_and_explains_itself(stack: Stack) -> None:
     person = stack.add_account("student")
     words = ("account", "suspend", person.name, "--reason", "password phished, ticket 4711")
     stack.gatepost(*words).check_returncode()

@@ -38,7 +38,7 @@ def test_a_full_mailbox_refuses_and_accepts_again_after_a_delete(
         mailbox.wait_for(f"{subject}another")
 
 
-def test_what_still_fits_is_delivered_to_a_nearly_full_mailbox(stack: Stack, subject: str) -> None:
+def test_a_nearly_full_mailbox_accepts_a_message_that_fits(stack: Stack, subject: str) -> None:
     person = stack.add_account("alumni")
     fill(stack, person, subject)
     assert stack.clients.deliver(messages.plain(f"{subject}small"), to=[person.address]).accepted

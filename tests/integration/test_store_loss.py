@@ -87,7 +87,9 @@ def test_mail_from_the_world_waits_at_its_sender(
 
 
 @pytest.mark.usefixtures("gone")
-def test_what_is_too_big_is_refused_by_the_role_last_known(stack: Stack, people: People) -> None:
+def test_an_oversized_message_is_refused_by_the_last_known_role(
+    stack: Stack, people: People
+) -> None:
     message = messages.attached("film", 12 * messages.MIB)
     assert stack.clients.deliver(message, to=[people.alumni.address]).code == 552
 
