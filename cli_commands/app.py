@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property, update_wrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import click
 from rich.console import Console
@@ -44,10 +44,23 @@ class App:
     @cached_property
     def store(self) -> Store:
         """Return the store; raises `StoreUnavailable` when it cannot be used as it is."""
-        made = Store(self.settings.store.url)
-        if found := readiness.trouble(made):
+        if found := readiness.trouble(self.store_as_it_is):
             raise StoreUnavailable(found)
-        return made
+        return self.store_as_it_is
+
+    @cached_property
+    def store_as_it_is(self) -> Store:
+        """Return the store, also one whose tables are missing or old."""
+        return Store(self.settings.store.url)
+
+    def __enter__(self) -> Self:
+        """Lend the state to one command."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the store, if the command needed it."""
+        if "store_as_it_is" in vars(self):
+            self.store_as_it_is.close()
 
     def change(self, why: str = "") -> Change:
         """Return the audit's *who* (the person behind sudo) with the reason given."""

@@ -5,7 +5,6 @@ import click
 from cli_commands.app import Answer, App, command
 from config.loader import ConfigError, Problem
 from store import identity, schema
-from store.engine import Store
 
 
 @click.group()
@@ -19,7 +18,7 @@ def upgrade(app: App, answer: Answer) -> None:
 
     Safe to repeat. Example: gatepost db upgrade
     """
-    store = Store(app.settings.store.url)
+    store = app.store_as_it_is
     before, after = schema.upgrade(store)
     try:
         made = identity.make_key(app.settings.site.key_file)
