@@ -5,7 +5,7 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +112,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
         new = accounts.New(name=role, role=role)
         accounts.add(store, settings, new, change=CHANGE)
     store.close()
-    with sqlite3.connect(path) as file:  # all of it into the one file that is copied
+    with closing(sqlite3.connect(path)) as file:  # all of it into the one file that is copied
         file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    file.close()
     return path
 
 
