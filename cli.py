@@ -102,7 +102,7 @@ def gatepost(ctx: click.Context, config: str | None) -> None:
     """Sending limits, attachment limits, quotas and logins for Postfix and Dovecot."""
     from cli_commands.app import App
 
-    ctx.obj = App(config)
+    ctx.obj = ctx.with_resource(App(config))
 
 
 def main() -> None:

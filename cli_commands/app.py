@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property, update_wrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import click
 
@@ -34,10 +34,23 @@ class App:
     @cached_property
     def store(self) -> Store:
         """Return the store; raises `StoreUnavailable` when it cannot be used as it is."""
-        made = Store(self.settings.store.url)
-        if found := readiness.trouble(made):
+        if found := readiness.trouble(self.unchecked_store):
             raise StoreUnavailable(found)
-        return made
+        return self.unchecked_store
+
+    @cached_property
+    def unchecked_store(self) -> Store:
+        """Return the store, also one whose tables are missing or old."""
+        return Store(self.settings.store.url)
+
+    def __enter__(self) -> Self:
+        """Lend the state to one command."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the store, if the command needed it."""
+        if "unchecked_store" in vars(self):
+            self.unchecked_store.close()
 
     def change(self, why: str = "") -> AuditContext:
         """Return the audit's *who* (the person behind sudo) with the reason given."""

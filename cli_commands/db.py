@@ -6,7 +6,6 @@ from cli_commands.app import App, command
 from cli_commands.output import Output
 from config.loader import ConfigError, Problem
 from store import schema
-from store.engine import Store
 from store.people import identity
 
 
@@ -21,7 +20,7 @@ def upgrade(app: App, answer: Output) -> None:
 
     Safe to repeat. Example: gatepost db upgrade
     """
-    store = Store(app.settings.store.url)
+    store = app.unchecked_store
     before, after = schema.upgrade(store)
     try:
         made = identity.make_key(app.settings.site.key_file)

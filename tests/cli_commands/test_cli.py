@@ -1,4 +1,5 @@
 import time
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -232,11 +233,12 @@ def test_an_account_closed_by_guessing_is_shown_and_opened_by_a_new_password(
 ) -> None:
     run("account", "add", "alice", "--role", "staff")
     assert run("account", "show", "alice", "--json").document["closed_until"] is None
-    store, now = Store(f"sqlite:///{folder}/gatepost.db"), int(time.time())
-    with store.connection() as connection:
-        at = guesses.budget_state(connection, name="alice", account=1, remote="", now=now)
-    for _ in range(budgets.ACCOUNT_BUDGET):
-        guesses.charge(store, at.budgets, now=now)
+    now = int(time.time())
+    with closing(Store(f"sqlite:///{folder}/gatepost.db")) as store:
+        with store.connection() as connection:
+            at = guesses.budget_state(connection, name="alice", account=1, remote="", now=now)
+        for _ in range(budgets.ACCOUNT_BUDGET):
+            guesses.charge(store, at.budgets, now=now)
     assert "closed" in run("account", "show", "alice").out
     assert run("account", "passwd", "alice", "--password-stdin", stdin=WORDS).code == 0
     assert run("account", "show", "alice", "--json").document["closed_until"] is None
@@ -246,14 +248,15 @@ def test_a_network_closed_by_guessing_is_shown_where_its_people_look_and_opened(
     run: Run, folder: Path
 ) -> None:
     run("account", "add", "alice", "--role", "staff")
-    store, now, home = Store(f"sqlite:///{folder}/gatepost.db"), int(time.time()), "192.0.2.7"
-    guesses.remember(store, 1, home, now=now)
-    for number in range(budgets.NETWORK_BUDGET):
-        with store.connection() as connection:
-            at = guesses.budget_state(
-                connection, name=f"no{number}", account=None, remote=home, now=now
-            )
-        guesses.charge(store, at.budgets, now=now)
+    now, home = int(time.time()), "192.0.2.7"
+    with closing(Store(f"sqlite:///{folder}/gatepost.db")) as store:
+        guesses.remember(store, 1, home, now=now)
+        for number in range(budgets.NETWORK_BUDGET):
+            with store.connection() as connection:
+                at = guesses.budget_state(
+                    connection, name=f"no{number}", account=None, remote=home, now=now
+                )
+            guesses.charge(store, at.budgets, now=now)
     assert (
         f"closed from {home}, to names unknown there, until" in run("account", "show", "alice").out
     )

@@ -22,7 +22,6 @@ from tests.stack.dovecot_release import release
 from tests.stack.folder import create
 
 _UID = 5000  # any that is not root's, with which Dovecot opens no mailbox
-_IMAP = "/usr/lib/dovecot/imap"
 _BASE = """\
 base_dir = {root}/run
 state_dir = {root}/state
@@ -101,8 +100,7 @@ def _imap(root: Path, commands: Sequence[str]) -> bytes:
     lines = ["SELECT INBOX", *commands, "LOGOUT"]
     given = "".join(f"a{number} {line}\r\n" for number, line in enumerate(lines))
     with subprocess.Popen(
-        [programs.path("doveconf"), "-c", str(root / "dovecot.conf"), "-f", "service=imap",
-         "-e", _IMAP],
+        [programs.path("doveadm"), "-c", str(root / "dovecot.conf"), "exec", "imap"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         env={"USER": "somebody", "HOME": str(root / "mail"), "PATH": os.environ["PATH"]},
     ) as imap:  # fmt: skip

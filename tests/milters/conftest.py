@@ -4,7 +4,7 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +113,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
         new = accounts.NewAccount(name=role, role=role)
         accounts.add(store, settings, new, change=CHANGE)
     store.close()
-    with sqlite3.connect(path) as file:  # all of it into the one file that is copied
+    with closing(sqlite3.connect(path)) as file:  # all of it into the one file that is copied
         file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    file.close()
     return path
 
 

@@ -1,5 +1,6 @@
 """A person is named once, whatever spellings of the address were used; and the log's sizes."""
 
+from contextlib import closing
 from email import message_from_bytes
 from pathlib import Path
 
@@ -47,12 +48,15 @@ def test_the_refusal_names_a_person_once() -> None:
 
 def test_the_store_knows_whose_an_address_is(database: Path) -> None:
     settings = settings_for(f"sqlite:///{database}")
-    limits = RoleLimits(Directory(Store(settings.store.url), settings), settings)
     spellings = ("staff@mail.example.edu", "STAFF@mail.example.edu", "staff+x@mail.example.edu")
-    for _ in range(2):  # before the store was read, and after
-        assert len({limits.owner(each) for each in spellings}) == 1
-        assert limits.owner("student@mail.example.edu") != limits.owner("staff@mail.example.edu")
-        limits._refresh()
+    with closing(Store(settings.store.url)) as store:
+        limits = RoleLimits(Directory(store, settings), settings)
+        for _ in range(2):  # before the store was read, and after
+            assert len({limits.owner(each) for each in spellings}) == 1
+            assert limits.owner("student@mail.example.edu") != limits.owner(
+                "staff@mail.example.edu"
+            )
+            limits._refresh()
 
 
 @pytest.mark.parametrize(
