@@ -1,7 +1,7 @@
-"""The gatepost command line: one group, its commands loaded when they are asked for.
+"""The gatepost command line: one group whose commands are imported on first use.
 
-Exit codes: 0 done, 1 refused or not found, 2 usage, 69 store unavailable, 70 a bug of
-ours, 78 bad configuration (sysexits.h's EX_UNAVAILABLE, EX_SOFTWARE and EX_CONFIG).
+Exit codes: 0 done, 1 refused or not found, 2 usage, 69 store unavailable, 70 a bug in
+gatepost, 78 bad configuration (sysexits.h's EX_UNAVAILABLE, EX_SOFTWARE and EX_CONFIG).
 """
 
 import importlib
@@ -30,11 +30,11 @@ COMMANDS = {
     "setup": "setup",
     "whitelist": "whitelist",
 }
-MAX_TOLD = 200  # characters of an exception; its whole text is in the traceback
+MAX_MESSAGE = 200  # characters of an exception; its traceback has the whole text
 
 
 class Exit(IntEnum):
-    """What a script can rely on."""
+    """Exit codes, which scripts rely on."""
 
     REFUSED = 1
     UNAVAILABLE = 69
@@ -43,10 +43,10 @@ class Exit(IntEnum):
 
 
 class Commands(click.Group):
-    """A group that imports a command on first use, and the one edge for errors."""
+    """A group that imports a command on first use, and reports every expected error."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return every command's name."""
+        """Return the names of all commands."""
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
@@ -60,16 +60,16 @@ class Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run, and turn what can be expected to fail into a line and an exit code."""
+        """Run the command; turn expected errors into a message and an exit code."""
         try:
             with warnings.catch_warnings():
-                # It would go on and show the password as it is typed.
+                # getpass only warns, then shows the password as it is typed.
                 warnings.simplefilter("error", GetPassWarning)
                 return super().invoke(ctx)
         except click.ClickException as error:
             from cli_commands.terminal import escaped_lines
 
-            # click says final, and no other way reaches what it prints.
+            # click declares it final, but nothing else reaches the text it prints.
             error.message = escaped_lines(error.message)  # type: ignore[misc]
             raise
         except GetPassWarning:
@@ -106,16 +106,16 @@ def gatepost(ctx: click.Context, config: str | None) -> None:
 
 
 def main() -> None:
-    """Run the command line; the last edge, so that a bug of ours never looks like a "no" (1)."""
+    """Run the command line; a bug exits with 70, so that it never looks like a refusal (1)."""
     try:
         gatepost(prog_name="gatepost")
-    except Exception as error:  # noqa: BLE001 - the last edge
+    except Exception as error:  # noqa: BLE001 - the outermost edge
         if os.environ.get("GATEPOST_DEBUG"):
             traceback.print_exc()
-        told = " ".join(str(error).split())[:MAX_TOLD]
+        text = " ".join(str(error).split())[:MAX_MESSAGE]
         click.echo(
-            f"gatepost: a fault of gatepost, {type(error).__name__}: {told!r}; "
-            "GATEPOST_DEBUG=1 shows where",
+            f"gatepost: bug in gatepost, {type(error).__name__}: {text!r}; "
+            "GATEPOST_DEBUG=1 shows the traceback",
             err=True,
         )
         sys.exit(Exit.BUG)

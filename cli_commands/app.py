@@ -1,16 +1,11 @@
-"""What every command needs: the settings, the store, who is asking, and how to answer."""
+"""What every command needs: the settings, the store, and who is making the change."""
 
 import os
 import pwd
-import sys
-from collections.abc import Callable, Mapping
-from functools import cached_property, update_wrapper
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-import click
-
-from cli_commands.output import Output
 from config.loader import find, load
 from config.settings import Settings
 from store import readiness
@@ -34,13 +29,13 @@ class App:
     @cached_property
     def store(self) -> Store:
         """Return the store; raises `StoreUnavailable` when it cannot be used as it is."""
-        if found := readiness.trouble(self.unchecked_store):
-            raise StoreUnavailable(found)
+        if trouble := readiness.trouble(self.unchecked_store):
+            raise StoreUnavailable(trouble)
         return self.unchecked_store
 
     @cached_property
     def unchecked_store(self) -> Store:
-        """Return the store, also one whose tables are missing or old."""
+        """Return the store, even if its tables are missing or old."""
         return Store(self.settings.store.url)
 
     def __enter__(self) -> Self:
@@ -52,62 +47,15 @@ class App:
         if "unchecked_store" in vars(self):
             self.unchecked_store.close()
 
-    def change(self, why: str = "") -> AuditContext:
-        """Return the audit's *who* (the person behind sudo) with the reason given."""
-        user = os.environ.get("SUDO_USER") or _own_name()
-        return AuditContext(who=f"{user} (cli)", why=why)
+    def change(self, reason: str = "") -> AuditContext:
+        """Return who is making a change (the user behind sudo) and why, for the audit log."""
+        user = os.environ.get("SUDO_USER") or _user_name()
+        return AuditContext(who=f"{user} (cli)", why=reason)
 
 
-def _own_name() -> str:
-    """Return the user's name; in a container a number may have none."""
+def _user_name() -> str:
+    """Return the name of this process's user; in a container, a user id may have none."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return f"uid {os.getuid()}"
-
-
-def command(
-    group: click.Group | None = None, name: str | None = None
-) -> Callable[..., click.Command]:
-    """Make a click command that gets the `App` first and understands ``--json``.
-
-    The function gets ``as_json`` only if it asks for it by that name in its options;
-    every command has the flag so that scripts need not remember which.
-    """
-
-    def decorate(function: Callable[..., None]) -> click.Command:
-        def run(as_json: bool, **options: Any) -> None:
-            app = click.get_current_context().find_object(App)
-            if app is None:
-                raise RuntimeError("the command line has no App")
-            _refuse_what_is_no_text(options)
-            _refuse_a_terminal(options)
-            function(app, Output(as_json=as_json), **options)
-
-        wrapped = update_wrapper(run, function)
-        flag = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-        make = click.command(name) if group is None else group.command(name)
-        return make(flag(wrapped))
-
-    return decorate
-
-
-def _refuse_what_is_no_text(options: Mapping[str, Any]) -> None:
-    """Bytes that are no UTF-8 arrive as lone surrogates, which no database takes."""
-    for value in options.values():
-        for each in value if isinstance(value, tuple) else (value,):
-            if isinstance(each, str) and not each.isascii():
-                try:
-                    each.encode()
-                except UnicodeEncodeError:
-                    raise click.UsageError(f"{each!r} is not UTF-8") from None
-
-
-def _refuse_a_terminal(options: Mapping[str, Any]) -> None:
-    """What is typed where a pipe was promised would be seen on the screen."""
-    if sys.stdin.isatty():
-        for name in ("password_stdin", "identity_stdin"):
-            if options.get(name):
-                flag = f"--{name.replace('_', '-')}"
-                asked = "; leave it out to be asked" if name == "password_stdin" else ""
-                raise click.UsageError(f"{flag} reads a pipe or a file, not a terminal{asked}")

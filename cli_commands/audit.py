@@ -5,9 +5,10 @@ import json
 
 import click
 
-from cli_commands.app import App, command
+from cli_commands.app import App
+from cli_commands.command import command
 from cli_commands.output import Output, when
-from store import audit as trail
+from store.audit import MAX_LISTED, entries
 from store.errors import NotFound
 from store.limits.whitelist import parse_network
 from store.people import view
@@ -16,27 +17,27 @@ from store.people.names import intended_name
 
 @command()
 @click.argument("subject", required=False, metavar="[ACCOUNT|NETWORK]")
-@click.option("--limit", type=click.IntRange(1, trail.MAX_LISTED), default=50, show_default=True)
-def audit(app: App, answer: Output, subject: str | None, limit: int) -> None:
-    """Show the newest changes, of one account or network or of all.
+@click.option("--limit", type=click.IntRange(1, MAX_LISTED), default=50, show_default=True)
+def audit(app: App, output: Output, subject: str | None, limit: int) -> None:
+    """Show the newest changes, to one account or network or to all.
 
     Example: gatepost audit alice
     """
-    wanted = subject and _subject(app, subject)
-    found = trail.entries(app.store, subject=wanted, limit=limit)
-    if subject and not found and not _is_known(app, subject):
-        raise NotFound(f"{subject!r} is neither a network nor an account, now or before")
+    wanted = subject and _audit_subject(app, subject)
+    changes = entries(app.store, subject=wanted, limit=limit)
+    if subject and not changes and not _is_known(app, subject):
+        raise NotFound(f"{subject!r} is neither a network nor an account, and never was")
     rows = (
         (when(e.at), e.who, e.action, e.subject, e.why, json.dumps(e.detail) if e.detail else "")
-        for e in found
+        for e in changes
     )
-    answer.listing(
-        found, ("when", "who", "what", "subject", "why", "detail"), rows, none="no changes"
+    output.listing(
+        changes, ("when", "who", "what", "subject", "why", "detail"), rows, none="no changes"
     )
 
 
-def _subject(app: App, text: str) -> str:
-    """Return what the audit calls the network or account that *text* means."""
+def _audit_subject(app: App, text: str) -> str:
+    """Return the audit log's name for the network or account *text*."""
     with contextlib.suppress(ValueError):
         return parse_network(text)
     try:
@@ -46,7 +47,7 @@ def _subject(app: App, text: str) -> str:
 
 
 def _is_known(app: App, text: str) -> bool:
-    """Return whether *text* is a network or an account, changed or not."""
+    """Return whether *text* is a network or an account."""
     try:
         parse_network(text)
     except ValueError:

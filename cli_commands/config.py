@@ -1,11 +1,12 @@
-"""``gatepost config``: is the file right, and what is in force."""
+"""``gatepost config``: check gatepost.toml, show the values in force."""
 
 from collections.abc import Iterator
 
 import click
 from pydantic import BaseModel
 
-from cli_commands.app import App, command
+from cli_commands.app import App
+from cli_commands.command import command
 from cli_commands.output import Output
 from config.loader import ConfigError, load_with_warnings
 from config.units import Address, Rate
@@ -18,34 +19,34 @@ def config() -> None:
 
 
 @command(config)
-def check(app: App, answer: Output) -> None:
-    """Read the configuration; exit 78 with each problem on a line when it is wrong.
+def check(app: App, output: Output) -> None:
+    """Check the configuration; if it has errors, print each on a line and exit with 78.
 
-    With --json the problems are in the document, each with its key.
+    With --json the document lists the errors, each with its key.
     Example: gatepost --config new.toml config check
     """
     try:
         settings, warnings = load_with_warnings(app.path)
     except ConfigError as error:
-        problems = [{"key": each.key, "text": each.text} for each in error.problems]
-        answer.document({"file": str(app.path), "good": False, "problems": problems})
+        problems = [{"key": p.key, "text": p.text} for p in error.problems]
+        output.document({"file": str(app.path), "good": False, "problems": problems})
         raise
-    for each in warnings:
-        click.echo(f"{app.path}: {each.key}: {each.text}", err=True)
-    answer.say(f"{app.path}: good; roles {', '.join(settings.roles)}")
-    ignored = [{"key": each.key, "text": each.text} for each in warnings]
-    answer.document({"file": str(app.path), "good": True, "problems": [], "ignored": ignored})
+    for warning in warnings:
+        click.echo(f"{app.path}: {warning.key}: {warning.text}", err=True)
+    output.message(f"{app.path}: good; roles {', '.join(settings.roles)}")
+    ignored = [{"key": w.key, "text": w.text} for w in warnings]
+    output.document({"file": str(app.path), "good": True, "problems": [], "ignored": ignored})
 
 
 @command(config)
-def show(app: App, answer: Output) -> None:
-    """Show every key with the value in force; passwords are not shown.
+def show(app: App, output: Output) -> None:
+    """Show the value in force of every key; passwords are hidden.
 
     Example: gatepost config show
     """
     values = dict(_flat("", app.settings))
     values["store.url"] = Store(app.settings.store.url).shown_url
-    answer.record(values, ((key, _shown(value)) for key, value in values.items()))
+    output.record(values, ((key, _format_value(value)) for key, value in values.items()))
 
 
 def _flat(prefix: str, model: BaseModel) -> Iterator[tuple[str, object]]:
@@ -58,19 +59,19 @@ def _flat(prefix: str, model: BaseModel) -> Iterator[tuple[str, object]]:
             for part, each in value.items():
                 yield from _flat(f"{key}.{part}.", each)
         else:
-            yield key, _told(value)
+            yield key, _as_json(value)
 
 
-def _told(value: object) -> object:
-    """Return *value* as the file writes it, where JSON has no such type."""
+def _as_json(value: object) -> object:
+    """Return *value*, as the file writes it if JSON has no such type."""
     if isinstance(value, tuple):
-        return [_told(each) for each in value]
+        return [_as_json(each) for each in value]
     return str(value) if isinstance(value, (Rate, Address)) else value
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, list):
-        return "[" + ", ".join(_shown(each) for each in value) + "]"
+        return "[" + ", ".join(_format_value(each) for each in value) + "]"
     if isinstance(value, str):
         return f'"{value}"'
     if value is None:

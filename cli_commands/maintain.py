@@ -1,10 +1,11 @@
-"""``gatepost maintain``: what cron runs; everything here may run twice or not at all."""
+"""``gatepost maintain``: the periodic tasks of cron, all safe to repeat or to miss."""
 
 from functools import partial
 
 import click
 
-from cli_commands.app import App, command
+from cli_commands.app import App
+from cli_commands.command import command
 from cli_commands.output import Output
 from cli_commands.sendmail import post
 from store.limits import expiry, whitelist
@@ -12,13 +13,13 @@ from store.people import notices
 
 
 @command()
-@click.option("--quiet", is_flag=True, help="Say nothing unless something went wrong (for cron).")
-@click.option("--no-notices", is_flag=True, help="Leave the mails to people for another run.")
-def maintain(app: App, answer: Output, quiet: bool, no_notices: bool) -> None:
-    """Expire the whitelist, forget old counters and answers, send the notices that wait.
+@click.option("--quiet", is_flag=True, help="Print errors only (for cron).")
+@click.option("--no-notices", is_flag=True, help="Leave the waiting notices for another run.")
+def maintain(app: App, output: Output, quiet: bool, no_notices: bool) -> None:
+    """End expired exemptions, delete old counters and stored replies, send waiting notices.
 
-    A notice that the mail server does not take is tried again later (exit 1).
-    Nothing depends on it: limits and exemptions end on their own time.
+    A notice that the mail server does not accept is tried again later (exit 1).
+    Limits and exemptions end on time even if this never runs.
     Example: gatepost maintain --quiet
     """
     expired = whitelist.expire(app.store, change=app.change("expired"))
@@ -28,11 +29,11 @@ def maintain(app: App, answer: Output, quiet: bool, no_notices: bool) -> None:
         deliver, postmaster = partial(post, app.settings), app.settings.site.postmaster
         sent = notices.send(app.store, deliver, postmaster=postmaster)
     if not quiet:
-        answer.say(
+        output.message(
             f"{expired} exemptions expired, {forgotten.windows} windows "
-            f"and {forgotten.answers} answers forgotten, {sent} notices sent"
+            f"and {forgotten.answers} replies deleted, {sent} notices sent"
         )
-    answer.document(
+    output.document(
         {
             "expired": expired,
             "windows": forgotten.windows,

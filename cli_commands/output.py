@@ -1,4 +1,4 @@
-"""What a command prints: a table for people, or one JSON document."""
+"""The result of a command: text and tables, or one JSON document."""
 
 import dataclasses
 import json
@@ -14,14 +14,14 @@ from cli_commands.terminal import escaped, escaped_json, escaped_lines
 
 
 class Output:
-    """Where a command's result goes: a table for people, or one JSON document."""
+    """The printer of a command's result."""
 
     def __init__(self, *, as_json: bool) -> None:
-        """Answer in JSON when *as_json*."""
+        """Print JSON if *as_json*, else text."""
         self.as_json = as_json
 
-    def say(self, text: str) -> None:
-        """Tell people what was done; in JSON mode the document says it."""
+    def message(self, text: str) -> None:
+        """Print *text* for people: on stderr if stdout holds a JSON document."""
         click.echo(escaped_lines(text), err=self.as_json)
 
     def document(self, value: object) -> None:
@@ -30,7 +30,7 @@ class Output:
             click.echo(escaped_json(json.dumps(plain(value), ensure_ascii=False, indent=2)))
 
     def record(self, value: object, rows: Iterable[tuple[str, str]]) -> None:
-        """Print one thing: *value* as JSON, or *rows* of name and text."""
+        """Print one item: *value* as JSON, or *rows* of name and text."""
         if self.as_json:
             self.document(value)
             return
@@ -44,7 +44,7 @@ class Output:
     def listing(
         self, value: object, columns: Sequence[str], rows: Iterable[Sequence[str]], *, none: str
     ) -> None:
-        """Print many things: *value* as JSON, or a table; *none* when there are none."""
+        """Print a list: *value* as JSON, or *rows* as a table, or *none* if there are none."""
         if self.as_json:
             self.document(value)
             return
@@ -60,7 +60,7 @@ class Output:
 
 
 def console() -> Console:
-    """Return where tables go: the terminal's width, or wide enough for a pipe."""
+    """Return a console as wide as the terminal, or 200 columns for a pipe or file."""
     return Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False)
 
 
@@ -76,7 +76,7 @@ def plain(value: object) -> object:
 
 
 def when(seconds: int | None, *, never: str = "-") -> str:
-    """Return *seconds* of Unix time in the operator's own zone."""
+    """Return *seconds* of Unix time as local time."""
     if seconds is None:
         return never
     return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")

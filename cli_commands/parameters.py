@@ -1,8 +1,9 @@
-"""Words that people give in any case: roles and conditions."""
+"""Types and options that several commands share."""
 
 import contextlib
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -10,7 +11,7 @@ from config.units import parse_moment, parse_span
 
 
 class LowerCase(click.ParamType[str]):
-    """A word, kept in lower case."""
+    """A role or condition: lower case, however it is typed."""
 
     name = "text"
 
@@ -20,16 +21,16 @@ class LowerCase(click.ParamType[str]):
         param: click.Parameter | None,  # noqa: ARG002 - click's signature
         ctx: click.Context | None,  # noqa: ARG002
     ) -> str:
-        """Return the word."""
+        """Return *value* in lower case."""
         return str(value).strip().casefold()
 
 
-LONGEST_YEARS = 10  # longer is said with --permanent, or by leaving the span out
+LONGEST_YEARS = 10  # for longer, use --permanent or leave the span out
 LONGEST_SPAN = LONGEST_YEARS * 366 * 86400
 
 
 class Span(click.ParamType[int]):
-    """A time span such as 60m, in seconds; no time at all and more than ten years are slips."""
+    """A time span such as 60m, in seconds; zero and more than ten years are rejected as slips."""
 
     name = "span"
 
@@ -55,12 +56,34 @@ class Until(click.ParamType[int]):
             return value
         now = datetime.now(UTC)
         with contextlib.suppress(ValueError):
-            parse_span(value)  # a span, then, and nothing else
+            parse_span(value)  # raises unless it is a span
             return int(now.timestamp()) + Span().convert(value, param, ctx)
         try:
             at = parse_moment(value).astimezone()
         except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no date (2027-01-31) and no span (30d)", param, ctx)
+            self.fail(f"{value!r} is neither a date (2027-01-31) nor a span (30d)", param, ctx)
         if at <= now:
-            self.fail(f"{value} is over already", param, ctx)
+            self.fail(f"{value} is in the past", param, ctx)
         return int(at.timestamp())
+
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+class ReasonOption(click.Option):
+    """``--reason``; ``--why``, its name on some commands before, still works and is not shown."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Add both names to *parser*."""
+        super().add_to_parser(parser, ctx)
+        parser.add_option(self, ["--why"], dest=self.name, action="store", nargs=1)
+
+
+def reason_option(
+    *, required: bool = False, text: str = "Reason, recorded in the audit log."
+) -> Callable[[Decorated], Decorated]:
+    """Return the option ``--reason TEXT``, the audit log's reason for a change."""
+    default: dict[str, str] = {} if required else {"default": ""}
+    return click.option(
+        "--reason", cls=ReasonOption, required=required, metavar="TEXT", help=text, **default
+    )

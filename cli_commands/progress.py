@@ -1,4 +1,4 @@
-"""A bar for what takes minutes: on a terminal only, never in a file or for a script."""
+"""A progress bar for long commands, shown on a terminal only."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 @contextmanager
 def bar(doing: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Show *doing* until the end; who knows the *total* tells how much more is done."""
+    """Show *doing* while the body runs; yield a function that adds to the count done."""
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task(doing, total=total)

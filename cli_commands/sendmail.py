@@ -1,7 +1,7 @@
-"""Mail from gatepost to people, handed to this machine's own mail server.
+"""Notices, handed to this machine's own mail server by sendmail(1).
 
-From the null sender: no bounce and no automatic answer ever comes of it, so it cannot
-loop, and a full mailbox fills no other. `From:` is the postmaster, whom people answer.
+The envelope sender is null: neither a bounce nor an automatic reply follows, so notices cannot
+loop or fill another mailbox. `From:` is the postmaster, so that people can reply.
 """
 
 import subprocess
@@ -13,19 +13,19 @@ from config.settings import Settings
 from store.errors import Refused
 from store.people.notices import WaitingNotice
 
-# sendmail(1) of Postfix: also as an empty word, which a script around it may lose.
+# Postfix's sendmail(1) also takes an empty argument, but a wrapper script may lose that.
 NULL_SENDER = "<>"
-SECONDS = 30  # it only queues; longer means that something is wrong
+SECONDS = 30  # it only queues; longer means a fault
 
 
 def post(settings: Settings, notice: WaitingNotice) -> None:
-    """Hand *notice* to sendmail(1); raise `Refused` when it does not take it."""
+    """Hand *notice* to sendmail(1); raise `Refused` if it fails."""
     message = EmailMessage(policy=SMTP)
     message["From"] = settings.site.postmaster
     message["To"] = notice.recipient
     message["Subject"] = notice.subject
     message["Date"] = localtime()
-    # The same at each try: a second copy, after a kill, is known as one.
+    # The same at each try, so that a copy sent again after a kill is recognised.
     number = f"notice.{notice.id}.{notice.created_at}"
     message["Message-ID"] = f"<{number}@{settings.site.domains[0]}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no vacation mail answers it
@@ -39,5 +39,5 @@ def post(settings: Settings, notice: WaitingNotice) -> None:
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise Refused(
-            f"{site.sendmail} did not take the mail for {notice.recipient}: {type(error).__name__}"
+            f"{site.sendmail} refused the mail for {notice.recipient}: {type(error).__name__}"
         ) from None

@@ -1,4 +1,4 @@
-"""``gatepost serve``: services as children of a small supervisor."""
+"""``gatepost serve``: the services, run by a small supervisor (docs/containers.md)."""
 
 import click
 
@@ -14,11 +14,12 @@ SERVICES = ("policyd", "milter", "authd")
 )
 @click.pass_obj
 def serve(app: App, services: tuple[str, ...]) -> None:
-    """Run services in the foreground; with none named, all of them.
+    """Run services in the foreground, all of them unless some are named.
 
-    SIGTERM drains and ends, SIGHUP reloads. Larger sites use the systemd units instead.
+    For containers and machines without systemd; elsewhere use the systemd units. SIGTERM drains
+    and stops them, SIGHUP reloads the configuration.
     Example: gatepost serve policyd
     """
-    _ = app.settings  # a broken configuration is refused once, here
+    _ = app.settings  # fail here, once, if the configuration has errors
     chosen = tuple(dict.fromkeys(services)) or SERVICES
     raise click.exceptions.Exit(supervisor.run(chosen, app.path))

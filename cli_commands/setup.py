@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from cli_commands.app import App, command
+from cli_commands.app import App
+from cli_commands.command import command
 from cli_commands.output import Output
 from config.setup import files
 from config.setup.dovecot_service import DovecotSetup
@@ -55,7 +56,7 @@ class PartResult:
 )
 def setup(
     app: App,
-    answer: Output,
+    output: Output,
     names: tuple[str, ...],
     diff: bool,
     apply: bool,
@@ -92,23 +93,23 @@ def setup(
     try:
         for part in reversed(chosen) if undo else chosen:
             if undo:
-                results.append(_undo(answer, part, only_show=diff))
+                results.append(_undo(output, part, only_show=diff))
             else:
-                results.append(_set_up(answer, part, apply=apply))
+                results.append(_set_up(output, part, apply=apply))
     except CannotSetUp as error:
         raise Refused(str(error)) from None
-    answer.document({"schema": 1, "parts": results})
+    output.document({"schema": 1, "parts": results})
 
 
-def _set_up(answer: Output, part: SetupPart, *, apply: bool) -> PartResult:
+def _set_up(output: Output, part: SetupPart, *, apply: bool) -> PartResult:
     plan = part.plan()
-    shown = _show(answer, plan.changes)
+    shown = _show(output, plan.changes)
     for note in plan.notes:
-        answer.say(f"note: {note.text}" + (f"\n      {note.mend}" if note.mend else ""))
+        output.message(f"note: {note.text}" + (f"\n      {note.mend}" if note.mend else ""))
     result = PartResult(part.name, shown, apply, plan.notes)
     if not apply:
         then = f"nothing was changed; `gatepost setup {part.name} --apply` makes these changes"
-        answer.say(f"{part.name}: {then if shown else 'already set up'}")
+        output.message(f"{part.name}: {then if shown else 'already set up'}")
         return result
     part.check()
     before, record = Record.load(part.name), Record.load(part.name)
@@ -122,29 +123,29 @@ def _set_up(answer: Output, part: SetupPart, *, apply: bool) -> PartResult:
         files.write(files.reverse(plan.changes))
         before.save()
         part.after_undo()
-        answer.say(f"{part.name}: restored what this run had changed")
+        output.message(f"{part.name}: restored what this run had changed")
         raise
-    answer.say(f"{part.name}: done; `gatepost setup {part.name} --undo` removes it again")
+    output.message(f"{part.name}: done; `gatepost setup {part.name} --undo` removes it again")
     return result
 
 
-def _undo(answer: Output, part: SetupPart, *, only_show: bool) -> PartResult:
+def _undo(output: Output, part: SetupPart, *, only_show: bool) -> PartResult:
     record = Record.load(part.name)
     if record.is_empty:
-        answer.say(f"{part.name}: not set up on this machine")
+        output.message(f"{part.name}: not set up on this machine")
         return PartResult(part.name, "", is_done=False)
     changes, edited = record.undo(part.clean)
-    result = PartResult(part.name, _show(answer, changes), not only_show)
+    result = PartResult(part.name, _show(output, changes), not only_show)
     kept = {each.path for each in changes if each.before == each.after}
     for path in sorted(set(edited) - kept):
-        answer.say(f"{path} was edited since: only gatepost's part of it is removed")
+        output.message(f"{path} was edited since: only gatepost's part of it is removed")
     if only_show:
-        answer.say(f"{part.name}: nothing was changed")
+        output.message(f"{part.name}: nothing was changed")
         return result
     part.before_undo()
     _restore(part, record)
     part.after_undo()
-    answer.say(f"{part.name}: removed")
+    output.message(f"{part.name}: removed")
     return result
 
 
@@ -158,9 +159,9 @@ def _restore(part: SetupPart, record: Record) -> None:
     record.remove()
 
 
-def _show(answer: Output, changes: list[files.Change]) -> str:
+def _show(output: Output, changes: list[files.Change]) -> str:
     """Print the diff unless JSON is asked for, and return it."""
     shown = files.diff(changes)
-    if shown and not answer.as_json:
-        answer.say(shown.rstrip("\n"))
+    if shown and not output.as_json:
+        output.message(shown.rstrip("\n"))
     return shown

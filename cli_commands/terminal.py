@@ -1,20 +1,20 @@
-"""What a terminal may show: files and addresses are written by others. Pure."""
+"""Escaping for terminals: files and addresses may hold an attacker's control sequences. Pure."""
 
 
 def escaped(text: str) -> str:
-    """Return *text* with nothing in it that moves the cursor or turns the line."""
+    """Return *text* with control and bidirectional characters escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def escaped_lines(text: str) -> str:
-    """Return *text* as `escaped` does, but for its own line ends."""
+    """Return *text* escaped, except for its line ends."""
     return "\n".join(map(escaped, text.split("\n")))
 
 
 def escaped_json(text: str) -> str:
-    """Return a JSON document that means the same and that a terminal may show."""
+    """Return an equivalent JSON document that is safe to show on a terminal."""
     return "".join(c if c.isprintable() or c == "\n" else _json_escape(c) for c in text)
 
 

@@ -1,4 +1,4 @@
-"""A file that people give to a command: read whole, as text, within a limit."""
+"""A text file given to a command, read whole, up to a limit."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ MAX_FILE = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """The lines of a file, and what the file is called."""
+    """The lines of a file, and its name."""
 
     name: str
     lines: list[str]
@@ -35,7 +35,7 @@ class TextFile(click.ParamType[Text]):
     name = "file"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Text:
-        """Return the lines; raise `Refused` for what is no text."""
+        """Return the lines; raise `Refused` if the file is too large or not text."""
         if isinstance(value, Text):
             return value
         raw = click.File("rb").convert(value, param, ctx).read(MAX_FILE + 1)

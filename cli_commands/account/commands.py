@@ -1,4 +1,4 @@
-"""``gatepost account``: people and functions with a mailbox."""
+"""``gatepost account``: the group, and its commands add, show, list and remove."""
 
 import dataclasses
 import time
@@ -19,9 +19,10 @@ from cli_commands.account.passwords import (
 from cli_commands.account.set import set_
 from cli_commands.account.suspend import resume, suspend
 from cli_commands.account.view import closed_rows, initial_note, marks, open_or_closed, rows_of
-from cli_commands.app import App, command
+from cli_commands.app import App
+from cli_commands.command import command
 from cli_commands.output import Output
-from cli_commands.parameters import LowerCase
+from cli_commands.parameters import LowerCase, reason_option
 from store.errors import Refused
 from store.logins import guesses, password_hashes
 from store.people import accounts, view
@@ -30,16 +31,21 @@ from store.people.fields import check_role
 
 @click.group()
 def account() -> None:
-    """Make, show, change, suspend and remove accounts."""
+    """Create, show, change, suspend and remove accounts."""
 
 
-for _each in (import_, export, graduate, passwd, set_, suspend, resume):
-    account.add_command(_each)
+for _command in (import_, export, graduate, passwd, set_, suspend, resume):
+    account.add_command(_command)
 
 
 @command(account)
 @click.argument("name")
-@click.option("--role", type=LowerCase(), required=True, help="A role of the settings.")
+@click.option(
+    "--role",
+    type=LowerCase(),
+    required=True,
+    help="Role, one of those in the settings, such as staff.",
+)
 @click.option(
     "--condition",
     type=LowerCase(),
@@ -50,19 +56,23 @@ for _each in (import_, export, graduate, passwd, set_, suspend, resume):
 @click.option(
     "--identity-stdin",
     is_flag=True,
-    help="Read the identity number: it makes the initial password.",
+    help="Read the identity number from standard input; it becomes the initial password.",
 )
-@click.option("--password-stdin", is_flag=True, help="Read the password.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option(
     "--second-mailbox", metavar="ADDRESS", help="Outside address for password-reset links."
 )
 @click.option(
-    "--alias", "aliases", multiple=True, metavar="ADDRESS", help="Another name; may be repeated."
+    "--alias",
+    "aliases",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Additional address; may be repeated.",
 )
-@click.option("--why", default="", help="Reason, recorded in the audit log.")
+@reason_option()
 def add(
     app: App,
-    answer: Output,
+    output: Output,
     name: str,
     role: str,
     condition: str,
@@ -70,9 +80,9 @@ def add(
     password_stdin: bool,
     second_mailbox: str | None,
     aliases: tuple[str, ...],
-    why: str,
+    reason: str,
 ) -> None:
-    """Make an account. Without a password or identity number nobody can log in to it yet.
+    """Create an account. Nobody can log in to it until it has a password or identity number.
 
     Example: gatepost account add s1234567 --role student --identity-stdin < number.txt
     """
@@ -94,15 +104,15 @@ def add(
         second_mailbox=second_mailbox,
         aliases=aliases,
     )
-    made = accounts.add(app.store, app.settings, new, change=app.change(why))
-    answer.say(f"{made.name} ({made.role}) made{initial_note(made)}")
-    answer.document(made)
+    created = accounts.add(app.store, app.settings, new, change=app.change(reason))
+    output.message(f"{created.name} ({created.role}) created{initial_note(created)}")
+    output.document(created)
 
 
 @command(account)
 @click.argument("name")
-def show(app: App, answer: Output, name: str) -> None:
-    """Show an account, and what its role and overrides give it.
+def show(app: App, output: Output, name: str) -> None:
+    """Show an account: its role, and the quota and limits in force.
 
     Example: gatepost account show alice
     """
@@ -112,33 +122,35 @@ def show(app: App, answer: Output, name: str) -> None:
     networks = guesses.closed_networks(app.store, now=now, account=found.name)
     logins = [("logins", open_or_closed(closed)), *closed_rows(networks)]
     document = {**dataclasses.asdict(found), "closed_until": closed, "closed_networks": networks}
-    answer.record(document, [*rows_of(app, found), *logins])
+    output.record(document, [*rows_of(app, found), *logins])
 
 
 @command(account, "list")
-@click.option("--role", type=LowerCase(), help="Only of this role.")
-@click.option("--condition", type=LowerCase(), help="Only of this condition.")
+@click.option("--role", type=LowerCase(), help="Only accounts with this role.")
+@click.option("--condition", type=LowerCase(), help="Only accounts in this condition.")
 @click.option("--search", metavar="TEXT", help="Only names containing TEXT.")
 def list_(
-    app: App, answer: Output, role: str | None, condition: str | None, search: str | None
+    app: App, output: Output, role: str | None, condition: str | None, search: str | None
 ) -> None:
     """List accounts.
 
     Example: gatepost account list --role alumni --json
     """
     if role is not None and role not in app.settings.roles:
-        raise Refused(f"{role!r} is no role of the settings: {', '.join(app.settings.roles)}")
+        raise Refused(f"{role!r} is not a role of the settings: {', '.join(app.settings.roles)}")
     found = view.list_accounts(app.store, role=role, condition=condition, search=search)
     rows = ((v.name, v.role, v.condition, marks(v), ", ".join(v.aliases)) for v in found)
     columns = ("name", "role", "condition", "", "aliases")
-    answer.listing(found, columns, rows, none="no accounts")
+    output.listing(found, columns, rows, none="no accounts")
 
 
 @command(account)
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do it; without it, only say what would be done.")
-@click.option("--why", default="", help="Reason, recorded in the audit log.")
-def remove(app: App, answer: Output, name: str, yes: bool, why: str) -> None:
+@click.option(
+    "--yes", is_flag=True, help="Remove it; without this option, only show what would be removed."
+)
+@reason_option()
+def remove(app: App, output: Output, name: str, yes: bool, reason: str) -> None:
     """Remove an account and its aliases. The mailbox on disk is not touched.
 
     Example: gatepost account remove alice --yes
@@ -146,7 +158,7 @@ def remove(app: App, answer: Output, name: str, yes: bool, why: str) -> None:
     found = view.get(app.store, app.settings, name)
     if not yes:
         raise Refused(f"would remove {found.name} ({found.role}); add --yes to do it")
-    removed = accounts.remove(app.store, app.settings, name, change=app.change(why))
+    removed = accounts.remove(app.store, app.settings, name, change=app.change(reason))
     home = app.settings.site.mail_home.replace("{name}", removed)
-    answer.say(f"{removed} removed; its mailbox is still in {home}")
-    answer.document({"removed": removed, "mail_home": home})
+    output.message(f"{removed} removed; its mailbox is still in {home}")
+    output.document({"removed": removed, "mail_home": home})

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 import click
 
 from cli_commands.account.graduate import show_over
-from cli_commands.app import App, command
+from cli_commands.app import App
+from cli_commands.command import command
 from cli_commands.output import Output
-from cli_commands.parameters import LowerCase
+from cli_commands.parameters import LowerCase, reason_option
 from cli_commands.progress import bar
 from cli_commands.text_file import Text, TextFile
 from config.loader import ConfigError, Problem
@@ -34,31 +35,39 @@ from store.registrar.write import NAMED, ImportResult
     help=f"csv: a first line naming columns of {', '.join(COLUMNS)}, as spreadsheets write it; "
     "passwd: passwd(5); dovecot: its passwd-file.",
 )
-@click.option("--shadow", type=TextFile(), help="The shadow(5) file of a passwd.")
-@click.option("--role", type=LowerCase(), help="Role of new accounts for which nothing names one.")
+@click.option(
+    "--shadow", type=TextFile(), help="The shadow(5) file that belongs to a passwd(5) FILE."
+)
+@click.option(
+    "--role",
+    type=LowerCase(),
+    help="Role of new accounts for which neither FILE nor --roles names one.",
+)
 @click.option(
     "--roles",
     type=TextFile(),
-    help="A name and its role on each line, for lines of FILE that name no role.",
+    help="File of a name and its role on each line, for lines of FILE without a role.",
 )
 @click.option(
     "--refresh",
     is_flag=True,
-    help="Bring role, condition, second mailbox of accounts that exist up to date, fill in a "
-    "missing identity. A role with a smaller mailbox is a graduation (`account graduate`).",
+    help="Also update role, condition and second mailbox of existing accounts, and add a missing "
+    "identity. A role with a smaller mailbox is a graduation (`account graduate`).",
 )
 @click.option(
     "--accept-loss",
     is_flag=True,
-    help="Take lines whose home, mail location, owner, allowed networks or expiry date cannot be "
-    "kept; without this they are refused. Move the mail yourself.",
+    help="Accept lines whose home, mail location, owner, allowed networks or expiry date will be "
+    "lost; without this option they are refused. Moving the mail is up to you.",
 )
-@click.option("--keep-going", is_flag=True, help="Take the good lines when others are refused.")
+@click.option(
+    "--keep-going", is_flag=True, help="Import the good lines even if others are refused."
+)
 @click.option("--dry-run", is_flag=True, help="Show what would change; write nothing.")
-@click.option("--why", default="", help="Reason, recorded in the audit log.")
+@reason_option()
 def import_(
     app: App,
-    answer: Output,
+    output: Output,
     file: Text,
     form: str,
     shadow: Text | None,
@@ -68,16 +77,16 @@ def import_(
     accept_loss: bool,
     keep_going: bool,
     dry_run: bool,
-    why: str,
+    reason: str,
 ) -> None:
-    """Make accounts of a file; all of them, or none when a line is refused.
+    """Create accounts from a file: all of them, or none if any line is refused.
 
-    Fields of a passwd or passwd-file that gatepost does not keep as they are get a note each: a
-    quota becomes the account's own mailbox size, `nologin` a suspension, the rest is dropped.
+    Each field of a passwd or passwd-file that cannot be kept as it is gets a note: a quota
+    becomes the account's own mailbox size, `nologin` a suspension, the rest is dropped.
 
-    All or none is one transaction: 50,000 lines keep SQLite's other writers waiting for 3 s.
-    With --keep-going each 500 lines are one; a failure leaves those before it made. Of a
-    passwd, system accounts are skipped: user ids below 1000, and neither shell nor password.
+    The import is one transaction; 50,000 lines keep SQLite's other writers waiting for 3 s.
+    With --keep-going every 500 lines are one transaction, and those before a failure stay.
+    System accounts of a passwd are skipped: user ids below 1000, and neither shell nor password.
 
     Example: gatepost account import students.csv --role student --dry-run
     """
@@ -100,9 +109,9 @@ def import_(
         raise Refused(f"{file.name}: {error}") from None
     done = ImportResult()
     if not dry_run and (keep_going or not todo.refused):
-        done = _carried_out(app, todo, keep_going=keep_going, why=why)
+        done = _carry_out(app, todo, keep_going=keep_going, reason=reason)
     refused = [*todo.refused, *done.refused]
-    _report(answer, todo, done, refused, dry_run=dry_run)
+    _report(output, todo, done, refused, dry_run=dry_run)
     if refused:
         nothing = "" if keep_going or dry_run else ", so nothing was changed"
         raise Refused(f"{len(refused)} lines refused{nothing}")
@@ -112,8 +121,8 @@ def _roles(app: App, file: Text) -> dict[str, str]:
     try:
         return read_roles(app.settings, file.checked())
     except Refused as error:
-        told = str(error)
-        raise Refused(told if told.startswith(file.name) else f"{file.name}: {told}") from None
+        text = str(error)
+        raise Refused(text if text.startswith(file.name) else f"{file.name}: {text}") from None
 
 
 def _lines(file: Text, form: str, shadow: Text | None) -> Iterator[Line | Refusal | Skipped]:
@@ -124,7 +133,7 @@ def _lines(file: Text, form: str, shadow: Text | None) -> Iterator[Line | Refusa
     return passwd_lines(file.lines, shadow_entries(shadow.lines) if shadow else None)
 
 
-def _carried_out(app: App, todo: ImportPlan, *, keep_going: bool, why: str) -> ImportResult:
+def _carry_out(app: App, todo: ImportPlan, *, keep_going: bool, reason: str) -> ImportResult:
     try:
         path = app.settings.site.key_file
         key = identity.load_key(path) if todo.needs_key else None
@@ -134,7 +143,7 @@ def _carried_out(app: App, todo: ImportPlan, *, keep_going: bool, why: str) -> I
         return write.carry_out(
             app.store,
             todo,
-            change=app.change(why),
+            change=app.change(reason),
             key=key,
             keep_going=keep_going,
             progress=progress,
@@ -142,16 +151,16 @@ def _carried_out(app: App, todo: ImportPlan, *, keep_going: bool, why: str) -> I
 
 
 def _report(
-    answer: Output,
+    output: Output,
     todo: ImportPlan,
     done: ImportResult,
     refused: Sequence[Refusal],
     *,
     dry_run: bool,
 ) -> None:
-    if not answer.as_json:
-        _tables(answer, todo.notes, refused)
-    show_over(answer, todo.graduates)
+    if not output.as_json:
+        _print_tables(output, todo.notes, refused)
+    show_over(output, todo.graduates)
     if dry_run:
         done = ImportResult(len(todo.new), len(todo.changed), len(todo.graduates))
     graduated = f"{done.graduated} graduated, " if done.graduated else ""
@@ -160,12 +169,12 @@ def _report(
         named = ", ".join(todo.roles_left[:NAMED])
         more = len(todo.roles_left) - NAMED
         also = f" and {more} more" if more > 0 else ""
-        answer.say(f"in the file of roles, but in no line: {named}{also}")
-    answer.say(
-        f"{done.added} made, {done.changed} changed, {graduated}{todo.unchanged} unchanged, "
-        f"{skipped}{len(refused)} refused" + (" (nothing done: --dry-run)" if dry_run else "")
+        output.message(f"named in --roles, but on no line of the file: {named}{also}")
+    output.message(
+        f"{done.added} created, {done.changed} changed, {graduated}{todo.unchanged} unchanged, "
+        f"{skipped}{len(refused)} refused" + (" (nothing changed: --dry-run)" if dry_run else "")
     )
-    answer.document(
+    output.document(
         {
             "added": done.added,
             "changed": done.changed,
@@ -182,10 +191,12 @@ def _report(
     )
 
 
-def _tables(answer: Output, notes: Sequence[Note], refused: Sequence[Refusal]) -> None:
+def _print_tables(output: Output, notes: Sequence[Note], refused: Sequence[Refusal]) -> None:
     if notes:
-        told = ((str(n.number), n.name, n.field, n.value, n.meaning) for n in notes)
-        answer.listing(notes, ("line", "name", "field", "value", "what it means"), told, none="")
+        note_rows = ((str(n.number), n.name, n.field, n.value, n.meaning) for n in notes)
+        output.listing(
+            notes, ("line", "name", "field", "value", "what it means"), note_rows, none=""
+        )
     if refused:
         rows = ((str(each.number), each.name, each.reason) for each in refused)
-        answer.listing(refused, ("line", "name", "reason"), rows, none="")
+        output.listing(refused, ("line", "name", "reason"), rows, none="")

@@ -5,19 +5,21 @@ import sys
 
 import click
 
-from cli_commands.app import App, command
+from cli_commands.app import App
+from cli_commands.command import command
 from cli_commands.output import Output
+from cli_commands.parameters import reason_option
 from config import text
 from config.loader import ConfigError, Problem
 from store.errors import Refused
 from store.logins import guesses, password_hashes, password_rules
 from store.people import accounts, identity, view
 
-# A secret on standard input ends at its line; nobody types more.
+# A secret on standard input is one line; no real one is longer.
 MAX_SECRET = 4096
 
 replace_identity_option = click.option(
-    "--replace-identity", is_flag=True, help="Take a number that is not the one on file."
+    "--replace-identity", is_flag=True, help="Accept a number other than the one on file."
 )
 
 
@@ -26,21 +28,26 @@ replace_identity_option = click.option(
 @click.option(
     "--identity-stdin",
     is_flag=True,
-    help="Back to the initial password of this number, which must be the one on file, if any.",
+    help="Return to the initial password: read the identity number from standard input. It must "
+    "match the one on file, if any.",
 )
 @replace_identity_option
-@click.option("--password-stdin", is_flag=True, help="Read the new password, not asked for.")
-@click.option("--why", default="", help="Reason, recorded in the audit log.")
+@click.option(
+    "--password-stdin",
+    is_flag=True,
+    help="Read the new password from standard input instead of asking.",
+)
+@reason_option()
 def passwd(
     app: App,
-    answer: Output,
+    output: Output,
     name: str,
     identity_stdin: bool,
     replace_identity: bool,
     password_stdin: bool,
-    why: str,
+    reason: str,
 ) -> None:
-    """Set a password, typed twice or read from standard input; reset failed logins.
+    """Set a password, and reset failed logins. It is typed twice or read from standard input.
 
     Example: gatepost account passwd alice
     """
@@ -59,17 +66,17 @@ def passwd(
     initial = document is not None
     accounts.set_password(
         app.store, app.settings, found.name, hashed, document=document,
-        how="initial" if initial else "reset", initial=initial, change=app.change(why),
+        how="initial" if initial else "reset", initial=initial, change=app.change(reason),
     )  # fmt: skip
-    guesses.reset_failures(app.store, found.name)  # its owner must get in now
-    answer.say(f"password of {found.name} set{' to the initial one' if initial else ''}")
-    answer.document({"name": found.name, "initial": initial})
+    guesses.reset_failures(app.store, found.name)  # so that the owner can log in at once
+    output.message(f"password of {found.name} set{' to the initial one' if initial else ''}")
+    output.document({"name": found.name, "initial": initial})
 
 
 def check_options(
     identity_stdin: bool, password_stdin: bool = False, replace_identity: bool = False
 ) -> None:
-    """Refuse what does not go together."""
+    """Refuse options that exclude or need each other."""
     if identity_stdin and password_stdin:
         raise click.UsageError("--identity-stdin and --password-stdin exclude each other")
     if replace_identity and not identity_stdin:
@@ -77,7 +84,7 @@ def check_options(
 
 
 def read_number() -> str:
-    """Return the identity number on standard input, as it is compared."""
+    """Return the identity number on standard input, normalised."""
     try:
         return identity.normalise(read_line())
     except ValueError as error:
@@ -88,19 +95,19 @@ def read_line() -> str:
     """Return the secret on standard input."""
     raw = sys.stdin.buffer.readline(MAX_SECRET)
     if raw.startswith(codecs.BOM_UTF16_LE) and raw.endswith(b"\n"):
-        raw += sys.stdin.buffer.read(1)  # the other half of the line's end
+        raw += sys.stdin.buffer.read(1)  # the second byte of the UTF-16 line end
     try:
         line = text.decode(raw)
         text.check(line)
     except text.NotText as error:
         raise click.UsageError(f"standard input: {error}") from None
     if not line.strip():
-        raise click.UsageError("nothing on standard input")
+        raise click.UsageError("standard input is empty")
     return line.rstrip("\r\n")
 
 
 def document_of(app: App, name: str | None, number: str, *, replace: bool = False) -> str:
-    """Return the keyed hash of *number*; unless *replace*, it is what is on file of *name*."""
+    """Return the keyed hash of *number*; `Refused` if another is on file, unless *replace*."""
     try:
         key = identity.load_key(app.settings.site.key_file)
     except identity.KeyFileError as error:
@@ -109,7 +116,7 @@ def document_of(app: App, name: str | None, number: str, *, replace: bool = Fals
     if stored is not None and not replace and not identity.matches(number, stored, key):
         raise Refused(
             f"the number is not the one on file for {name}, so nothing was changed; "
-            "if the document says so nevertheless, add --replace-identity"
+            "if the identity document confirms it, add --replace-identity"
         )
     return identity.keyed_hash(number, key)
 
@@ -118,7 +125,7 @@ def hash_of(app: App, name: str, password: str) -> str:
     """Return the hash of *password*; raise `Refused` for one that breaks the rules."""
     domains = app.settings.site.domains
     words = {label for domain in domains for label in domain.split(".")}
-    # A mail program may send the whole address: that, too, has to fit beside the password.
+    # Mail programs may log in with the whole address, which must fit beside the password.
     longest = max((f"{name}@{domain}" for domain in domains), key=len)
     try:
         password_rules.check(password, name=longest, local_words={name, *words})

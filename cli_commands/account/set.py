@@ -1,4 +1,4 @@
-"""``gatepost account set``: change role, condition, quotas, aliases and limits of an account."""
+"""``gatepost account set``: change an account's role, condition, names, quota and limits."""
 
 from typing import Any
 
@@ -11,9 +11,10 @@ from cli_commands.account.passwords import (
     replace_identity_option,
 )
 from cli_commands.account.view import rows_of
-from cli_commands.app import App, command
+from cli_commands.app import App
+from cli_commands.command import command
 from cli_commands.output import Output
-from cli_commands.parameters import LowerCase, Until
+from cli_commands.parameters import LowerCase, Until, reason_option
 from store.errors import Refused
 from store.people import accounts, graduation_plan, view
 from store.people.fields import check_role
@@ -22,49 +23,62 @@ from store.registrar.columns import OVERRIDES, override
 
 @command(name="set")
 @click.argument("name")
-@click.option("--role", type=LowerCase(), help="A role of the settings.")
+@click.option("--role", type=LowerCase(), help="Role, one of those in the settings, such as staff.")
 @click.option(
     "--condition",
     type=LowerCase(),
     help="Status from the registrar, such as normal or resumption.",
 )
 @click.option(
-    "--name", "new_name", metavar="NEW", help="Rename; the mailbox on disk has to be moved by hand."
+    "--name",
+    "new_name",
+    metavar="NEW",
+    help="Rename the account; move the mailbox on disk yourself.",
 )
-@click.option("--second-mailbox", metavar="ADDRESS", help='"" removes it.')
 @click.option(
-    "--alias", "aliases", multiple=True, metavar="ADDRESS", help='All aliases anew; "" for none.'
+    "--second-mailbox",
+    metavar="ADDRESS",
+    help='Outside address for password-reset links; "" removes it.',
 )
 @click.option(
-    "--identity-stdin", is_flag=True, help="Read the identity number; the password stays."
+    "--alias",
+    "aliases",
+    multiple=True,
+    metavar="ADDRESS",
+    help='Replace all aliases; may be repeated; "" removes them.',
+)
+@click.option(
+    "--identity-stdin",
+    is_flag=True,
+    help="Read the identity number from standard input; the password stays.",
 )
 @replace_identity_option
 @click.option(
     "--mailbox",
     metavar="SIZE",
-    help='Quota instead of the role\'s, such as 500M or 2G, or "unlimited"; "role" ends it.',
+    help='Quota, such as 500M, 2G or "unlimited"; "role" returns to the role\'s.',
 )
 @click.option(
     "--attachments",
     metavar="SIZE",
-    help='Limit instead of the role\'s, such as 50M; "role" ends it.',
+    help='Attachment limit, such as 50M; "role" returns to the role\'s.',
 )
 @click.option(
     "--send",
     metavar="RATES",
-    help='"500/1h 2000/1d" instead of the role\'s, or "unlimited"; "role" ends it.',
+    help='Sending limits, such as "500/1h 2000/1d" or "unlimited"; "role" returns to the role\'s.',
 )
 @click.option(
     "--until",
     type=Until(),
     metavar="DATE",
-    help="When what is given here instead of the role's ends.",
+    help="Date on which --mailbox, --attachments and --send given here end, or a span (30d).",
 )
-@click.option("--why", default="", help="Reason, recorded in the audit log.")
-def set_(app: App, answer: Output, name: str, **options: Any) -> None:
-    """Change an account.
+@reason_option()
+def set_(app: App, output: Output, name: str, **options: Any) -> None:
+    """Change an account; what is not given stays as it is.
 
-    Example: gatepost account set alice --send "2000/1h" --until 7d --why "ticket 4711"
+    Example: gatepost account set alice --send "2000/1h" --until 7d --reason "ticket 4711"
     """
     check_options(options["identity_stdin"], replace_identity=options["replace_identity"])
     fields, aliases = _changes(options)
@@ -77,9 +91,9 @@ def set_(app: App, answer: Output, name: str, **options: Any) -> None:
         _check_room(app, name, str(fields["role"]))
     changed = accounts.set_fields(
         app.store, app.settings, name, fields=fields, aliases=aliases,
-        change=app.change(options["why"]),
+        change=app.change(options["reason"]),
     )  # fmt: skip
-    answer.record(changed, rows_of(app, changed))
+    output.record(changed, rows_of(app, changed))
 
 
 def _changes(options: dict[str, Any]) -> tuple[dict[str, object], tuple[str, ...] | None]:
@@ -103,13 +117,13 @@ def _changes(options: dict[str, Any]) -> tuple[dict[str, object], tuple[str, ...
 
 
 def _check_room(app: App, name: str, role: str) -> None:
-    """Refuse a role that would make the mailbox smaller at once."""
+    """Refuse a role whose mailbox is smaller, as the quota would shrink at once."""
     check_role(app.settings, role)
     found = view.get(app.store, app.settings, name)
     if found.role != role and graduation_plan.shrinks(app.settings, found, role):
         raise Refused(
             f"{role} has a smaller mailbox: `gatepost account graduate {found.name} --role {role}`"
-            " measures what it holds and leaves time to tidy up; or give --mailbox as well"
+            " measures what it holds and grants a grace period; or give --mailbox as well"
         )
 
 

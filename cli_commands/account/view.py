@@ -1,4 +1,4 @@
-"""How an account is shown to operators."""
+"""An account as operators see it."""
 
 import time
 
@@ -10,7 +10,7 @@ from store.people.view import AccountView
 
 
 def rows_of(app: App, view: AccountView) -> list[tuple[str, str]]:
-    """Return the account as names and texts: what is in force, and where it comes from."""
+    """Return rows of name and text: each value in force and its source."""
     role = app.settings.roles.get(view.role)
     now = time.time()
     rows = [
@@ -37,7 +37,7 @@ def rows_of(app: App, view: AccountView) -> list[tuple[str, str]]:
         ("suspended", f"{s.scope} until {when(s.until, never='resumed')}: {s.reason}")
         for s in view.suspended
     ]
-    rows.append(("made", when(view.created_at)))
+    rows.append(("created", when(view.created_at)))
     return rows
 
 
@@ -50,27 +50,28 @@ def _source(own: bool, until: int | None, now: float) -> str:
 
 
 def open_or_closed(until: int | None) -> str:
-    """Return whether logins are held up by guessed passwords (`store.logins.guesses`)."""
+    """Return whether guessed passwords block logins (`store.logins.guesses`)."""
     if until is None:
         return "open"
-    return f"closed, to strangers or a known place, until {when(until)}: too many wrong passwords"
+    where = "from unknown networks or a known one"
+    return f"blocked, {where}, until {when(until)}: too many wrong passwords"
 
 
 def closed_rows(networks: dict[str, int]) -> list[tuple[str, str]]:
-    """Return the networks the owner knows in which others guess; `limit reset` opens one."""
+    """Return rows for known networks in which somebody guesses; `limit reset` unblocks one."""
     return [
-        ("logins", f"closed from {name}, to names unknown there, until {when(until)}")
+        ("logins", f"blocked from {name} for accounts new there, until {when(until)}")
         for name, until in networks.items()
     ]
 
 
 def initial_note(view: AccountView) -> str:
-    """Return the mark that follows such an account wherever it is shown (R3)."""
+    """Return the mark shown after the name of an account with its initial password (R3)."""
     return " [initial password]" if view.initial else ""
 
 
 def marks(view: AccountView) -> str:
-    """Return what an operator must see in a list."""
+    """Return the warnings that a list shows beside an account."""
     found = ["initial password"] if view.initial else []
     if not view.has_password:
         found.append("no password")

@@ -24,16 +24,16 @@ def students(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_dry_run_tells_and_does_nothing(run: Run, students: Path) -> None:
+def test_a_dry_run_reports_and_changes_nothing(run: Run, students: Path) -> None:
     done = run("account", "import", str(students), "--dry-run", "--json")
     assert done.code == 0, done.err
     assert (done.document["added"], done.document["dry_run"]) == (2, True)
     assert run("account", "list", "--json").document == []
 
 
-def test_what_is_imported_is_exported(run: Run, students: Path) -> None:
+def test_an_export_returns_the_imported_accounts(run: Run, students: Path) -> None:
     done = run("account", "import", str(students))
-    assert (done.code, done.out) == (0, "2 made, 0 changed, 0 unchanged, 0 refused\n")
+    assert (done.code, done.out) == (0, "2 created, 0 changed, 0 unchanged, 0 refused\n")
     exported = run("account", "export", "--with-hashes")
     fields = [line.split(",") for line in exported.out.splitlines()]
     assert [",".join(line[:6]) for line in fields] == CSV.splitlines()
@@ -47,7 +47,7 @@ def test_what_is_imported_is_exported(run: Run, students: Path) -> None:
     assert "suspensions from sending" in newer.err
 
 
-def test_a_refused_line_is_named_and_nothing_is_changed(run: Run, students: Path) -> None:
+def test_a_refused_line_is_named_and_nothing_changes(run: Run, students: Path) -> None:
     students.write_text(CSV + "s2303,king,,,,\n")
     done = run("account", "import", str(students))
     assert done.code == 1
@@ -72,7 +72,7 @@ def test_a_line_in_another_encoding_is_refused_and_named(
     assert len(run("account", "list", "--json").document) == 2
 
 
-def test_a_refresh_changes_what_the_registrar_knows(run: Run, students: Path) -> None:
+def test_a_refresh_updates_the_registrars_fields(run: Run, students: Path) -> None:
     run("account", "import", str(students))
     students.write_text(CSV.replace("resumption", "leave"))
     assert run("account", "import", str(students)).code == 1  # they exist
@@ -90,14 +90,14 @@ def test_a_refresh_to_a_smaller_mailbox_graduates_and_says_so(run: Run, students
     assert run("account", "show", "s2301", "--json").document["role"] == "student"
     done = run(*words)
     assert "not measurable" in done.out
-    assert "0 made, 1 changed, 1 graduated, 1 unchanged, 0 refused\n" in done.out
+    assert "0 created, 1 changed, 1 graduated, 1 unchanged, 0 refused\n" in done.out
     shown = run("account", "show", "s2301", "--json").document
     assert (shown["role"], shown["mailbox"]) == ("alumni", 500 << 20)
     assert shown["mailbox_until"] is not None
     assert run("account", "graduate", "--undo", "s2301").code == 0
 
 
-def test_passwd_and_shadow_and_a_bad_header(run: Run, tmp_path: Path) -> None:
+def test_passwd_with_shadow_imports_and_a_bad_header_is_refused(run: Run, tmp_path: Path) -> None:
     passwd, shadow = tmp_path / "passwd", tmp_path / "shadow"
     passwd.write_text("root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n")
     shadow.write_text("alice:$y$j9T$salt$hash:1::::::\n")
@@ -106,12 +106,12 @@ def test_passwd_and_shadow_and_a_bad_header(run: Run, tmp_path: Path) -> None:
     assert "line 1 must name the columns" in run(*words).err
     form = ("--accept-loss", "--format", "passwd")
     done = run(*words, *form, "--shadow", str(shadow))
-    said = "1 made, 0 changed, 0 unchanged, 1 system accounts skipped, 0 refused\n"
+    said = "1 created, 0 changed, 0 unchanged, 1 system accounts skipped, 0 refused\n"
     assert (done.code, done.out.endswith(said)) == (0, True)
     assert run("account", "show", "alice", "--json").document["has_password"]
 
 
-def test_a_cohort_graduates_and_one_comes_back(run: Run, students: Path) -> None:
+def test_a_cohort_graduates_and_undo_restores_one_account(run: Run, students: Path) -> None:
     run("account", "import", str(students))
     words = ("account", "graduate", "--cohort", "s23")
     told = run(*words, "--dry-run", "--json").document
@@ -119,26 +119,26 @@ def test_a_cohort_graduates_and_one_comes_back(run: Run, students: Path) -> None
     assert run("account", "list", "--role", "alumni", "--json").document == []
     done = run(*words, "--yes")
     assert done.code == 0
-    said = "2 graduate, 0 over the new quota, 2 could not be measured, 0 already were\n"
+    said = "2 graduate, 0 over the new quota, 2 could not be measured, 0 already had the role\n"
     assert done.out.endswith(said)  # there are no homes on this machine
     assert len(run("account", "list", "--role", "alumni", "--json").document) == 2
     assert run("account", "graduate", "s2301", "--undo").out == "undone: s2301\n"
     assert run("account", "show", "s2301", "--json").document["role"] == "student"
 
 
-def test_a_cohort_graduates_only_when_its_number_is_confirmed(run: Run, students: Path) -> None:
+def test_a_cohort_graduates_only_after_confirmation(run: Run, students: Path) -> None:
     run("account", "import", str(students))
     words = ("account", "graduate", "--cohort", "s23")
     asked = run(*words)
     assert asked.code == 1
-    assert "2 accounts graduate" in asked.err
+    assert "2 accounts will graduate" in asked.err
     assert run(*words, stdin="n\n").code == 1
     assert run("account", "list", "--role", "alumni", "--json").document == []
     assert run(*words, "--json", stdin="y\n").document["graduated"] == 2
 
 
 @pytest.mark.parametrize("unset", ["", "  "])
-def test_no_prefix_is_no_cohort(run: Run, students: Path, unset: str) -> None:
+def test_an_empty_cohort_prefix_is_refused(run: Run, students: Path, unset: str) -> None:
     run("account", "import", str(students))
     done = run("account", "graduate", "--cohort", unset, "--yes")
     assert done.code == 2
@@ -146,7 +146,7 @@ def test_no_prefix_is_no_cohort(run: Run, students: Path, unset: str) -> None:
     assert run("account", "list", "--role", "alumni", "--json").document == []
 
 
-def test_who_graduates_is_named_in_one_way_and_must_exist(run: Run, tmp_path: Path) -> None:
+def test_graduates_are_named_in_one_way_and_must_exist(run: Run, tmp_path: Path) -> None:
     assert run("account", "graduate").code == 2
     assert run("account", "graduate", "alice", "--cohort", "s").code == 2
     names = tmp_path / "names"
@@ -157,7 +157,7 @@ def test_who_graduates_is_named_in_one_way_and_must_exist(run: Run, tmp_path: Pa
         assert "nobody, garçon" in done.err
 
 
-def test_who_graduated_is_told_by_the_next_maintenance(run: Run, tmp_path: Path) -> None:
+def test_maintain_notifies_graduates(run: Run, tmp_path: Path) -> None:
     program, mail = tmp_path / "sendmail", tmp_path / "mail"
     run("account", "add", "jane", "--role", "student")
     run("account", "graduate", "jane")

@@ -28,19 +28,19 @@ def commands() -> list[tuple[str, click.Command]]:
 
 
 @pytest.mark.parametrize(("name", "command"), commands())
-def test_every_command_explains_itself_with_an_example(name: str, command: click.Command) -> None:
+def test_every_command_has_help_with_an_example(name: str, command: click.Command) -> None:
     assert command.help
     assert "Example: gatepost " in " ".join(command.help.split())
     assert name == "serve" or any(p.name == "as_json" for p in command.params)
 
 
-def test_a_broken_configuration_is_78_before_anything_else(empty: Run) -> None:
+def test_a_broken_configuration_exits_with_78_before_all_else(empty: Run) -> None:
     done = empty("--config", "/nonexistent.toml", "whitelist", "list")
     assert done.code == 78
     assert "/nonexistent.toml: no such file" in done.err
 
 
-def test_nonsense_on_the_command_line_is_2(run: Run) -> None:
+def test_invalid_usage_exits_with_2(run: Run) -> None:
     assert run("account", "add").code == 2
     assert run("nonsense").code == 2
     assert run("whitelist", "add", "192.0.2.7/24", "--reason", "x").code == 2
@@ -50,13 +50,13 @@ def test_nonsense_on_the_command_line_is_2(run: Run) -> None:
     )
 
 
-def test_not_found_and_refused_are_1(run: Run) -> None:
+def test_not_found_and_refused_exit_with_1(run: Run) -> None:
     assert run("account", "show", "nobody").code == 1
     assert run("whitelist", "revoke", "192.0.2.7").code == 1
     assert run("account", "add", "alice", "--role", "king").code == 1
 
 
-def test_an_account_is_made_shown_changed_and_removed(run: Run) -> None:
+def test_an_account_is_created_shown_changed_and_removed(run: Run) -> None:
     done = run(
         "account", "add", "Alice@mail.example.edu", "--role", "staff", "--password-stdin",
         "--alias", "al", "--second-mailbox", "alice@home.test", "--json", stdin=WORDS + "\n",
@@ -87,7 +87,7 @@ def test_a_removed_account_s_mailbox_is_named(run: Run, folder: Path) -> None:
 
 @pytest.mark.parametrize("field", ["mailbox", "attachments", "send"])
 @pytest.mark.parametrize("nonsense", ["", " ", "much", "999999999999T"])
-def test_a_limit_is_never_lifted_by_nothing(run: Run, field: str, nonsense: str) -> None:
+def test_an_empty_or_invalid_limit_is_rejected(run: Run, field: str, nonsense: str) -> None:
     run("account", "add", "alice", "--role", "staff")
     for more in ((), ("--until", "7d")):
         assert run("account", "set", "alice", f"--{field}", nonsense, *more).code == 2
@@ -95,9 +95,7 @@ def test_a_limit_is_never_lifted_by_nothing(run: Run, field: str, nonsense: str)
 
 
 @pytest.mark.parametrize(("field", "kept"), [("mailbox", 0), ("send", "")])
-def test_a_limit_is_lifted_by_a_word_and_comes_back_by_one(
-    run: Run, field: str, kept: object
-) -> None:
+def test_unlimited_lifts_a_limit_and_role_restores_it(run: Run, field: str, kept: object) -> None:
     run("account", "add", "alice", "--role", "staff")
     done = run("account", "set", "alice", f"--{field}", "unlimited", "--until", "7d", "--json")
     assert done.document[field] == kept
@@ -105,7 +103,7 @@ def test_a_limit_is_lifted_by_a_word_and_comes_back_by_one(
     assert (done.document[field], done.document[f"{field}_until"]) == (None, None)
 
 
-def test_a_role_with_less_room_is_set_by_graduating(run: Run) -> None:
+def test_a_role_with_a_smaller_mailbox_needs_graduate(run: Run) -> None:
     run("account", "add", "alice", "--role", "student")
     refused = run("account", "set", "alice", "--role", "alumni")
     assert refused.code == 1
@@ -116,7 +114,7 @@ def test_a_role_with_less_room_is_set_by_graduating(run: Run) -> None:
     assert run("account", "set", "alice", "--role", "king").code == 1
 
 
-def test_an_initial_password_is_marked_everywhere_and_its_number_nowhere(run: Run) -> None:
+def test_an_initial_password_is_marked_and_its_number_never_shown(run: Run) -> None:
     number = "a123-456 789"
     done = run("account", "add", "s1", "--role", "student", "--identity-stdin", stdin=number)
     assert "[initial password]" in done.out
@@ -144,7 +142,7 @@ def test_an_initial_password_needs_the_number_on_file(run: Run) -> None:
     assert run("account", "passwd", "s1", "--replace-identity").code == 2
 
 
-def test_a_number_that_is_not_on_file_is_put_there(run: Run) -> None:
+def test_a_missing_identity_number_is_stored(run: Run) -> None:
     for name in ("alice", "bob"):
         run("account", "add", name, "--role", "staff")
     assert run("account", "passwd", "alice", "--identity-stdin", stdin="A123").code == 0
@@ -168,7 +166,7 @@ def test_a_typed_password_is_asked_for_twice(run: Run) -> None:
     assert "at least 15" in done.err
 
 
-def test_a_suspension_is_seen_and_ended(run: Run) -> None:
+def test_a_suspension_is_shown_and_ended(run: Run) -> None:
     run("account", "add", "alice", "--role", "staff")
     run("account", "suspend", "alice", "--for", "1d", "--reason", "phished")
     assert "sending until" in run("account", "show", "alice").out
@@ -176,7 +174,7 @@ def test_a_suspension_is_seen_and_ended(run: Run) -> None:
     assert run("account", "resume", "alice").code == 1
 
 
-def test_a_suspension_ends_at_its_date_and_never_at_once(run: Run) -> None:
+def test_a_suspension_ends_at_its_date_which_must_be_future(run: Run) -> None:
     run("account", "add", "alice", "--role", "staff")
     words = ("account", "suspend", "alice", "--reason", "phished")
     assert run(*words, "--for", "0m").code == 2
@@ -189,13 +187,13 @@ def test_a_suspension_ends_at_its_date_and_never_at_once(run: Run) -> None:
     assert "doveadm" not in done.err
 
 
-def test_who_is_stopped_from_everything_may_be_logged_in_still(run: Run) -> None:
+def test_suspend_from_everything_warns_of_open_sessions(run: Run) -> None:
     run("account", "add", "alice", "--role", "staff")
     words = ("account", "suspend", "Alice", "--scope", "everything", "--reason", "phished")
     assert "doveadm kick alice" in run(*words, "--json").err
 
 
-def test_an_exemption_is_made_listed_and_revoked(run: Run) -> None:
+def test_an_exemption_is_added_listed_and_revoked(run: Run) -> None:
     done = run("whitelist", "add", "192.0.2.7", "--reason", "newsletter", "--json")
     assert done.document["expires_at"] - done.document["created_at"] == 3600
     assert "192.0.2.7/32" in run("whitelist", "list").out
@@ -207,9 +205,9 @@ def test_an_exemption_is_made_listed_and_revoked(run: Run) -> None:
     assert run("whitelist", "expire", "--json").document == {"expired": 0}
 
 
-def test_who_and_why_are_kept(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_audit_log_holds_user_and_reason(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUDO_USER", "carol")
-    run("account", "add", "alice", "--role", "staff", "--why", "ticket 4711")
+    run("account", "add", "alice", "--role", "staff", "--reason", "ticket 4711")
     (entry,) = run("audit", "alice", "--json").document
     assert (entry["who"], entry["why"]) == ("carol (cli)", "ticket 4711")
 
@@ -228,9 +226,7 @@ def test_maintain_may_run_at_any_time(run: Run) -> None:
     assert run("limit", "show").out == "nothing used\n"
 
 
-def test_an_account_closed_by_guessing_is_shown_and_opened_by_a_new_password(
-    run: Run, folder: Path
-) -> None:
+def test_passwd_unblocks_an_account_blocked_by_guessing(run: Run, folder: Path) -> None:
     run("account", "add", "alice", "--role", "staff")
     assert run("account", "show", "alice", "--json").document["closed_until"] is None
     now = int(time.time())
@@ -239,14 +235,12 @@ def test_an_account_closed_by_guessing_is_shown_and_opened_by_a_new_password(
             at = guesses.budget_state(connection, name="alice", account=1, remote="", now=now)
         for _ in range(budgets.ACCOUNT_BUDGET):
             guesses.charge(store, at.budgets, now=now)
-    assert "closed" in run("account", "show", "alice").out
+    assert "blocked" in run("account", "show", "alice").out
     assert run("account", "passwd", "alice", "--password-stdin", stdin=WORDS).code == 0
     assert run("account", "show", "alice", "--json").document["closed_until"] is None
 
 
-def test_a_network_closed_by_guessing_is_shown_where_its_people_look_and_opened(
-    run: Run, folder: Path
-) -> None:
+def test_limit_reset_unblocks_a_network_blocked_by_guessing(run: Run, folder: Path) -> None:
     run("account", "add", "alice", "--role", "staff")
     now, home = int(time.time()), "192.0.2.7"
     with closing(Store(f"sqlite:///{folder}/gatepost.db")) as store:
@@ -258,7 +252,7 @@ def test_a_network_closed_by_guessing_is_shown_where_its_people_look_and_opened(
                 )
             guesses.charge(store, at.budgets, now=now)
     assert (
-        f"closed from {home}, to names unknown there, until" in run("account", "show", "alice").out
+        f"blocked from {home} for accounts new there, until" in run("account", "show", "alice").out
     )
     assert run("limit", "reset", home, "--reason", "cleaned").code == 0
     assert run("account", "show", "alice", "--json").document["closed_networks"] == {}
@@ -274,7 +268,18 @@ def test_an_override_that_ended_is_not_shown_as_in_force(run: Run) -> None:
     assert "200/1h 500/1d (of the role; its own ended" in shown
 
 
-def test_a_role_that_is_none_has_no_list(run: Run) -> None:
+def test_listing_an_unknown_role_is_refused(run: Run) -> None:
     done = run("account", "list", "--role", "bogus")
     assert done.code == 1
     assert "staff, student, alumni" in done.err
+
+
+@pytest.mark.parametrize("option", ["--reason", "--why"])
+def test_why_is_a_hidden_alias_of_reason(run: Run, option: str) -> None:
+    assert run("account", "add", "alice", "--role", "staff", option, "ticket 4711").code == 0
+    assert run("account", "suspend", "alice", option, "phished").code == 0
+    assert [e["why"] for e in run("audit", "alice", "--json").document] == [
+        "phished",
+        "ticket 4711",
+    ]
+    assert "--why" not in run("account", "suspend", "--help").out

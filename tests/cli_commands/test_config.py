@@ -11,7 +11,7 @@ SITE = '[site]\ndomains = ["mail.example.edu"]\n[store]\nurl = "{url}"\n'
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_broken_file_is_told_by_config_check_and_78(empty: Run, case: Path) -> None:
+def test_config_check_reports_a_broken_file_and_exits_with_78(empty: Run, case: Path) -> None:
     path = case / "gatepost.toml"
     expected = (case / "expected").read_text().splitlines()
     done = empty("--config", str(path), "config", "check", "--json")

@@ -14,7 +14,7 @@ from tests.cli_commands.conftest import Run
 
 
 @pytest.mark.parametrize("debug", ["", "1"])
-def test_a_fault_of_ours_is_one_line_and_70_never_a_no(
+def test_a_bug_is_one_line_and_exits_with_70(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], debug: str
 ) -> None:
     monkeypatch.setitem(cli.COMMANDS, "broken", "app")  # a module without such a command
@@ -24,12 +24,14 @@ def test_a_fault_of_ours_is_one_line_and_70_never_a_no(
         cli.main()
     assert ended.value.code == 70
     said = capsys.readouterr().err
-    assert "gatepost: a fault of gatepost, AttributeError" in said
+    assert "gatepost: bug in gatepost, AttributeError" in said
     assert ("Traceback" in said) == bool(debug)
     assert debug or len(said.splitlines()) == 1
 
 
-def test_a_user_without_a_name_may_change_things(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_id_without_a_name_is_audited_by_number(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     taken = {each.pw_uid for each in pwd.getpwall()}
     number = next(number for number in range(54321, 65000) if number not in taken)
     monkeypatch.delenv("SUDO_USER", raising=False)
@@ -46,7 +48,7 @@ def passwd(folder: Path, *words: str, stdin: int) -> "subprocess.CompletedProces
     )  # fmt: skip
 
 
-def test_a_password_is_not_typed_where_it_would_be_seen(run: Run, folder: Path) -> None:
+def test_a_password_is_never_read_from_an_echoing_terminal(run: Run, folder: Path) -> None:
     run("account", "add", "alice", "--role", "staff")
     terminal, typed = pty.openpty()
     done = passwd(folder, "--password-stdin", stdin=typed)
@@ -56,7 +58,7 @@ def test_a_password_is_not_typed_where_it_would_be_seen(run: Run, folder: Path) 
     assert "leave it out to be asked" in done.stderr
 
 
-def test_without_a_terminal_the_way_to_give_a_password_is_told(run: Run, folder: Path) -> None:
+def test_without_a_terminal_password_stdin_is_suggested(run: Run, folder: Path) -> None:
     run("account", "add", "alice", "--role", "staff")
     done = passwd(folder, stdin=subprocess.DEVNULL)
     assert done.returncode == 2

@@ -10,7 +10,7 @@ from store.limits.window import Charge, Limit
 from tests.cli_commands.conftest import Run
 
 
-def test_who_has_used_nothing_is_shown_with_the_limit(run: Run) -> None:
+def test_an_unused_limit_is_shown(run: Run) -> None:
     run("account", "add", "alice", "--role", "student", "--alias", "al")
     shown = run("limit", "show", "Al@mail.example.edu", "--json").document
     assert [(s["subject"], s["used"], s["limit"]) for s in shown] == [
@@ -23,7 +23,7 @@ def test_who_has_used_nothing_is_shown_with_the_limit(run: Run) -> None:
 
 
 @pytest.mark.parametrize("text", ["alcie", "192.0.2.300", "nobody@elsewhere.example", ""])
-def test_who_is_nobody_is_a_no(run: Run, text: str) -> None:
+def test_an_unknown_subject_is_refused(run: Run, text: str) -> None:
     done = run("limit", "show", text or " ")
     assert done.code == 1
     assert "neither an address nor an account" in done.err
@@ -48,7 +48,7 @@ def test_an_exempt_client_says_so(run: Run, network: str, client: str, exempt: b
     assert ("entry 1" in run("limit", "show", client).out) == exempt
 
 
-def test_what_is_used_has_its_limit_in_json(run: Run, folder: Path) -> None:
+def test_json_shows_use_and_limit(run: Run, folder: Path) -> None:
     store = Store(f"sqlite:///{folder}/gatepost.db")
     usage = open_counters(store)
     limits = (Limit("client 192.0.2.7", 3600, 200), Limit("account gone", 60, 9))
@@ -64,7 +64,7 @@ def test_what_is_used_has_its_limit_in_json(run: Run, folder: Path) -> None:
     assert "account gone" in run("limit", "show", "gone").out
 
 
-def test_what_was_used_is_forgotten_with_a_reason(run: Run, folder: Path) -> None:
+def test_limit_reset_needs_a_reason_and_clears_the_use(run: Run, folder: Path) -> None:
     run("account", "add", "alice", "--role", "student")
     store = Store(f"sqlite:///{folder}/gatepost.db")
     usage = open_counters(store)

@@ -67,9 +67,7 @@ def test_a_wrong_format_shows_no_hash(
     assert "CANARY" not in f"{shown}{refused.value}"
 
 
-def test_a_fault_of_the_store_shows_no_hash_that_was_written(
-    store: Store, settings: Settings
-) -> None:
+def test_a_store_error_shows_no_hash(store: Store, settings: Settings) -> None:
     lines = [Line(2, "alice", "staff", password=SECRETS["dovecot"])]
     todo = plan.plan(store, settings, lines)
     todo.new *= 2  # the second is no line of a file: the database refuses it

@@ -93,7 +93,7 @@ def child(process: "subprocess.Popen[bytes]", module: str) -> str:
     return found.stdout.strip()
 
 
-def test_all_services_serve_and_end_with_the_supervisor(run: Run, folder: Path, port: int) -> None:
+def test_all_services_start_and_stop_with_the_supervisor(run: Run, folder: Path, port: int) -> None:
     assert run("config", "check").code == 0
     with serving(folder) as process:
         until(lambda: says_dunno(port))
@@ -119,7 +119,7 @@ def test_the_supervisor_is_ready_when_its_services_are(
 
 
 @pytest.mark.usefixtures("run", "port")
-def test_a_crash_is_over_within_a_second_however_often_it_comes(folder: Path) -> None:
+def test_a_crashing_service_is_restarted_within_a_second(folder: Path) -> None:
     log = folder / "log"
 
     def started() -> list[int]:
@@ -139,7 +139,7 @@ def test_a_crash_is_over_within_a_second_however_often_it_comes(folder: Path) ->
             assert time.monotonic() - ended < 2
 
 
-def test_a_service_that_dies_is_started_again(run: Run, folder: Path, port: int) -> None:
+def test_a_service_that_dies_is_restarted(run: Run, folder: Path, port: int) -> None:
     assert run("config", "check").code == 0
     with serving(folder, "policyd") as process:
         until(lambda: says_dunno(port))
@@ -150,7 +150,7 @@ def test_a_service_that_dies_is_started_again(run: Run, folder: Path, port: int)
 
 
 @pytest.mark.parametrize("services", [("policyd",), ()], ids=["alone", "all"])
-def test_sockets_from_systemd_are_served_also_by_the_next_child(
+def test_systemd_sockets_survive_a_restart_of_the_service(
     run: Run, folder: Path, port: int, services: tuple[str, ...]
 ) -> None:
     assert run("db", "upgrade").code == 0
@@ -168,7 +168,7 @@ def test_sockets_from_systemd_are_served_also_by_the_next_child(
     ("service", "owner", "reason"),
     [("milter", "", "only policyd and authd take them"), ("policyd", "1", "LISTEN_PID=1 is not")],
 )
-def test_sockets_that_nobody_will_serve_are_told(
+def test_sockets_without_a_service_are_reported(
     run: Run, folder: Path, port: int, *, service: str, owner: str, reason: str
 ) -> None:
     assert run("db", "upgrade").code == 0
@@ -181,13 +181,13 @@ def test_sockets_that_nobody_will_serve_are_told(
         until(lambda: (folder / "milter.sock").exists() or says_dunno(port))
 
 
-def test_a_broken_configuration_serves_nothing(folder: Path) -> None:
+def test_a_broken_configuration_starts_no_service(folder: Path) -> None:
     (folder / "gatepost.toml").write_text("[site]\n")
     with serving(folder) as process:
         assert process.wait(SECONDS) == 78
 
 
-def test_a_service_without_tables_says_what_to_run(folder: Path, port: int) -> None:
+def test_a_missing_schema_names_the_command_to_run(folder: Path, port: int) -> None:
     with serving(folder) as process:
         until(lambda: says_dunno(port) and (folder / "milter.sock").exists())
         until((folder / "auth.sock").exists)
@@ -210,9 +210,7 @@ def test_services_do_not_outlive_a_supervisor_that_is_killed(
 
 
 @pytest.mark.parametrize("module", ["policyd", "dovecot_auth", "milters"])
-def test_a_service_that_cannot_listen_says_where_and_why_and_ends_with_69(
-    run: Run, folder: Path, module: str
-) -> None:
+def test_a_service_that_cannot_listen_exits_with_69(run: Run, folder: Path, module: str) -> None:
     section = {"dovecot_auth": "auth", "milters": "milter"}.get(module, module)
     where = f"unix:{folder}/none/x.sock"
     toml = folder / "gatepost.toml"
@@ -230,7 +228,7 @@ def test_a_service_that_cannot_listen_says_where_and_why_and_ends_with_69(
     assert f"address={where}" in lines[0]
 
 
-def test_a_port_that_is_taken_is_told(run: Run, folder: Path) -> None:
+def test_a_taken_port_is_reported(run: Run, folder: Path) -> None:
     toml = folder / "gatepost.toml"
     with socket.create_server(("127.0.0.1", 0)) as other:
         where = f"inet:127.0.0.1:{other.getsockname()[1]}"

@@ -14,9 +14,7 @@ NOBODY = 65534
 
 
 @pytest.mark.parametrize("words", [("account", "list"), ("limit", "show"), ("maintain",)])
-def test_no_command_but_upgrade_makes_the_store(
-    empty: Run, folder: Path, words: tuple[str, ...]
-) -> None:
+def test_only_upgrade_creates_the_store(empty: Run, folder: Path, words: tuple[str, ...]) -> None:
     done = empty(*words)
     assert done.code == 69
     assert f"{folder}/gatepost.db: no such file; `gatepost db upgrade` makes it" in done.err
@@ -32,7 +30,9 @@ def test_an_empty_file_has_no_tables_yet(empty: Run, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [("account", "list"), ("db", "upgrade")])
-def test_a_store_of_a_newer_release_is_69(run: Run, folder: Path, words: tuple[str, ...]) -> None:
+def test_the_store_of_a_newer_release_exits_with_69(
+    run: Run, folder: Path, words: tuple[str, ...]
+) -> None:
     with sqlite3.connect(folder / "gatepost.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
@@ -42,7 +42,7 @@ def test_a_store_of_a_newer_release_is_69(run: Run, folder: Path, words: tuple[s
 
 
 @pytest.mark.integration  # root, to become somebody else
-def test_who_may_not_write_the_store_is_told_whose_it_should_be(run: Run, folder: Path) -> None:
+def test_an_unwritable_store_names_the_expected_owner(run: Run, folder: Path) -> None:
     assert run("config", "check").code == 0
     for parent in (folder, *folder.parents):
         if parent.stat().st_uid == os.getuid() and str(parent).startswith("/tmp/"):

@@ -35,7 +35,7 @@ def harmless(done: Done) -> bool:
     ],
 )
 @pytest.mark.parametrize("flag", [(), ("--json",)])
-def test_a_file_of_accounts_cannot_write_on_the_terminal(
+def test_an_account_file_cannot_write_on_the_terminal(
     run: Run, folder: Path, form: str, text: str, flag: tuple[str, ...]
 ) -> None:
     path = folder / "people"
@@ -68,7 +68,7 @@ def test_a_configuration_cannot_write_on_the_terminal(empty: Run, folder: Path, 
         assert harmless(done)
 
 
-def test_what_the_store_holds_cannot_write_on_the_terminal(run: Run) -> None:
+def test_stored_text_cannot_write_on_the_terminal(run: Run) -> None:
     run("account", "add", "anna", "--role", "staff")
     run("account", "suspend", "anna", "--reason", NASTY)
     run("whitelist", "add", "192.0.2.7", "--reason", NASTY)
@@ -81,7 +81,7 @@ def test_what_the_store_holds_cannot_write_on_the_terminal(run: Run) -> None:
 
 
 @pytest.mark.parametrize("letter", CONTROLS)
-def test_no_control_character_is_shown_and_json_means_the_same(letter: str) -> None:
+def test_json_escapes_control_characters_without_changing_meaning(letter: str) -> None:
     assert escaped(f"a{letter}b").isprintable()
     assert escaped_lines(f"a\n{letter}").count("\n") == (2 if letter == "\n" else 1)
     document = json.dumps({"a": letter}, ensure_ascii=False)
@@ -90,7 +90,7 @@ def test_no_control_character_is_shown_and_json_means_the_same(letter: str) -> N
     assert json.loads(shown) == {"a": letter}
 
 
-def test_other_letters_and_surrogates_are_shown_in_json_as_they_can_be() -> None:
+def test_json_keeps_letters_and_escapes_surrogates() -> None:
     text = "帳號 \U0001f600 \udce9"
     shown = escaped_json(json.dumps(text, ensure_ascii=False))
     assert "帳號 \U0001f600" in shown

@@ -58,7 +58,7 @@ def modest(stack: Stack) -> Account:
     """Return somebody who may have 2 MiB."""
     account = stack.add_account("student")
     words = ("account", "set", account.name, "--attachments", "2M", "--until", "7d")
-    stack.gatepost(*words, "--why", "a test").check_returncode()
+    stack.gatepost(*words, "--reason", "a test").check_returncode()
     stack.settle()
     return account
 

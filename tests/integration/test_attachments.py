@@ -80,7 +80,7 @@ def test_a_recipient_written_oddly_has_the_same_limit(
 def test_one_of_ours_may_receive_more_until_a_date(stack: Stack, subject: str) -> None:
     person = stack.add_account("alumni")
     words = ("account", "set", person.name, "--attachments", "20M", "--until", "7d")
-    stack.gatepost(*words, "--why", "ticket 4711").check_returncode()
+    stack.gatepost(*words, "--reason", "ticket 4711").check_returncode()
     message = messages.attached(subject, 12 * MIB)
     stack.until_accepted(lambda: stack.clients.deliver(message, to=[person.address]))
     with stack.clients.imap(person.login) as mailbox:
