@@ -1,4 +1,4 @@
-"""Mail made to hurt whoever reads it (check 11 of CHECKS.md): bounded time and memory.
+"""Mail made to hurt whoever reads it (check 11): bounded time and memory.
 
 Each bomb goes through the milter's message in a process of its own, whose CPU time
 and peak memory are then known exactly.

@@ -1,4 +1,4 @@
-"""An exception in any callback is a 451 in our own words (check 17 of CHECKS.md)."""
+"""An exception in any callback is a 451 in our own words (check 17)."""
 
 import time
 from collections.abc import Callable

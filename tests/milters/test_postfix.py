@@ -1,6 +1,6 @@
 """The milter killed under a real Postfix, and mail as big as a role may get.
 
-Checks 11, 13 and 14 of CHECKS.md; delivery is by LMTP into a real mailbox.
+Checks 11, 13 and 14; delivery is by LMTP into a real mailbox.
 """
 
 import os

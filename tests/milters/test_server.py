@@ -1,4 +1,4 @@
-"""The running process, spoken to as Postfix speaks (check 15 of CHECKS.md)."""
+"""The running process, spoken to as Postfix speaks (check 15)."""
 
 import os
 import shutil
