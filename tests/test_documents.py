@@ -13,6 +13,9 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.glob("*.md"), *ROOT.glob("*.md"), ROOT / "tests/README.md"])
 # `path/file.py` or `path/file.py:Class.method`
 NAMED = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|lua|toml))(?::([\w.]+))?`")
+# `folder/` or `folder/file` of the repository
+FOLDERS = "bench|cli_commands|config|docs|dovecot_auth|milters|policyd|store|tests"
+PATH = re.compile(rf"`((?:{FOLDERS})/[\w./-]*)`")
 # Files outside the repository.
 ELSEWHERE = {"gatepost.toml"}
 # A requirement; the words before a check's number, and further numbers after it.
@@ -47,6 +50,8 @@ def test_every_file_and_function_named_on_a_page_exists(page: Path) -> None:
         path = ROOT / file if (ROOT / file).exists() else page.parent / file
         assert path.exists(), file
         assert not name or name in defined(path), f"{file}:{name}"
+    for file in PATH.findall(page.read_text()):
+        assert (ROOT / file).exists(), file
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
