@@ -18,7 +18,7 @@ _RUN = """
 import json, re, resource, sys
 from config.settings import Settings
 from milters.envelope import Envelope
-from milters.message import Message, Tools
+from milters.message import Message, Dependencies
 from milters.spam import Report
 from milters.verdict import Accept
 
@@ -32,7 +32,7 @@ def scan(read):  # what is kept for spamd, and for a notice, counts as well
 
 settings = Settings.model_validate(
     {"site": {"domains": ["x.example"]}, "store": {"url": "sqlite:////x"}})
-tools = Tools(settings, Limits(), scan, None)
+tools = Dependencies(settings, Limits(), scan, None)
 
 def message(header, pieces):
     made = Message(Envelope("192.0.2.1", "c", "", "<a@b>", "user", False, None, "d"), tools)
