@@ -14,6 +14,8 @@ from store.errors import StoreUnavailable
 from store.readiness import NEWEST, of_version, version
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+# The migrations that 0100 has replaced; it completes the tables of each.
+_FOLDED = frozenset({"0001", "0002", "0003", "0004", "0005", "0006"})
 
 
 def upgrade(store: Store, revision: str = "head") -> tuple[str | None, str | None]:
@@ -25,8 +27,11 @@ def upgrade(store: Store, revision: str = "head") -> tuple[str | None, str | Non
     before = version(store)
     if before is not None and before > NEWEST:
         raise StoreUnavailable(of_version(before))
+    config = _config(store)
     with translated():
-        command.upgrade(_config(store), revision)
+        if before in _FOLDED:
+            command.stamp(config, "base", purge=True)
+        command.upgrade(config, revision)
     return before, version(store)
 
 
