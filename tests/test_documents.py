@@ -2,11 +2,15 @@
 
 import ast
 import re
+from datetime import UTC
 from pathlib import Path
 
 import pytest
 
 from config.daemon.events import MEANINGS
+from config.loader import load
+from policyd.action import over_limit
+from store.limits.window import Charge, ChargeResult, Limit
 from tests.test_architecture import ROOT, tracked
 
 DOCS = ROOT / "docs"
@@ -80,3 +84,13 @@ def test_the_table_of_log_events_is_current() -> None:
         r"^\| `([a-z-]+)` \| (.*) \|$", (DOCS / "operations.md").read_text(), re.MULTILINE
     )
     assert [row for row in rows if row[0] in MEANINGS] == list(MEANINGS.items())
+
+
+def test_the_refusal_in_the_readme_is_a_real_one() -> None:
+    limit = Limit("client 192.0.2.7", 3600, 200)
+    result = ChargeResult(accepted=False, limit=limit, used=200, again=14 * 3600 + 27 * 60)
+    settings = load(ROOT / "config/etc/gatepost.toml")
+    text = over_limit(Charge(None, 1, (limit,)), result, 13 * 3600, settings=settings, zone=UTC)
+    code, _, sentence = text.partition(" Limit of")
+    shown = " ".join((ROOT / "README.md").read_text().split())
+    assert f"{code} <DATA>: Data command rejected: Limit of{sentence}" in shown
