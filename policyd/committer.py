@@ -86,7 +86,7 @@ class Committer:
     def watch(self, now: float) -> None:
         """Abort a transaction that hangs at *now* of the loop's clock. Call this regularly."""
         if self._running is not None and now - self._began > HANG_SECONDS:
-            self._counters.cut()
+            self._counters.abort_connections()
             if not self.lost:
                 self._lose(f"no answer in {HANG_SECONDS} s")
 

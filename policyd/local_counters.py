@@ -56,7 +56,7 @@ class LocalCounters:
         windows = {key: self._window(key, now) for key in keys_of(charges)}
         ids = {charge.id for charge in charges if charge.id is not None}
         prior = {id_: action for id_ in ids if (action := self._prior(id_)) is not None}
-        results = settle_all(charges, windows, told=prior, now=now, word=refusal_text)
+        results = settle_all(charges, windows, prior=prior, now=now, text=refusal_text)
         for charge, result in zip(charges, results, strict=True):
             if not result.repeated:
                 self._remember(charge, result, now - self._offset)

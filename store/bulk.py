@@ -17,7 +17,7 @@ BATCH = 500
 _KEY = "key_of_the_row"  # no column's name
 
 
-def cut(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
+def batches(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
     """Return *items* in parts of *size*."""
     return (items[start : start + size] for start in range(0, len(items), size))
 

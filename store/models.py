@@ -200,7 +200,7 @@ class GiveBack(Base):
 
     __tablename__ = "give_back"
     id: Mapped[PrimaryKey]
-    queue: Mapped[int] = mapped_column(BigInteger)  # its name (store.giving.name_of)
+    queue: Mapped[int] = mapped_column(BigInteger)  # its name (store.limits.refund.name_of)
     began: Mapped[Seconds]
     at: Mapped[Seconds]
     looked: Mapped[int] = mapped_column(Integer)  # 1: no charge was found

@@ -2,7 +2,7 @@
 
 Group commit: `Usage.charge` settles a whole batch in one transaction, whose cost
 is that of the commit. Three databases, one promise: when `charge` returns, every
-verdict is on disk; when it raises `StoreUnavailable`, ask again with the same ids
+result is on disk; when it raises `StoreUnavailable`, ask again with the same ids
 and nothing is charged twice.
 
 Not for several threads at once: a service gives each `Usage` to one thread. The
@@ -78,12 +78,12 @@ class Counters(ABC, Generic[Tx]):
         self._charged: Sequence[Charge] = ()
         self._when: Sequence[int] = ()
 
-    def charge(self, batch: Sequence[Charge], word: RefusalText) -> list[ChargeResult]:
-        """Settle *batch* in order; *word* makes the text of a refusal.
+    def charge(self, batch: Sequence[Charge], text: RefusalText) -> list[ChargeResult]:
+        """Settle *batch* in order; *text* makes the text of a refusal.
 
         Raises `StoreUnavailable`; then nothing of the batch is known to be charged.
         """
-        return self._run(lambda tx: self._settle(tx, batch, word))
+        return self._run(lambda tx: self._settle(tx, batch, text))
 
     def restore(self, entries: Sequence[LocalCharge]) -> None:
         """Add what was accepted while the store was away, where it is not there already.
@@ -109,23 +109,23 @@ class Counters(ABC, Generic[Tx]):
         """Forget some of what is over; return how many rows. Raises `StoreUnavailable`."""
         return self._run(lambda tx: self._forget(tx, int(self._now(tx))))
 
-    def cut(self) -> None:
+    def abort_connections(self) -> None:
         """Make a call that hangs on a silent server fail. For other threads than that one."""
 
     @abstractmethod
     def close(self) -> None:
         """Give the connection back."""
 
-    def _settle(self, tx: Tx, batch: Sequence[Charge], word: RefusalText) -> list[ChargeResult]:
+    def _settle(self, tx: Tx, batch: Sequence[Charge], text: RefusalText) -> list[ChargeResult]:
         now = self._now(tx)
         ids = sorted({charge.id for charge in batch if charge.id is not None})
-        told = self._claim(tx, ids, int(now))
+        prior = self._claim(tx, ids, int(now))
         windows = self._lock(tx, keys_of(batch), now)
-        verdicts = settle_all(batch, windows, told=told, now=now, word=word)
+        results = settle_all(batch, windows, prior=prior, now=now, text=text)
         self._save(tx, windows)
-        self._charged, self._when = charged(batch, verdicts), ()
-        self._note(tx, [each for each in ids if each not in told], refusals(batch, verdicts))
-        return verdicts
+        self._charged, self._when = charged(batch, results), ()
+        self._note(tx, [each for each in ids if each not in prior], refusals(batch, results))
+        return results
 
     def _restore(self, tx: Tx, entries: Sequence[LocalCharge]) -> None:
         now = self._now(tx)
@@ -133,9 +133,9 @@ class Counters(ABC, Generic[Tx]):
             self._probe(tx, int(now))
             return
         ids = sorted({each.charge.id for each in entries if each.charge.id is not None})
-        told = self._claim(tx, ids, int(now))
-        # Those told to pass were charged by a transaction whose answer never came.
-        missing = [each for each in entries if told.get(each.charge.id or -1) != ""]
+        prior = self._claim(tx, ids, int(now))
+        # Those that passed were charged by a transaction whose reply was lost.
+        missing = [each for each in entries if prior.get(each.charge.id or -1) != ""]
         windows = self._lock(tx, keys_of([each.charge for each in missing]), now)
         for charge, at in missing:
             for limit in charge.limits:
@@ -145,8 +145,8 @@ class Counters(ABC, Generic[Tx]):
         self._charged = [each.charge for each in named]
         self._when = [int(each.at + self.offset) for each in named]
         # So that trying this again counts nothing twice.
-        passed = [(each, "") for each, action in told.items() if action]
-        self._note(tx, [each for each in ids if each not in told], passed)
+        passed = [(each, "") for each, action in prior.items() if action]
+        self._note(tx, [each for each in ids if each not in prior], passed)
 
     def _give_back(self, tx: Tx, since: float | None) -> int:
         now = self._now(tx)
@@ -220,7 +220,7 @@ class Counters(ABC, Generic[Tx]):
 
     @abstractmethod
     def _claim(self, tx: Tx, ids: Sequence[int], at: int) -> dict[int, str]:
-        """Make *ids* ours; return what those that came before have been told."""
+        """Claim *ids*; return the replies to those that were claimed before."""
 
     @abstractmethod
     def _lock(self, tx: Tx, keys: Sequence[Key], now: float) -> dict[Key, Window]:
@@ -231,8 +231,8 @@ class Counters(ABC, Generic[Tx]):
         """Write locked *windows*."""
 
     @abstractmethod
-    def _note(self, tx: Tx, fresh: Sequence[int], said: Sequence[tuple[int, str]]) -> None:
-        """Keep for a repeat that *fresh* ids may pass, except what some were *said*."""
+    def _note(self, tx: Tx, fresh: Sequence[int], replies: Sequence[tuple[int, str]]) -> None:
+        """Keep for repeats: *fresh* ids pass, except those with a refusal in *replies*."""
 
     @abstractmethod
     def _probe(self, tx: Tx, now: int) -> None:
@@ -251,12 +251,12 @@ class _Owed(NamedTuple):
     at: int
 
 
-def charged(batch: Sequence[Charge], verdicts: Sequence[ChargeResult]) -> list[Charge]:
+def charged(batch: Sequence[Charge], results: Sequence[ChargeResult]) -> list[Charge]:
     """Return what was charged just now and has a name."""
     return [
         charge
-        for charge, verdict in zip(batch, verdicts, strict=True)
-        if charge.queue is not None and verdict.accepted and not verdict.repeated
+        for charge, result in zip(batch, results, strict=True)
+        if charge.queue is not None and result.accepted and not result.repeated
     ]
 
 

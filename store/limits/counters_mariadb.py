@@ -8,13 +8,14 @@ that one is run again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from store.engine import MARIADB_NOW, Store, translated
-from store.limits.counters import ANSWER_SECONDS, FORGET_ROWS, PROBE_ID, Counters, packed
+from store.limits.counters import ANSWER_SECONDS, FORGET_ROWS, packed
+from store.limits.counters_server import ServerCounters
 from store.limits.window import Charge, ChargeResult, Key, RefusalText, Window, slot_of
 
 T = TypeVar("T")
@@ -43,37 +44,24 @@ _HOPED = (
     f" VALUES (floor(({MARIADB_NOW})), '', '{{}}', %s, %s) RETURNING id, ({MARIADB_NOW})"
 )
 _RECHARGED = "UPDATE batch SET queues = %s, charges = %s WHERE id = %s"
-_PROBE = "REPLACE INTO answer (id, at, action) VALUES (%s, %s, '')"
 _FORGET_ANSWERS = "DELETE FROM answer WHERE at <= %s ORDER BY at LIMIT %s"
 _EMPTY = "SELECT subject, span FROM `usage` WHERE until BETWEEN 1 AND %s ORDER BY until LIMIT %s"
 
 
-class MariaCounters(Counters[Connection]):
-    """`store.limits.counters.Usage` on a shared MariaDB."""
+class MariaCounters(ServerCounters):
+    """The counters in a shared MariaDB."""
+
+    _probe_sql = "REPLACE INTO answer (id, at, action) VALUES (%s, %s, '')"
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
-        self._kept: Connection | None = None
-        self._locked: dict[Key, Window] = {}
-        self._at = 0.0
         self._hoped: Sequence[Charge] = ()  # what may be charged, and the row that says it was
         self._noted: int | None = None
-
-    def close(self) -> None:
-        """Give the connection back."""
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
 
     _find = (
         "SELECT id, at, queues, charges FROM batch WHERE id > ? AND instr(queues, ?) > 0"
         " ORDER BY id DESC FOR UPDATE"
     )
-    _skip = " FOR UPDATE SKIP LOCKED"
-
-    def _sql(self, tx: Connection, query: str, values: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
-        done = tx.exec_driver_sql(query.replace("?", "%s"), values)
-        return done.fetchall() if done.returns_rows else ()
 
     def _run(self, work: Callable[[Connection], T]) -> T:
         with translated():
@@ -86,31 +74,19 @@ class MariaCounters(Counters[Connection]):
             return self._once(work)
 
     def _once(self, work: Callable[[Connection], T]) -> T:
-        if self._kept is None:
-            # Locks on what is there, none on what is not.
-            self._kept = self._store.engine.connect().execution_options(
-                isolation_level="READ COMMITTED"
-            )
-        connection = self._kept
-        self._locked, self._charged, self._noted = {}, (), None
-        try:
-            result = work(connection)
-            connection.commit()
-        except BaseException:
-            self._kept = None
-            connection.invalidate()
-            connection.close()
-            raise
-        if self._locked:
-            self._saw(self._locked, self._at)
-        return result
+        self._noted = None
+        return super()._once(work)
+
+    def _connect(self) -> Connection:
+        # Locks on what is there, none on what is not.
+        return super()._connect().execution_options(isolation_level="READ COMMITTED")
 
     def _settle(
-        self, tx: Connection, batch: Sequence[Charge], word: RefusalText
+        self, tx: Connection, batch: Sequence[Charge], text: RefusalText
     ) -> list[ChargeResult]:
         self._hoped = [charge for charge in batch if charge.queue is not None]
         try:
-            return super()._settle(tx, batch, word)
+            return super()._settle(tx, batch, text)
         finally:
             self._hoped = ()
 
@@ -166,7 +142,9 @@ class MariaCounters(Counters[Connection]):
                 [(*key, w.slot, w.used, w.past, w.refused, w.until) for key, w in windows.items()],
             )
 
-    def _note(self, tx: Connection, fresh: Sequence[int], said: Sequence[tuple[int, str]]) -> None:
+    def _note(
+        self, tx: Connection, fresh: Sequence[int], replies: Sequence[tuple[int, str]]
+    ) -> None:
         del fresh  # claimed, and so noted
         if self._noted is None:
             if self._charged:
@@ -174,11 +152,8 @@ class MariaCounters(Counters[Connection]):
                 tx.exec_driver_sql(_CHARGED, (int(self._at), *owed))
         elif len(self._charged) < len(self._hoped):
             tx.exec_driver_sql(_RECHARGED, (*packed(self._charged), self._noted))
-        if said:
-            tx.exec_driver_sql(_REWORD, list(said))
-
-    def _probe(self, tx: Connection, now: int) -> None:
-        tx.exec_driver_sql(_PROBE, (PROBE_ID, now))
+        if replies:
+            tx.exec_driver_sql(_REWORD, list(replies))
 
     def _forget(self, tx: Connection, now: int) -> int:
         gone = tx.exec_driver_sql(_FORGET_ANSWERS, (now - ANSWER_SECONDS, FORGET_ROWS)).rowcount

@@ -11,7 +11,7 @@ of their keys everywhere, so processes wait for each other but never in a circle
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from socket import SHUT_RDWR, socket
 from typing import Any, TypeVar
@@ -20,8 +20,9 @@ from weakref import WeakSet
 import psycopg
 from sqlalchemy import Connection, event
 
-from store.engine import Store, translated
-from store.limits.counters import ANSWER_SECONDS, FORGET_ROWS, PROBE_ID, Counters, charged, packed
+from store.engine import Store
+from store.limits.counters import ANSWER_SECONDS, FORGET_ROWS, charged, packed
+from store.limits.counters_server import ServerCounters
 from store.limits.window import (
     JITTER_SECONDS,
     PAST_BYTES,
@@ -80,14 +81,14 @@ UPDATE usage SET used = usage.used - wrong.used, refused = usage.refused + wrong
 FROM unnest(%s::text[], %s::int[], %s::int[], %s::int[]) AS wrong(subject, span, used, refused)
 WHERE usage.subject = wrong.subject AND usage.span = wrong.span
 """
-# Rows of others: what this transaction has claimed is not yet told to anybody.
-_TOLD = """
+# Rows of others: what this transaction has claimed has no reply yet.
+_PRIOR = """
 SELECT id, action FROM answer
 WHERE id = ANY(%s::bigint[]) AND xmin <> pg_current_xact_id()::xid
 """
 _REWORD = """
-UPDATE answer SET action = said.action
-FROM unnest(%s::bigint[], %s::text[]) AS said(id, action) WHERE answer.id = said.id
+UPDATE answer SET action = replies.action
+FROM unnest(%s::bigint[], %s::text[]) AS replies(id, action) WHERE answer.id = replies.id
 """
 _CLAIM = """
 INSERT INTO answer (id, at, action)
@@ -98,10 +99,6 @@ _CHARGED = (
     "INSERT INTO batch (at, messages, refused, queues, charges) VALUES (%s, '', '{}', %s, %s)"
 )
 _RECHARGED = "UPDATE batch SET queues = %s, charges = %s WHERE id = %s"
-_PROBE = """
-INSERT INTO answer (id, at, action) VALUES (%s, %s, '')
-ON CONFLICT (id) DO UPDATE SET at = excluded.at
-"""
 _MAKE = f"""
 INSERT INTO usage (subject, span, slot, used, past, refused, until)
 SELECT subject, span, floor(%s * {SLOTS} / span)::bigint, 0, ''::bytea, 0, 0
@@ -135,14 +132,16 @@ DELETE FROM usage USING empty WHERE usage.subject = empty.subject AND usage.span
 """
 
 
-class PostgresCounters(Counters[Connection]):
-    """`store.limits.counters.Usage` on a shared PostgreSQL."""
+class PostgresCounters(ServerCounters):
+    """The counters in a shared PostgreSQL."""
+
+    _probe_sql = """
+    INSERT INTO answer (id, at, action) VALUES (%s, %s, '')
+    ON CONFLICT (id) DO UPDATE SET at = excluded.at
+    """
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
-        self._kept: Connection | None = None
-        self._locked: dict[Key, Window] = {}
-        self._at = 0.0
         # All of the store, not only ours: one that is silent may be handed to us next.
         self._open: WeakSet[psycopg.Connection[Any]] = WeakSet()
         event.listen(store.engine, "connect", self._opened)
@@ -150,7 +149,7 @@ class PostgresCounters(Counters[Connection]):
     def _opened(self, connection: "psycopg.Connection[Any]", _record: object) -> None:
         self._open.add(connection)
 
-    def cut(self) -> None:
+    def abort_connections(self) -> None:
         """Shut the sockets down: PyMySQL has a timeout for reading, libpq has none."""
         for connection in tuple(self._open):
             # A closed one has no number any more.
@@ -160,43 +159,13 @@ class PostgresCounters(Counters[Connection]):
             ):
                 opened.shutdown(SHUT_RDWR)
 
-    def close(self) -> None:
-        """Give the connection back."""
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
-
     _find = (
         "SELECT id, at, queues, charges FROM batch"
         " WHERE id > ? AND position(?::bytea in queues) > 0 ORDER BY id DESC FOR UPDATE"
     )
-    _skip = " FOR UPDATE SKIP LOCKED"
-
-    def _sql(self, tx: Connection, query: str, values: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
-        done = tx.exec_driver_sql(query.replace("?", "%s"), values)
-        return done.fetchall() if done.returns_rows else ()
-
-    def _run(self, work: Callable[[Connection], T]) -> T:
-        with translated():
-            if self._kept is None:
-                self._kept = self._store.engine.connect()
-            connection = self._kept
-            self._locked, self._charged = {}, ()
-            try:
-                result = work(connection)
-                connection.commit()
-            except BaseException:
-                # Whatever state it is in: closing rolls back, the pool looks before reuse.
-                self._kept = None
-                connection.invalidate()
-                connection.close()
-                raise
-        if self._locked:
-            self._saw(self._locked, self._at)
-        return result
 
     def _settle(
-        self, tx: Connection, batch: Sequence[Charge], word: RefusalText
+        self, tx: Connection, batch: Sequence[Charge], text: RefusalText
     ) -> list[ChargeResult]:
         ids = sorted({charge.id for charge in batch if charge.id is not None})
         totals = _totals(batch)
@@ -212,15 +181,15 @@ class PostgresCounters(Counters[Connection]):
         rows = tx.exec_driver_sql(_CHARGE, asked).fetchall()
         windows = {(row[0], row[1]): _before(row, totals) for row in rows}
         now, claimed, noted = rows[0][6:9]
-        told = _told(tx, ids) if claimed < len(ids) else {}
-        verdicts = settle_all(batch, windows, told=told, now=now, word=word)
+        prior = _prior(tx, ids) if claimed < len(ids) else {}
+        results = settle_all(batch, windows, prior=prior, now=now, text=text)
         _correct(tx, rows, windows)
         self._locked, self._at = windows, now
-        happened = charged(batch, verdicts)
+        happened = charged(batch, results)
         if len(happened) < len(hoped):
             tx.exec_driver_sql(_RECHARGED, (*packed(happened), noted))
-        self._note(tx, ids, refusals(batch, verdicts))
-        return verdicts
+        self._note(tx, ids, refusals(batch, results))
+        return results
 
     def _now(self, tx: Connection) -> float:
         return float(tx.exec_driver_sql(f"SELECT {_NOW}").scalar_one())
@@ -229,7 +198,7 @@ class PostgresCounters(Counters[Connection]):
         if not ids:
             return {}
         taken = tx.exec_driver_sql(_CLAIM, (at, _numbers(ids))).rowcount
-        return _told(tx, ids) if taken < len(ids) else {}
+        return _prior(tx, ids) if taken < len(ids) else {}
 
     def _lock(self, tx: Connection, keys: Sequence[Key], now: float) -> dict[Key, Window]:
         if not keys:
@@ -251,15 +220,14 @@ class PostgresCounters(Counters[Connection]):
             ]
             tx.exec_driver_sql(_SAVE, _transposed(columns))
 
-    def _note(self, tx: Connection, fresh: Sequence[int], said: Sequence[tuple[int, str]]) -> None:
+    def _note(
+        self, tx: Connection, fresh: Sequence[int], replies: Sequence[tuple[int, str]]
+    ) -> None:
         del fresh  # claimed, and so noted
         if self._charged:
             tx.exec_driver_sql(_CHARGED, (int(self._at), *packed(self._charged, self._when)))
-        if said:
-            tx.exec_driver_sql(_REWORD, _transposed(said))
-
-    def _probe(self, tx: Connection, now: int) -> None:
-        tx.exec_driver_sql(_PROBE, (PROBE_ID, now))
+        if replies:
+            tx.exec_driver_sql(_REWORD, _transposed(replies))
 
     def _forget(self, tx: Connection, now: int) -> int:
         gone = tx.exec_driver_sql(_FORGET_ANSWERS, (now - ANSWER_SECONDS, FORGET_ROWS)).rowcount
@@ -281,8 +249,8 @@ def _before(row: Any, totals: Counter[Key]) -> Window:
     return Window(span, slot, used=used - totals[subject, span], past=past, refused=refused)
 
 
-def _told(tx: Connection, ids: Sequence[int]) -> dict[int, str]:
-    return {row[0]: row[1] for row in tx.exec_driver_sql(_TOLD, (_numbers(ids),))}
+def _prior(tx: Connection, ids: Sequence[int]) -> dict[int, str]:
+    return {row[0]: row[1] for row in tx.exec_driver_sql(_PRIOR, (_numbers(ids),))}
 
 
 def _numbers(values: Sequence[int]) -> str:

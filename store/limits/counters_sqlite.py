@@ -175,8 +175,8 @@ class SqliteCounters(Counters[sqlite3.Connection]):
             since = (int(time.time()) - ANSWER_SECONDS,)
             (self._heard.last,) = connection.execute(_NEWS, since).fetchone()
         for row, at, messages, refused, counts in connection.execute(_BATCHES, (self._heard.last,)):
-            said = {int(each): action for each, action in json.loads(refused).items()}
-            self._heard.add(row, at, _unpacked(messages), said)
+            replies = {int(each): action for each, action in json.loads(refused).items()}
+            self._heard.add(row, at, _unpacked(messages), replies)
             _replay(self._ahead, counts)
 
     def _now(self, tx: sqlite3.Connection) -> float:
@@ -186,8 +186,8 @@ class SqliteCounters(Counters[sqlite3.Connection]):
     def _claim(self, tx: sqlite3.Connection, ids: Sequence[int], at: int) -> dict[int, str]:
         del tx
         self._heard.forget(at)
-        said = self._heard.said
-        return {each: said[each] for each in ids if each in said}
+        replies = self._heard.replies
+        return {each: replies[each] for each in ids if each in replies}
 
     def _lock(self, tx: sqlite3.Connection, keys: Sequence[Key], now: float) -> dict[Key, Window]:
         # Copies: who limits without us while the disk is slow reads `seen`, and must not
@@ -232,10 +232,10 @@ class SqliteCounters(Counters[sqlite3.Connection]):
             tx.execute(_FOLDED)
 
     def _note(
-        self, tx: sqlite3.Connection, fresh: Sequence[int], said: Sequence[tuple[int, str]]
+        self, tx: sqlite3.Connection, fresh: Sequence[int], replies: Sequence[tuple[int, str]]
     ) -> None:
-        if fresh or said or self._changes:
-            at, refused = int(time.time()), dict(said)
+        if fresh or replies or self._changes:
+            at, refused = int(time.time()), dict(replies)
             counts = None if self._folding else json.dumps(self._changes)
             owed = packed(self._charged, self._when)
             values = (at, _packed(fresh), json.dumps(refused), counts, *owed)

@@ -60,25 +60,25 @@ class RecentAnswers:
     """What the messages of the last minutes were told, by all processes."""
 
     def __init__(self) -> None:
-        self.said: dict[int, str] = {}
+        self.replies: dict[int, str] = {}
         self.last = 0  # the last batch in it
         self._batches: deque[tuple[int, Sequence[int]]] = deque()
 
     def add(self, row: int, at: int, messages: Sequence[int], refused: Mapping[int, str]) -> None:
         """Take the batch in *row*."""
         self.last = row
-        self.said.update(dict.fromkeys(messages, ""))
-        self.said.update(refused)
+        self.replies.update(dict.fromkeys(messages, ""))
+        self.replies.update(refused)
         self._batches.append((at, messages))
 
     def forget(self, now: int) -> None:
         """Drop what is too old to be asked again, and the oldest beyond `MAX_HEARD`."""
         batches = self._batches
         while batches and (
-            abs(batches[0][0] - now) >= ANSWER_SECONDS or len(self.said) > MAX_RECENT
+            abs(batches[0][0] - now) >= ANSWER_SECONDS or len(self.replies) > MAX_RECENT
         ):
             for each in batches.popleft()[1]:
-                self.said.pop(each, None)
+                self.replies.pop(each, None)
 
 
 def _packed(messages: Sequence[int]) -> bytes:

@@ -1,4 +1,4 @@
-"""Whom a sending limit counts: the subjects of `store.models.Usage`. Pure."""
+"""Whom a sending limit counts: the subjects of `store.models.UsageRow`. Pure."""
 
 from ipaddress import IPv6Address, ip_address, ip_network
 

@@ -91,7 +91,7 @@ def tolerated(span: int) -> int:
 
 
 class Window:
-    """One row of `store.models.Usage`, in memory."""
+    """One row of `store.models.UsageRow`, in memory."""
 
     __slots__ = ("_free", "_past", "moved", "older", "refused", "row", "slot", "span", "used")
 
@@ -258,31 +258,31 @@ def settle_all(
     charges: Sequence[Charge],
     windows: Mapping[Key, Window],
     *,
-    told: Mapping[int, str],
+    prior: Mapping[int, str],
     now: float,
-    word: RefusalText,
+    text: RefusalText,
 ) -> list[ChargeResult]:
-    """Settle *charges* in order; one whose id is in *told*, or came before, hears that again."""
-    heard = dict(told)
-    verdicts = []
+    """Settle *charges* in order; a repeated id gets the reply in *prior*, or of the first."""
+    seen = dict(prior)
+    results = []
     for charge in charges:
-        if charge.id is not None and charge.id in heard:
-            action = heard[charge.id]
-            verdicts.append(ChargeResult(accepted=not action, action=action, repeated=True))
+        if charge.id is not None and charge.id in seen:
+            action = seen[charge.id]
+            results.append(ChargeResult(accepted=not action, action=action, repeated=True))
             continue
-        verdict = settle(charge, windows)
-        if not verdict.accepted:
-            verdict = ChargeResult(*verdict[:4], action=word(charge, verdict, now))
+        result = settle(charge, windows)
+        if not result.accepted:
+            result = ChargeResult(*result[:4], action=text(charge, result, now))
         if charge.id is not None:
-            heard[charge.id] = verdict.action
-        verdicts.append(verdict)
-    return verdicts
+            seen[charge.id] = result.action
+        results.append(result)
+    return results
 
 
-def refusals(charges: Sequence[Charge], verdicts: Sequence[ChargeResult]) -> list[tuple[int, str]]:
-    """Return what must be kept for a repeat: the ids refused just now, and what they were told."""
+def refusals(charges: Sequence[Charge], results: Sequence[ChargeResult]) -> list[tuple[int, str]]:
+    """Return what must be kept for repeats: each id refused just now, and its reply."""
     return [
-        (charge.id, verdict.action)
-        for charge, verdict in zip(charges, verdicts, strict=True)
-        if charge.id is not None and verdict.action and not verdict.repeated
+        (charge.id, result.action)
+        for charge, result in zip(charges, results, strict=True)
+        if charge.id is not None and result.action and not result.repeated
     ]

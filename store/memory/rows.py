@@ -16,7 +16,7 @@ BATCH = 1000
 
 
 class Account(NamedTuple):
-    """See `store.models.Account`."""
+    """See `store.models.AccountRow`."""
 
     id: int
     name: str
@@ -34,14 +34,14 @@ class Account(NamedTuple):
 
 
 class Address(NamedTuple):
-    """See `store.models.Address`."""
+    """See `store.models.AliasRow`."""
 
     account_id: int
     name: str
 
 
 class Suspension(NamedTuple):
-    """See `store.models.Suspension`."""
+    """See `store.models.SuspensionRow`."""
 
     account_id: int
     scope: str
@@ -51,7 +51,7 @@ class Suspension(NamedTuple):
 
 
 class Whitelist(NamedTuple):
-    """See `store.models.Whitelist`."""
+    """See `store.models.WhitelistRow`."""
 
     id: int
     network: str

@@ -42,7 +42,7 @@ def carry_out(
     with store.changing() as session:
         at = store.now(session) if now is None else now
         rev = advance(session)
-        parts = bulk.cut(todo.graduates)
+        parts = bulk.batches(todo.graduates)
         return sum(apply(session, settings, p, change=change, at=at, rev=rev) for p in parts)
 
 

@@ -161,7 +161,7 @@ def _held(
     session: Session, column: InstrumentedAttribute[T], values: Sequence[T]
 ) -> list[AccountRow]:
     rows: list[AccountRow] = []
-    for part in bulk.cut(values):
+    for part in bulk.batches(values):
         query = select(AccountRow).where(AccountRow.removed_at.is_(None), column.in_(part))
         rows += session.scalars(query)
     return rows

@@ -42,7 +42,7 @@ class Renewal:
 def names_taken(session: Session, names: Iterable[str]) -> set[str]:
     """Return those of *names* that an account or an alias has."""
     found: set[str] = set()
-    for part in bulk.cut(list(names)):
+    for part in bulk.batches(list(names)):
         found.update(session.scalars(select(AccountRow.name).where(AccountRow.name.in_(part))))
         found.update(session.scalars(select(AliasRow.name).where(AliasRow.name.in_(part))))
     return found

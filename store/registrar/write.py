@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from config.settings import Settings
 from config.units import UnixSeconds
 from store.audit import AuditContext
-from store.bulk import cut
+from store.bulk import batches
 from store.engine import Store
 from store.errors import Refused
 from store.logins import password_hashes
@@ -78,7 +78,7 @@ def carry_out(
 def _hash_passwords(lines: Sequence[Line], key: bytes | None, progress: Progress) -> Iterator[Line]:
     """Hash the initial passwords, in threads: Argon2 releases the GIL."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for part in cut(lines, HASHED_AT_ONCE):
+        for part in batches(lines, HASHED_AT_ONCE):
             numbers = [line for line in part if line.identity]
             made = pool.map(lambda line: _with_initial(line, key), numbers)
             yield from (next(made) if line.identity else line for line in part)
@@ -118,9 +118,9 @@ def _batches(all_: _Batch, *, apart: bool) -> Iterator[_Batch]:
     if not apart:
         yield all_
         return
-    yield from (_Batch(new=part) for part in cut(all_.new))
-    yield from (_Batch(changed=part) for part in cut(all_.changed))
-    yield from (_Batch(graduates=part) for part in cut(all_.graduates))
+    yield from (_Batch(new=part) for part in batches(all_.new))
+    yield from (_Batch(changed=part) for part in batches(all_.changed))
+    yield from (_Batch(graduates=part) for part in batches(all_.graduates))
 
 
 def _write(
@@ -131,16 +131,16 @@ def _write(
     done: ImportResult,
     progress: Progress,
 ) -> None:
-    for new in cut(batch.new):
+    for new in batches(batch.new):
         free, refused = _still_free(session, new)
         rows.add(session, free, stamp)
         done.added += len(free)
         done.refused += refused
         progress(len(new))
-    for changed in cut(batch.changed):
+    for changed in batches(batch.changed):
         done.changed += rows.renew(session, changed, stamp)
         progress(len(changed))
-    for graduates in cut(batch.graduates):
+    for graduates in batches(batch.graduates):
         done.graduated += graduation.apply(
             session, settings, graduates, change=stamp.change, at=stamp.at, rev=stamp.rev
         )

@@ -239,7 +239,7 @@ def test_batches_of_several_keys_are_settled_as_entry_by_entry(
             windows = {key: _copy(window) for key, window in windows.items()}  # rows, read again
             for key in keys_of(batch):
                 windows.setdefault(key, Window(key[1], slot_of(now, key[1]))).advance(now)
-            verdicts = settle_all(batch, windows, told=told, now=now, word=_no)
+            verdicts = settle_all(batch, windows, prior=told, now=now, text=_no)
             assert [each.accepted for each in verdicts] == ledger.settle(batch, now)
             told |= {
                 c.id: v.action for c, v in zip(batch, verdicts, strict=True) if c.id is not None
@@ -318,7 +318,7 @@ def test_a_repeat_within_a_batch_hears_the_same_and_costs_nothing() -> None:
     windows = {("c", 60): Window(60, 0)}
     batch = [Charge(1, 2, (limit,)), Charge(2, 1, (limit,)), Charge(1, 2, (limit,))]
     batch.append(batch[1])
-    verdicts = settle_all(batch, windows, told={}, now=0, word=_no)
+    verdicts = settle_all(batch, windows, prior={}, now=0, text=_no)
     assert [v.accepted for v in verdicts] == [True, False, True, False]
     assert [v.repeated for v in verdicts] == [False, False, True, True]
     assert verdicts[1].action == verdicts[3].action == "450 no 1 2 0"
@@ -331,7 +331,7 @@ def test_what_was_told_before_is_told_again() -> None:
     limit = Limit("c", 60, 2)
     told = {1: "", 2: "450 earlier"}
     batch = [Charge(1, 1, (limit,)), Charge(2, 1, (limit,))]
-    verdicts = settle_all(batch, windows, told=told, now=0, word=_no)
+    verdicts = settle_all(batch, windows, prior=told, now=0, text=_no)
     assert [v.action for v in verdicts] == ["", "450 earlier"]
     assert windows["c", 60].total == 0
 
