@@ -79,14 +79,14 @@ def reset(app: App, output: Output, subject: str, reason: str) -> None:
     output.document({"subject": name, "windows": windows, "passwords": guessed})
 
 
-def _row(each: WindowUse) -> tuple[str, ...]:
+def _row(use: WindowUse) -> tuple[str, ...]:
     return (
-        each.subject,
-        format_span(each.span),
-        f"{each.used}{'' if each.limit is None else f' of {each.limit}'}",
-        str(each.refused),
-        when(each.until),
-        "-" if each.exempt is None else f"entry {each.exempt}",
+        use.subject,
+        format_span(use.span),
+        f"{use.used}{'' if use.limit is None else f' of {use.limit}'}",
+        str(use.refused),
+        when(use.until),
+        "-" if use.exempt is None else f"entry {use.exempt}",
     )
 
 

@@ -106,14 +106,16 @@ def show_over(output: Output, graduates: Sequence[Graduate]) -> None:
     """List the accounts that keep their old quota for a while or lose an override of it."""
     if output.as_json:
         return
-    rows = [_row(each) for each in graduates if each.keeps_until is not None]
+    rows = [_row(graduated) for graduated in graduates if graduated.keeps_until is not None]
     columns = ("keeps its quota", "mail", "quota until then", "until", "quota after")
     if rows:
         output.listing(graduates, columns, rows, none="")
-    for each in graduates:
-        if each.own is not None:
-            size = format_size(each.own) if each.own else "without a limit"
-            output.message(f"{each.name}: its own mailbox size, {size}, ends; --undo restores it")
+    for graduated in graduates:
+        if graduated.own is not None:
+            size = format_size(graduated.own) if graduated.own else "without a limit"
+            output.message(
+                f"{graduated.name}: its own mailbox size, {size}, ends; --undo restores it"
+            )
 
 
 def _report(output: Output, todo: GraduationPlan, done: int, *, dry_run: bool) -> None:
@@ -139,12 +141,12 @@ def _report(output: Output, todo: GraduationPlan, done: int, *, dry_run: bool) -
     )
 
 
-def _row(each: Graduate) -> tuple[str, ...]:
-    held = "not measurable" if each.used is None else format_size(each.used)
+def _row(person: Graduate) -> tuple[str, ...]:
+    held = "not measurable" if person.used is None else format_size(person.used)
     return (
-        each.name,
+        person.name,
         held,
-        format_size(each.old_quota) if each.old_quota else "unlimited",
-        when(each.keeps_until),
-        format_size(each.new_quota),
+        format_size(person.old_quota) if person.old_quota else "unlimited",
+        when(person.keeps_until),
+        format_size(person.new_quota),
     )

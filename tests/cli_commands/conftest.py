@@ -23,7 +23,7 @@ url = "sqlite:///{folder}/gatepost.db"
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a command said."""
+    """The exit code and output of a command."""
 
     code: int
     out: str

@@ -1,4 +1,4 @@
-"""`gatepost config`: what is wrong, what is in force, and no password in either."""
+"""`gatepost config` reports errors and values in force, and never a password."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The last edge of the command line: what nobody foresaw."""
+"""Unexpected conditions: bugs, users without a name, terminals that echo."""
 
 import os
 import pty

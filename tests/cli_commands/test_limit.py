@@ -1,4 +1,4 @@
-"""`gatepost limit show`: everybody who could be meant, with the limit, or a clear no."""
+"""`gatepost limit` shows and resets any address or account, or refuses clearly."""
 
 from pathlib import Path
 

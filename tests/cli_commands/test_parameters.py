@@ -1,4 +1,4 @@
-"""What people type as a value: a time, a size, a reason."""
+"""Values typed on the command line: times, sizes, names."""
 
 import pytest
 

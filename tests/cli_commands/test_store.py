@@ -41,7 +41,7 @@ def test_the_store_of_a_newer_release_exits_with_69(
     assert "newer release" in done.err
 
 
-@pytest.mark.integration  # root, to become somebody else
+@pytest.mark.integration  # root, to become another user
 def test_an_unwritable_store_names_the_expected_owner(run: Run, folder: Path) -> None:
     assert run("config", "check").code == 0
     for parent in (folder, *folder.parents):
