@@ -1,5 +1,6 @@
 """The requester: whose message a request is about, and which limits hold for it. Pure."""
 
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -18,6 +19,9 @@ from store.limits.window import Limit
 from store.people.entitlements import Person, generous
 from store.people.names import canonical
 
+# Requesters of some seconds. A busy client asks hundreds of times a second, and finding the
+# requester takes 15 of the 18 µs of a decision.
+REMEMBERED = 1 << 12
 # The longest subject that the store's key holds (store.models.UsageRow), in characters.
 MAX_SUBJECT = 160
 
@@ -32,20 +36,27 @@ class Requester(NamedTuple):
 
 
 def requester_of(request: Request, facts: Facts, now: float) -> Requester:
-    """Return the requester of *request*; *now* is Unix seconds."""
-    user, client = request.sasl_username, request.client_address
-    submission = is_submission(request, facts.campus)
+    """Return the requester of *request*; *now* is Unix seconds, cut to whole ones."""
+    client, user = request.client_address, request.sasl_username
+    return _find(facts, client, user, request.context, int(now))
+
+
+@lru_cache(REMEMBERED)
+def _find(facts: Facts, client: str, user: str, context: str, now: int) -> Requester:
+    submission = is_submission(client, user, context, facts.campus)
     sender = facts.directory.person(user) if user else None
     exempt = facts.directory.whitelisted(client, now) is not None
-    limits = limits_of(request, facts, sender, exempt=exempt, now=now) if submission else ()
+    limits = limits_of(client, user, facts, sender, exempt=exempt, now=now) if submission else ()
     return Requester(submission, sender, exempt, limits)
 
 
-def is_submission(request: Request, campus: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+def is_submission(
+    client: str, user: str, context: str, campus: tuple[IPv4Network | IPv6Network, ...]
+) -> bool:
     """Return whether a local user sends, by login, else `policy_context`, else client address."""
-    if request.sasl_username or request.context == "submission":
+    if user or context == "submission":
         return True
-    return request.context != "inbound" and _on_campus(request.client_address, campus)
+    return context != "inbound" and _on_campus(client, campus)
 
 
 def _on_campus(address: str, campus: tuple[IPv4Network | IPv6Network, ...]) -> bool:
@@ -65,16 +76,16 @@ def _client(address: str) -> IPv4Address | IPv6Address | None:
 
 
 def limits_of(
-    request: Request, facts: Facts, sender: Person | None, *, exempt: bool, now: float
+    client: str, user: str, facts: Facts, sender: Person | None, *, exempt: bool, now: float
 ) -> tuple[Limit, ...]:
     """Return the requester's limits, less those that `whitelist.lifts` for an *exempt* one."""
     settings = facts.settings
     lifted = settings.whitelist.lifts if exempt else ()
     limits: list[Limit] = []
     if "client" not in lifted:
-        limits += _client_limits(request.client_address, settings)
-    if request.sasl_username and "account" not in lifted:
-        limits += _account_limits(request.sasl_username, sender, settings, now)
+        limits += _client_limits(client, settings)
+    if user and "account" not in lifted:
+        limits += _account_limits(user, sender, settings, now)
     return tuple(limits)
 
 
