@@ -9,6 +9,7 @@ from cli_commands.command import command
 from cli_commands.output import Output
 from cli_commands.sendmail import post
 from store.limits import expiry, whitelist
+from store.logins import guesses
 from store.people import notices
 
 
@@ -24,6 +25,7 @@ def maintain(app: App, output: Output, quiet: bool, no_notices: bool) -> None:
     """
     expired = whitelist.expire(app.store, change=app.change("expired"))
     forgotten = expiry.forget_expired(app.store)
+    guesses.delete_all_expired(app.store)
     sent = 0
     if not no_notices:
         deliver, postmaster = partial(post, app.settings), app.settings.site.postmaster

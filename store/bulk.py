@@ -1,6 +1,7 @@
 """Thousands of rows in few statements; the mapper's way takes ten times as long."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TypeVar, cast
 
@@ -14,6 +15,8 @@ Rows = Sequence[Mapping[str, object]]
 
 # Bound parameters of one statement stay far below every database's limit.
 BATCH = 500
+# Between two steps decisions go first: a writer that waits for SQLite's lock tries within this.
+PAUSE_SECONDS = 0.02
 _KEY = "key_of_the_row"  # no column's name
 
 
@@ -38,6 +41,15 @@ def change(session: Session, table: type[Base], rows: Mapping[int, Mapping[str, 
             .values({column: bindparam(column) for column in columns})
         )
         session.connection().execute(statement, [{**row, _KEY: key} for key, row in group])
+
+
+def delete_all(step: Callable[[], int]) -> int:
+    """Repeat *step*, which deletes some rows, until none is left; return how many went."""
+    total = 0
+    while count := step():
+        total += count
+        time.sleep(PAUSE_SECONDS)
+    return total
 
 
 def _columns(row: tuple[int, Mapping[str, object]]) -> list[str]:

@@ -20,6 +20,7 @@ from operator import attrgetter
 from sqlalchemy import Connection, bindparam, case, delete, func, insert, literal, select, update
 
 from config.units import UnixSeconds
+from store import bulk
 from store.engine import Store
 from store.errors import Refused
 from store.logins.budgets import (
@@ -168,6 +169,13 @@ def delete_expired(store: Store, *, now: UnixSeconds) -> int:
         if old:
             session.execute(delete(Origin).where(Origin.id.in_(old)))
         return len(full) + len(old)
+
+
+def delete_all_expired(store: Store) -> int:
+    """Delete all full budgets and all networks not seen lately; raises `StoreUnavailable`."""
+    with store.reading() as session:
+        now = store.now(session)
+    return bulk.delete_all(lambda: delete_expired(store, now=now))
 
 
 def _charge(store: Store, budgets: Collection[Budget], now: UnixSeconds) -> None:
