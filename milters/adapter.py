@@ -22,7 +22,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 import Milter
 import milter
 
-from config.daemon.logs import fields
+from config.daemon.events import event
 from config.units import Address
 from milters import callback_errors, message_log
 from milters.envelope import Envelope, declared_size
@@ -47,7 +47,7 @@ class Service(Protocol):
     def release(self) -> None:
         """Count a message out."""
 
-    def judging(self) -> AbstractContextManager[None]:
+    def scanning(self) -> AbstractContextManager[None]:
         """Count a message as whole while in it."""
 
     def trusts(self, client: str) -> bool:
@@ -70,7 +70,7 @@ def _guarded(
         try:
             return callback(self, *args, **kwargs)
         except Exception:  # the edge: nothing may reach libmilter
-            log.exception(fields(id=self.queue_id(), event="error", at=callback.__name__))
+            log.exception(event("bug", self.queue_id() or "", at=callback.__name__))
             self.give_up(FAILED)
             return self.refused_early(callback.__name__)
 
@@ -182,7 +182,7 @@ class Connection(Milter.Base):
         try:
             verdict: Verdict = self._refusal or FAILED
             if self._refusal is None and self._message is not None:
-                with self._service.judging():
+                with self._service.scanning():
                     verdict = self._message.verdict(self.queue_id() or "")
             self._log(verdict)
             answer = self._say(verdict)
@@ -275,7 +275,7 @@ class Connection(Milter.Base):
     def _log(self, verdict: Verdict) -> None:
         message = self._message
         if message is None:
-            log.error(fields(id=self.queue_id(), verdict="tempfail", sender=None))
+            log.error(message_log.unjudged(self.queue_id()))
             return
         log.info(message_log.line(message, verdict, self.queue_id()))
 

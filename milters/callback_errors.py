@@ -13,7 +13,7 @@ import threading
 from types import TracebackType
 from typing import Protocol
 
-from config.daemon.logs import fields
+from config.daemon.events import event
 
 log = logging.getLogger("milter")
 
@@ -52,6 +52,6 @@ def _hear(kind: type[BaseException], error: BaseException, trace: TracebackType 
         connection.undecoded(error.object)
     else:
         try:
-            log.critical(fields(event="error", at="binding"), exc_info=(kind, error, trace))
+            log.critical(event("bug", at="binding"), exc_info=(kind, error, trace))
         finally:
             os._exit(os.EX_SOFTWARE)

@@ -1,7 +1,7 @@
-"""The delivery status notice for recipients that a message was too big for (RFC 3464). Pure.
+"""The delivery status notification for recipients whose limit a message exceeds (RFC 3464). Pure.
 
-It goes to the account that signed in, whatever the message says about its sender,
-so it can reach nobody who did not write.
+It goes to the account that signed in, whatever sender the message claims, so it only ever
+reaches the account that submitted the message.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from config.units import format_size
 from milters.attachments import Limit
 
 MAX_HEADER = 16 << 10  # bytes of the original header that the notice repeats
-# The fields that a person recognises a message by.
+# The fields by which the sender recognises the message.
 SHOWN = frozenset({"from", "to", "cc", "date", "subject", "message-id"})
 
 
@@ -42,13 +42,13 @@ def build(refused: FailedRecipients, *, to: str, postmaster: str) -> bytes:
     report["Auto-Submitted"] = "auto-replied"  # RFC 3834: no machine answers it
     if not refused.header.isascii():
         report["Content-Transfer-Encoding"] = "8bit"  # as a part of it (RFC 2045 6.4)
-    report.attach(MIMEText(_words(refused)))
+    report.attach(MIMEText(_body_text(refused)))
     report.attach(_status(refused))
     report.attach(_original(refused.header))
     return report.as_bytes(policy=compat32.clone(linesep="\r\n"))
 
 
-def _words(refused: FailedRecipients) -> str:
+def _body_text(refused: FailedRecipients) -> str:
     names = "".join(
         f"    {limit.address} (limit {format_size(limit.size)})\n" for limit in refused.over
     )
@@ -68,7 +68,7 @@ def _status(refused: FailedRecipients) -> Message:
     status.attach(message)
     for limit in refused.over:
         recipient = Message()
-        recipient["Final-Recipient"] = _typed(limit.address)
+        recipient["Final-Recipient"] = _rfc3464_address(limit.address)
         recipient["Action"] = "failed"
         recipient["Status"] = "5.3.4"
         recipient["Diagnostic-Code"] = f"smtp; 552 5.3.4 {refused.text}"
@@ -76,7 +76,7 @@ def _status(refused: FailedRecipients) -> Message:
     return status
 
 
-def _typed(address: str) -> str:
+def _rfc3464_address(address: str) -> str:
     """Return *address* with its type; RFC 6533 3 has ASCII for those of SMTPUTF8."""
     if address.isascii():
         return f"rfc822; {address}"

@@ -1,8 +1,21 @@
 """The milter process: start, drain on SIGTERM, reload on SIGHUP.
 
-libmilter runs in a thread of its own, so that signals reach Python here in the
-main thread. On SIGTERM the socket's name goes first (no new connection), messages
-under way are finished, those that begin meanwhile get a 451, then libmilter stops.
+The life of one mail:
+
+    Connection.envfrom      Service.admit, or 451 BUSY; Service.begin → Message
+    Connection.envrcpt      Message.recipient, as written and as Postfix resolves it
+    Connection.header       Message.header → SpamCheck.header
+    Connection.body         Message.body → AttachmentCheck.body (Scanner.feed), SpamCheck.body;
+                            SKIP once no more of the body is needed
+    Connection.eom          Message.verdict → Accept | Refuse:
+      AttachmentCheck.over  the limits exceeded: 552, or leave those recipients out (dsn, Postman)
+      SpamCheck.verdict     Spamd.scan → the X-Spam-* edits and the subject tag
+    Connection._say         the reply, or the edits, to Postfix
+    Connection._reset       not accepted: Service.not_accepted → RefundRequests → store
+
+libmilter runs in a thread of its own, so that signals reach Python in the main thread. On
+SIGTERM the socket is unlinked first (no new connection), messages in progress are finished,
+those that begin meanwhile get a 451, then libmilter stops.
 """
 
 import ctypes
@@ -17,10 +30,10 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from config.daemon.logs import fields
+from config.daemon.events import event
+from config.daemon.reload import read_again
 from config.daemon.start_fault import is_news
 from config.daemon.systemd import notify
-from config.loader import ConfigError, load
 from config.settings import Settings
 from config.units import Address
 from milters import adapter
@@ -28,10 +41,10 @@ from milters.service import Service
 from milters.spamd import DEADLINE
 
 log = logging.getLogger("milter")
-# Whose message is still coming in after this gets a 451 from Postfix and sends it
-# again: a slow stranger must not hold up a restart.
+# A client still sending after this gets a 451 from Postfix and tries again: a slow sender
+# must not hold up a restart.
 DRAIN_SECONDS = 8
-JUDGE_SECONDS = DEADLINE + 5  # a scan under way may take its whole deadline
+SCAN_SECONDS = DEADLINE + 5  # a scan in progress may take its whole deadline
 START_SECONDS = 10
 STOP_SECONDS = 10  # libmilter notices a stop within 3 s
 SOCKET_UMASK = 0o117  # 0660: Postfix is in the socket's group
@@ -55,11 +68,11 @@ def run(path: Path, settings: Settings) -> int:
     listening = _wait_until_listening(address, libmilter)
     os.umask(mask)
     if not listening:
-        line = fields(event="cannot-listen", address=address)
+        line = event("cannot-listen", address=address)
         if is_news(line):
             log.error(line)
         return os.EX_UNAVAILABLE
-    log.info(fields(event="listening", address=address))
+    log.info(event("ready", listen=address))
     notify("READY=1")
     code = _until_stopped(signals, libmilter, service, path)
     notify("STOPPING=1")
@@ -70,9 +83,9 @@ def run(path: Path, settings: Settings) -> int:
 def _one_heap() -> None:
     """Keep glibc from giving each of libmilter's threads a heap of its own (mallopt(3)).
 
-    With one thread a message they grow to 5 MiB that nobody uses; under the
-    interpreter's lock a second heap gains no time. What is large, as the part of a mail
-    that spamd gets, stays outside of it, so that it goes back to the system at once.
+    With a thread for each message they grow to 5 MiB of unused memory; under the
+    interpreter's lock a second heap gains no time. Large blocks, such as the part of a mail
+    that spamd gets, stay outside the heap, so that they return to the system at once.
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):  # glibc; musl has neither the function nor the heaps
@@ -99,37 +112,39 @@ def _until_stopped(
         if number != signal.SIGHUP:
             return os.EX_OK
         _reload(service, path)
-    log.error(fields(event="libmilter-ended"))
+    log.error(event("libmilter-ended"))
     return os.EX_SOFTWARE
 
 
 def _reload(service: Service, path: Path) -> None:
     notify("RELOADING=1")
-    try:
-        service.reload(load(path))
-    except ConfigError as error:
-        log.error(fields(event="reload", kept="old settings", error=error))  # noqa: TRY400 - no bug
-    else:
-        log.info(fields(event="reload"))
+    settings = read_again(path)
+    if settings is not None:
+        try:
+            service.reload(settings)
+        except Exception:  # the edge: the next SIGHUP must work
+            log.exception(event("bug", at="reload"))
+        else:
+            log.info(event("reloaded"))
     notify("READY=1")
 
 
 def _stop(service: Service, libmilter: threading.Thread, address: Address) -> None:
     if address.kind == "unix":
         Path(address.path).unlink(missing_ok=True)
-    if not service.drain(sending=DRAIN_SECONDS, judged=JUDGE_SECONDS):
-        log.warning(fields(event="stop", messages="still under way"))
+    if not service.drain(sending=DRAIN_SECONDS, scanning=SCAN_SECONDS):
+        log.warning(event("drain-timeout", reason="messages still in progress"))
     adapter.stop()
     libmilter.join(STOP_SECONDS)
     service.close()
-    log.info(fields(event="stopped"))
+    log.info(event("stopped"))
 
 
 def _serve(address: Address) -> None:
     try:
         adapter.serve(address)
     except adapter.Error as error:
-        log.error(fields(event="libmilter", error=error))  # noqa: TRY400 - its text is all
+        log.error(event("libmilter-failed", reason=error))  # noqa: TRY400 - its text is all
 
 
 def _wait_until_listening(address: Address, libmilter: threading.Thread) -> bool:

@@ -7,63 +7,67 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
 
+from config.daemon.events import event
 from config.settings import Settings
+from milters.dependencies import Dependencies
 from milters.envelope import Envelope
-from milters.message import Dependencies, Message
+from milters.message import Message
 from milters.postman import Postman
-from milters.refund import GiveBacks
+from milters.refund import RefundRequests
 from milters.role_limits import RoleLimits
 from milters.spam import Report
 from milters.spamd import Spamd, SpamdUnavailable
 from store.engine import Store
 from store.memory.directory import Directory
+from store.memory.refresher import Refresher
 
 log = logging.getLogger("milter")
-# Postfix has at most 100 processes a service by default, one message each: three
-# services of smtpd, and cleanup for sendmail(1). Each busy one has a thread of
-# libmilter's, and may hold 1 MiB of header if somebody means us harm.
+# Postfix has at most 100 processes per service by default, one message each: three smtpd
+# services, and cleanup for sendmail(1). Each message occupies a libmilter thread, and a
+# hostile one holds up to 1 MiB of header.
 MAX_MESSAGES = 500
 _POLL_SECONDS = 0.05
 
 
 class Service:
-    """Thread-safe. Messages under way keep the settings they began with."""
+    """Thread-safe. Messages in progress keep the settings they began with."""
 
     def __init__(self, settings: Settings) -> None:
         self._lock = threading.Lock()
-        self._under_way = 0
-        self._judged = 0  # of those under way
+        self._in_progress = 0
+        self._scanning = 0  # of those under way
         self._draining = False
         self._postman = Postman()
         self._spamd: Spamd | None = None
         store = Store(settings.store.url)
-        self._give_backs = GiveBacks(store)
-        self._give_backs.start()
-        self._use(settings, RoleLimits(Directory(store, settings), settings))
+        self._refunds = RefundRequests(store)
+        self._refunds.start()
+        self._refresher = _refresher(store, settings)
+        self._use(settings)
 
     def admit(self) -> bool:
-        """Count a message in, unless there are too many or we are about to stop."""
+        """Count a message in, unless there are too many or the milter is stopping."""
         with self._lock:
-            if self._draining or self._under_way >= MAX_MESSAGES:
+            if self._draining or self._in_progress >= MAX_MESSAGES:
                 return False
-            self._under_way += 1
+            self._in_progress += 1
             return True
 
     def release(self) -> None:
         """Count a message out."""
         with self._lock:
-            self._under_way -= 1
+            self._in_progress -= 1
 
     def not_accepted(self, queue_id: str, client: str, since: float) -> None:
-        """Give back what policyd charged for a message, which began after a monotonic time."""
-        self._give_backs.add(queue_id, client, since)
+        """Request a refund of what policyd charged; the message began after *since* (monotonic)."""
+        self._refunds.add(queue_id, client, since)
 
     def begin(self, envelope: Envelope) -> Message:
-        """Return a new message with the settings of this moment."""
-        return Message(envelope, self._tools)
+        """Return a new message with the current settings."""
+        return Message(envelope, self._dependencies)
 
     def trusts(self, client: str) -> bool:
-        """Return whether the site believes in mail from the address *client*."""
+        """Return whether the site trusts mail from the address *client* (spam.trusted)."""
         try:
             address = ip_address(client)
         except ValueError:  # "local": sendmail(1) on this machine
@@ -72,68 +76,80 @@ class Service:
 
     def reload(self, settings: Settings) -> None:
         """Use *settings* for every message that begins from now on."""
-        limits, spamd = self._limits, self._spamd
-        if settings.store.url == self._tools.settings.store.url:
-            new = limits.under(settings)  # roles are known also while the store is away
+        spamd = self._spamd
+        if settings.store.url == self._dependencies.settings.store.url:
+            # Keeps the rows in memory: settings change even while the store is unavailable.
+            self._refresher.directory = self._refresher.directory.under(settings)
         else:
             store = Store(settings.store.url)
-            new = RoleLimits(Directory(store, settings), settings)
-            # What waits for the old store is told to it: it was charged there.
-            old, self._give_backs = self._give_backs, GiveBacks(store)
-            self._give_backs.start()
-            old.stop()
-        self._use(settings, new)
-        limits.stop()
+            old_refresher, self._refresher = self._refresher, _refresher(store, settings)
+            old_refresher.stop()
+            # Waiting refunds go to the old store, where the messages were charged.
+            old_refunds, self._refunds = self._refunds, RefundRequests(store)
+            self._refunds.start()
+            old_refunds.stop()
+        self._use(settings)
         if spamd is not None and spamd is not self._spamd:
-            # Not here: scans under way may take their whole deadline.
+            # In a thread: scans in progress may take their whole deadline.
             threading.Thread(target=spamd.close, name="old spamd", daemon=True).start()
 
     @contextmanager
-    def judging(self) -> Iterator[None]:
-        """Count a message as whole: it waits for us, not we for its sender."""
+    def scanning(self) -> Iterator[None]:
+        """Count a message as complete: it awaits its verdict, not more bytes from its sender."""
         with self._lock:
-            self._judged += 1
+            self._scanning += 1
         try:
             yield
         finally:
             with self._lock:
-                self._judged -= 1
+                self._scanning -= 1
 
-    def drain(self, *, sending: float, judged: float) -> bool:
-        """Take no more messages and wait for those under way; return whether all ended.
+    def drain(self, *, sending: float, scanning: float) -> bool:
+        """Admit no more messages and wait for those in progress; return whether all ended.
 
-        Up to *sending* seconds for those still coming in, *judged* while any waits for us.
+        Waits *sending* seconds for those still coming in, *scanning* while any awaits its verdict.
         """
         self._draining = True
         start = time.monotonic()
-        while self._under_way:
-            if time.monotonic() - start >= (judged if self._judged else sending):
+        while self._in_progress:
+            if time.monotonic() - start >= (scanning if self._scanning else sending):
                 return False
             time.sleep(_POLL_SECONDS)
         return True
 
     def close(self) -> None:
         """Stop the threads."""
-        self._give_backs.stop()
-        self._limits.stop()
+        self._refunds.stop()
+        self._refresher.stop()
         if self._spamd is not None:
             self._spamd.close()
 
-    def _use(self, settings: Settings, limits: RoleLimits) -> None:
-        limits.start()
-        self._limits = limits
+    def _use(self, settings: Settings) -> None:
+        limits = RoleLimits(self._refresher.directory, settings)
         address = settings.spam.spamd
         if self._spamd is None or self._spamd.address != address:
             self._spamd = Spamd(address) if address else None
         scan = self._scan if self._spamd else None
-        self._tools = Dependencies(settings, limits, scan, self._notify, self._postman.is_ours)
+        self._dependencies = Dependencies(
+            settings, limits, scan, self._notify, self._postman.is_ours
+        )
         self._trusted = tuple(map(ip_network, settings.spam.trusted))
 
     def _notify(self, notice: bytes, to: str) -> None:
-        self._postman.send(notice, to=to, through=self._tools.settings.site.smtp)
+        self._postman.send(notice, to=to, through=self._dependencies.settings.site.smtp)
 
     def _scan(self, read: Callable[[], bytes]) -> Report:
-        spamd = self._spamd  # the present one, also for messages older than a reload
+        spamd = self._spamd  # the current one, also for messages that began before a reload
         if spamd is None:
             raise SpamdUnavailable("off")
         return spamd.scan(read)
+
+
+def _refresher(store: Store, settings: Settings) -> Refresher:
+    """Return a running refresher of the memory copy, after a first attempt to read the store."""
+    refresher = Refresher(Directory(store, settings))
+    refresher.refresh(time.monotonic())
+    if not refresher.directory.loaded:
+        log.warning(event("accounts-unknown", reason="store unavailable: largest limits"))
+    refresher.start()
+    return refresher

@@ -38,7 +38,7 @@ def tagged(values: Sequence[bytes], tag: str, charset: str = "") -> list[Edit]:
     if not values:
         return [Edit("Subject", 0, tag.rstrip())]
     return [
-        Edit("Subject", number, _short(tag, _carried(value, charset), value))
+        Edit("Subject", number, _short(tag, _as_header_text(value, charset), value))
         for number, value in enumerate(values, 1)
         if not has_tag(value, tag)
     ]
@@ -46,11 +46,11 @@ def tagged(values: Sequence[bytes], tag: str, charset: str = "") -> list[Edit]:
 
 def has_tag(value: bytes, tag: str) -> bool:
     """Return whether a subject starts with *tag*, be it inside encoded words."""
-    wanted = _squeezed(tag)
+    wanted = _normalised(tag)
     text = value[:MAX_DECODED].decode("utf-8", "replace")
     # "punycode" is a charset to Python and to no mail program, which shows the bytes.
     readings = (text, *(_decoded(text, strange=strange) for strange in (True, False)))
-    return any(_squeezed(reading).startswith(wanted) for reading in readings)
+    return any(_normalised(reading).startswith(wanted) for reading in readings)
 
 
 def _decoded(text: str, *, strange: bool) -> str:
@@ -85,12 +85,12 @@ def _plain(word: bytes | str, charset: str | None) -> str:
         return word.decode("ascii", "replace")
 
 
-def _squeezed(text: str) -> str:
-    """Blanks and case do not make a tag another one."""
+def _normalised(text: str) -> str:
+    """Return *text* without blanks and case, which do not make a different tag."""
     return "".join(text.split()).casefold()
 
 
-def _carried(value: bytes, charset: str) -> str:
+def _as_header_text(value: bytes, charset: str) -> str:
     """Return *value* as text that libmilter's binding can carry; *charset* is the message's."""
     try:
         return value.decode("utf-8")

@@ -1,4 +1,4 @@
-"""What becomes of a message, as the milter tells it to Postfix. Pure."""
+"""The verdict on a message, as the milter answers it to Postfix. Pure."""
 
 from dataclasses import dataclass
 
@@ -27,11 +27,11 @@ class Refuse:
 
     @property
     def is_permanent(self) -> bool:
-        """Whether trying again is of no use."""
+        """Whether trying again is pointless."""
         return self.code.startswith("5")
 
     def line(self) -> str:
-        """Return the text as a reply may carry it: one line of printable ASCII."""
+        """Return the text as one reply line of printable ASCII."""
         return one_line(self.text, MAX_REPLY_LINE)
 
 
@@ -43,5 +43,10 @@ FORGED = Refuse("550", "5.6.0", "Too many X-Spam-* header fields")
 MANY_SUBJECTS = Refuse("550", "5.6.0", "Too many Subject header fields")
 FAILED = Refuse("451", "4.3.0", "The mail filter failed; please try again later")
 BUSY = Refuse("451", "4.3.2", "The mail filter is busy; please try again later")
-NO_NOTICE = Refuse("451", "4.3.0", "You cannot be told now who is left out; please try again later")
+NO_NOTICE = Refuse(
+    "451",
+    "4.3.0",
+    "Some recipients cannot take this message and the notice to you could not be sent; "
+    "please try again later",
+)
 NO_SPAMD = Refuse("451", "4.3.0", "The spam filter cannot answer now; please try again later")

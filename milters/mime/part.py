@@ -119,11 +119,11 @@ class Fields:
         if any(len(value) >= MAX_FIELD or value.count(b";") >= MAX_PARAMETERS for value in values):
             return _UNKNOWN
         if self._found.get(_NAME) or any(field.has_name(value) for value in values):
-            return _shown(self._found) or _UNKNOWN
+            return _filename(self._found) or _UNKNOWN
         return ""
 
 
-def _shown(found: dict[bytes, list[bytes]]) -> str:
+def _filename(found: dict[bytes, list[bytes]]) -> str:
     message = Message()
     for key, values in found.items():
         text = values[0].rstrip(b"\r\n").decode("ascii", "surrogateescape")

@@ -96,7 +96,7 @@ class Milter:
             log=self.folder / "log",
             ready=lambda: (
                 (answers(Path(address.path)) if address.kind == "unix" else listens(address.port))
-                and "event=listening" in self.log()
+                and "event=ready" in self.log()
             ),
             group="postfix",
         )

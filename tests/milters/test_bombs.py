@@ -18,12 +18,13 @@ _RUN = """
 import json, re, resource, sys
 from config.settings import Settings
 from milters.envelope import Envelope
-from milters.message import Message, Dependencies
+from milters.dependencies import Dependencies
+from milters.message import Message
 from milters.spam import Report
 from milters.verdict import Accept
 
 class Limits:
-    def of(self, address): return 10 << 20
+    def limit_for(self, address): return 10 << 20
     def owner(self, address): return address
 
 def scan(read):  # what is kept for spamd, and for a notice, counts as well

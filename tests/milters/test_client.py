@@ -34,14 +34,14 @@ def logged(stack: Stack, queue_id: str) -> str:
     log = stack.services.processes["milter"].log
 
     def lines() -> list[str]:
-        return [line for line in log.read_text().splitlines() if f"id={queue_id} " in line]
+        return [line for line in log.read_text().splitlines() if f" {queue_id} " in line]
 
     wait_until(lambda: bool(lines()), "the milter's line")
     return lines()[0]
 
 
 @pytest.mark.parametrize("address", ["192.0.2.77", "192.0.2.78", "2001:db8::77", "2001:db8::78"])
-def test_who_came_through_a_webmail_is_the_client_and_trusted_or_not(
+def test_the_client_behind_a_webmail_decides_whether_mail_is_trusted(
     stack: Stack, staff: Account, address: str
 ) -> None:
     family = "IPV6:" if ":" in address else ""

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from milters.dependencies import Dependencies
 from milters.envelope import Envelope
-from milters.message import Dependencies, Message
+from milters.message import Message
 from milters.spam import Report
 from milters.verdict import Accept, Refuse, Verdict
 from tests.conftest import settings_for
@@ -26,7 +27,7 @@ class Site:
     limit: int
     given: bytes = b""
 
-    def of(self, address: str) -> int:  # noqa: ARG002 - Limits' interface
+    def limit_for(self, address: str) -> int:  # noqa: ARG002 - Limits' interface
         return self.limit
 
     def owner(self, address: str) -> str:

@@ -64,7 +64,7 @@ def test_a_fault_of_ours_is_a_451_in_our_words(prepared: Start, place: str) -> N
             client.abort()
     log = running.log()
     assert "RuntimeError: injected" in log
-    assert "id=4DEF event=error" in log
+    assert "4DEF event=bug" in log
 
 
 @pytest.mark.parametrize("tcp", [False, True])
@@ -76,7 +76,7 @@ def test_a_fault_at_the_helo_costs_no_mail(prepared: Start, *, tcp: bool) -> Non
         client.connect()
         client.hello("mx.test")
         assert client.message(STAFF).word == b"c"
-    assert "event=error at=hello" in running.log()
+    assert "event=bug at=hello" in running.log()
 
 
 def test_a_fault_that_nothing_of_ours_catches_takes_no_mail(prepared: Start) -> None:
@@ -88,14 +88,14 @@ def test_a_fault_that_nothing_of_ours_catches_takes_no_mail(prepared: Start) -> 
         with pytest.raises(Gone):
             client.message(STAFF)
     wait_until(lambda: not running.process.alive, "the process ends")
-    assert "event=error at=binding" in running.log()
+    assert "event=bug at=binding" in running.log()
 
 
 def test_a_fault_at_the_negotiation_ends_the_connection(prepared: Start) -> None:
     running = broken(prepared, "Connection.negotiate")
     with connected(running.address, negotiate=False) as client, pytest.raises(Gone):
         client.negotiate()
-    assert "event=error at=negotiate" in running.log()
+    assert "event=bug at=negotiate" in running.log()
     assert running.process.alive
 
 
@@ -108,14 +108,14 @@ def test_a_fault_at_an_abort_harms_no_later_message(prepared: Start) -> None:
         client.mail()  # is answered only in the end, so the abort is done
         client.rcpt(STAFF)
         client.body(b"x")
-        assert running.log().count("id=4DEF event=error at=abort") == 2
+        assert running.log().count("4DEF event=bug at=abort") == 2
 
 
 def test_a_fault_when_the_client_goes_counts_its_message_out(prepared: Start) -> None:
     running = broken(prepared, "Message.close")
     with connected(running.address) as client:
         begun(client)
-    wait_until(lambda: "event=error at=abort" in running.log(), "the fault")
+    wait_until(lambda: "event=bug at=abort" in running.log(), "the fault")
     start = time.monotonic()
     assert running.process.stop() == 0
     assert time.monotonic() - start < 6  # and it does not wait for that message

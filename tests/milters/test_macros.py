@@ -81,5 +81,5 @@ def test_a_value_that_a_step_repeats_is_the_later_one(shared: Milter) -> None:
         client.rcpt(STAFF)
         client.body(b"x")
         client.end("4TWICE")
-    [line] = [line for line in shared.log().splitlines() if "id=4TWICE " in line]
+    [line] = [line for line in shared.log().splitlines() if " 4TWICE " in line]
     assert "user=staff" in line

@@ -2,18 +2,18 @@
 
 import tracemalloc
 from collections.abc import Callable
-from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from milters.dependencies import Dependencies, Notify, Scan
 from milters.envelope import Envelope
-from milters.message import MAX_VERDICTS, Dependencies, Message, Notify, Scan
-from milters.postman import NotSent
+from milters.message import Message
 from milters.spam import Edit, Report
+from milters.spam_check import MAX_VERDICTS
 from milters.spamd import SpamdUnavailable
-from milters.verdict import FORGED, NO_NOTICE, NO_SPAMD, TOO_BIG, Accept, Refuse
+from milters.verdict import FORGED, NO_SPAMD, Accept, Refuse
 from tests.conftest import settings_for
 
 KIB = 1 << 10
@@ -26,7 +26,7 @@ class Table:
     def __init__(self, **sizes: int) -> None:
         self._sizes = sizes
 
-    def of(self, address: str) -> int | None:
+    def limit_for(self, address: str) -> int | None:
         return self._sizes.get(self.owner(address))
 
     def owner(self, address: str) -> str:
@@ -105,7 +105,7 @@ def test_text_is_no_attachment() -> None:
     assert fill(message("small"), 12 * KIB, b"text/plain").verdict() == Accept()
 
 
-def test_a_message_without_a_body_is_judged_too() -> None:
+def test_a_message_without_a_body_gets_a_verdict() -> None:
     assert message("small").verdict() == Accept()
 
 
@@ -196,9 +196,9 @@ def test_a_long_start_for_spamd_is_whole() -> None:
         if not made.body(piece):
             break
     made.verdict()
-    assert made._start._file is not None
+    assert made._spam._spool._file is not None
     # Not /tmp, which may be memory.
-    spool = Path(f"/proc/self/fd/{made._start._file.fileno()}").readlink()
+    spool = Path(f"/proc/self/fd/{made._spam._spool._file.fileno()}").readlink()
     assert spool.parent == Path("/var/tmp")
     made.close()
     assert seen[0].endswith(b"".join(pieces)[: 512 * KIB])
@@ -225,7 +225,7 @@ def test_without_spamd_the_site_chooses(mode: str, wanted: Accept | Refuse) -> N
     assert message("big", scan=scan, spam={"on_spamd_loss": mode}).verdict() == wanted
 
 
-def test_a_strangers_forged_verdict_goes_and_a_colleagues_stays() -> None:
+def test_spam_headers_are_removed_from_outside_mail_and_kept_on_local_mail() -> None:
     removal = (Edit("X-Spam-Flag", 1, None),)
     for user, trusted, edits in (("", False, removal), ("big", False, ()), ("", True, ())):
         made = message("big", user=user, trusted=trusted)
@@ -241,7 +241,7 @@ def test_more_forged_verdicts_than_filters_write_are_refused() -> None:
         assert made.verdict() == wanted
 
 
-def test_of_endless_header_fields_next_to_none_is_kept() -> None:
+def test_endless_header_fields_take_almost_no_memory() -> None:
     made = message("small", "big")
     made.header("Content-Type", b"application/pdf")
     tracemalloc.start()
@@ -252,93 +252,10 @@ def test_of_endless_header_fields_next_to_none_is_kept() -> None:
     assert kept < 64 * KIB
 
 
-def mixed(**options: Any) -> Message:
-    made = message("small", "big", "foreign", user="writer", **options)
-    made.header("Subject", b"caf\xe9\n folded")
-    made.header("X-Other", b"private")
-    return fill(made, 12 * KIB)
-
-
-def test_who_signed_in_reaches_those_it_fits_and_is_told_of_the_others() -> None:
-    told: list[tuple[bytes, str]] = []
-    verdict = mixed(notify=lambda notice, to: told.append((notice, to))).verdict("4ABC")
-    assert verdict == Accept(dropped=("<small@mail.example.edu>",))
-    [(raw, to)] = told
-    assert to == "writer@mail.example.edu"
-    report, words, status, about, recipient, original = message_from_bytes(raw).walk()
-    assert report.get_content_type() == "multipart/report"
-    assert report.get_param("report-type") == "delivery-status"
-    assert "small@mail.example.edu (limit 10 KiB)" in str(words.get_payload())
-    assert status.get_content_type() == "message/delivery-status"
-    assert about["Reporting-MTA"] == "dns; mail.example.edu"
-    assert about["X-Postfix-Queue-ID"] == "4ABC"
-    assert recipient["Final-Recipient"] == "rfc822; small@mail.example.edu"
-    assert (recipient["Action"], recipient["Status"]) == ("failed", "5.3.4")
-    assert "smtp;\r\n 552 5.3.4 Attachments of 12 KiB" in recipient["Diagnostic-Code"]
-    assert original.get_payload(decode=True) == b"Subject: caf\xe9\r\n folded\r\n"
-
-
-def test_when_the_notice_cannot_be_sent_the_client_tries_again() -> None:
-    def notify(*_: object) -> None:
-        raise NotSent("no Postfix")
-
-    assert mixed(notify=notify).verdict() == NO_NOTICE
-
-
-def test_when_the_sender_can_never_be_told_the_mail_is_refused(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    def notify(*_: object) -> None:
-        raise NotSent("mailbox full", is_permanent=True)
-
-    verdict = mixed(notify=notify).verdict("4ABC")
-    assert isinstance(verdict, Refuse)
-    assert (verdict.code, verdict.enhanced) == TOO_BIG
-    assert "small@mail.example.edu" in verdict.text
-    assert "id=4ABC event=notice-not-sent" in caplog.text
-
-
-def test_a_notice_that_was_sent_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    mixed(notify=lambda *_: None).verdict("4ABC")
-    assert "id=4ABC event=notice to=writer@mail.example.edu" in caplog.text
-
-
-def test_our_own_notice_is_not_scanned() -> None:
-    def scan(_: object) -> Report:
-        raise AssertionError
-
-    made = message("big", scan=scan, is_notice=lambda number: number == b"<1@x>")
-    made.header("Message-ID", b"<1@x>")
-    assert made.verdict() == Accept()
-
-
-def test_when_spamd_makes_the_client_try_again_nobody_is_told_yet() -> None:
-    def scan(_: object) -> Report:
-        raise SpamdUnavailable("timeout")
-
-    assert mixed(scan=scan, spam={"on_spamd_loss": "tempfail"}).verdict() == NO_SPAMD
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        pytest.param({"user": ""}, id="stranger"),
-        pytest.param({"attachments": {"mixed": "refuse"}}, id="by configuration"),
-        pytest.param({"attachments": {"applies_to": "both"}, "user": "small"}, id="sender"),
-    ],
-)
-def test_else_a_message_too_big_for_some_is_refused_for_all(options: dict[str, Any]) -> None:
-    made = message(*("small", "big"), **{"user": "writer", **options})
-    verdict = fill(made, 12 * KIB).verdict()
-    assert isinstance(verdict, Refuse)
-    assert "small@mail.example.edu" in verdict.text or "for small" in verdict.text
-
-
 @pytest.mark.parametrize(
     ("user", "trusted", "judged"), [("", True, False), ("big", False, False), ("", False, True)]
 )
-def test_the_site_says_whose_mail_is_not_judged(user: str, trusted: bool, judged: bool) -> None:
+def test_settings_decide_whose_mail_is_not_scanned(user: str, trusted: bool, judged: bool) -> None:
     scanned: list[bytes] = []
 
     def scan(read: Callable[[], bytes]) -> Report:

@@ -41,7 +41,7 @@ def up_to_data(client: Client, queue_id: str, *recipients: str) -> None:
     client.data(queue_id)
 
 
-def test_who_drops_at_once_after_data_is_written_down(running: Milter) -> None:
+def test_a_client_gone_right_after_data_causes_a_refund_request(running: Milter) -> None:
     wanted = [f"4DROP{number}" for number in range(100)]
     for each in wanted:
         with connected(running.address) as client:
@@ -60,7 +60,7 @@ def test_a_process_of_postfix_that_ends_has_not_taken_the_mail(running: Milter) 
     only(running, "4GONE")
 
 
-def test_of_several_messages_those_not_taken_are_written_down(running: Milter) -> None:
+def test_only_the_unaccepted_of_several_messages_cause_refund_requests(running: Milter) -> None:
     with connected(running.address) as client:
         client.connect()
         up_to_data(client, "4DROPPED", STAFF)
@@ -110,7 +110,7 @@ def test_after_a_reload_with_another_store_that_one_is_told(milter: Start) -> No
         old.backup(new)
     made.configure({"store": {"url": f"sqlite:///{other}"}})
     made.process.signal(signal.SIGHUP)
-    wait_until(lambda: "event=reload" in made.log(), "reload")
+    wait_until(lambda: "event=reloaded" in made.log(), "reload")
     with connected(made.address) as client:
         client.connect()
         up_to_data(client, "4NEW", STAFF)

@@ -46,17 +46,18 @@ def test_the_refusal_names_a_person_once() -> None:
     assert "other" not in verdict.text
 
 
-def test_the_store_knows_whose_an_address_is(database: Path) -> None:
+def test_all_spellings_of_an_address_have_one_owner(database: Path) -> None:
     settings = settings_for(f"sqlite:///{database}")
     spellings = ("staff@mail.example.edu", "STAFF@mail.example.edu", "staff+x@mail.example.edu")
     with closing(Store(settings.store.url)) as store:
-        limits = RoleLimits(Directory(store, settings), settings)
+        directory = Directory(store, settings)
+        limits = RoleLimits(directory, settings)
         for _ in range(2):  # before the store was read, and after
             assert len({limits.owner(each) for each in spellings}) == 1
             assert limits.owner("student@mail.example.edu") != limits.owner(
                 "staff@mail.example.edu"
             )
-            limits._refresh()
+            directory.refresh()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.milters import test_spamd
+from tests.milters import fake_spamd
 from tests.milters.conftest import FAULT
 from tests.stack import messages
 from tests.stack.clients import wait_until
@@ -124,7 +124,7 @@ def test_a_milter_killed_during_header_and_body_never_lets_spam_pass_unmarked(
 def test_a_milter_killed_while_spamd_thinks_puts_the_mail_off(
     stack: Stack, staff: Account, milter_again: Callable[[], None]
 ) -> None:
-    with test_spamd.server(test_spamd.silent) as spamd:
+    with fake_spamd.server(fake_spamd.silent) as spamd:
         stack.reconfigure({"spam": {"spamd": f"{spamd.host}:{spamd.port}"}})
         try:
             stack.services.processes["milter"].kill()
@@ -139,7 +139,7 @@ def test_a_milter_killed_while_spamd_thinks_puts_the_mail_off(
 
 
 def test_mail_is_delivered_unmarked_when_spamd_is_silent(stack: Stack, staff: Account) -> None:
-    with test_spamd.server(test_spamd.silent) as spamd:
+    with fake_spamd.server(fake_spamd.silent) as spamd:
         stack.reconfigure({"spam": {"spamd": f"{spamd.host}:{spamd.port}"}})
         time.sleep(1)
         try:
@@ -297,7 +297,7 @@ def test_twenty_mails_of_500_mib_at_once_take_the_milter_under_60_mib(role: str,
     message = _attached("twenty")
     answers: list[int] = []
     with (
-        test_spamd.server(test_spamd.silent) as spamd,
+        fake_spamd.server(fake_spamd.silent) as spamd,
         Stack(
             settings={"spam": {"spamd": f"{spamd.host}:{spamd.port}"}},
             postfix={"virtual_transport": "discard:"},

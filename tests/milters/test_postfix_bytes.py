@@ -81,7 +81,7 @@ def test_the_log_says_how_large_a_mail_is_of_which_little_was_read(stack: Stack)
     assert answer.accepted
     queue_id = answer.text.rpartition(" ")[2]
     log = stack.services.processes["milter"].log.read_text()
-    [line] = [line for line in log.splitlines() if f"id={queue_id} " in line]
+    [line] = [line for line in log.splitlines() if f" {queue_id} " in line]
     assert f"size={len(message)} " in line
 
 
@@ -96,7 +96,7 @@ def test_the_dialogue_that_was_put_off_for_ever_is_taken(
     assert code == 250, text
 
 
-def test_of_two_subjects_both_are_tagged_in_the_mailbox(stack: Stack, staff: Account) -> None:
+def test_both_of_two_subjects_are_tagged_in_the_mailbox(stack: Stack, staff: Account) -> None:
     message = (CASES / "two-subjects.eml").read_bytes()
     assert stack.clients.deliver(message, to=[staff.address]).accepted
     folder = stack.layout.mail / staff.name

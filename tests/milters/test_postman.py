@@ -90,7 +90,7 @@ def test_a_notice_is_known_while_it_is_under_way_and_only_then() -> None:
     assert not by.is_ours(b"<somebody@elsewhere.example>")
 
 
-def test_what_was_taken_is_sent_whatever_comes_then() -> None:
+def test_a_notice_accepted_by_postfix_counts_as_sent_despite_later_errors() -> None:
     for quit_reply in (b"421 too late\r\n", b"\xff\r\n", b""):
         with server(replies={"QUIT": quit_reply}) as postfix:
             send(postfix)

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from milters.server import DRAIN_SECONDS, STOP_SECONDS
-from tests.milters import test_spamd
+from tests.milters import fake_spamd
 from tests.milters.client import Client, Reply, connected
 from tests.milters.conftest import Start
 from tests.stack.clients import wait_until
@@ -26,10 +26,10 @@ class SlowSpamd:
         self._seconds = seconds
 
     def __call__(self, connection: socket.socket) -> None:
-        test_spamd.read_all(connection)
+        fake_spamd.read_all(connection)
         self.begun.set()
         time.sleep(self._seconds)
-        connection.sendall(test_spamd.OK)
+        connection.sendall(fake_spamd.OK)
 
 
 def ending(client: Client, replies: list[Reply]) -> threading.Thread:
@@ -47,7 +47,7 @@ def ending(client: Client, replies: list[Reply]) -> threading.Thread:
 def test_a_reload_lets_a_scan_under_way_end(milter: Start, new: dict[str, object]) -> None:
     slow = SlowSpamd(SCAN_SECONDS)
     replies: list[Reply] = []
-    with test_spamd.server(slow) as spamd:
+    with fake_spamd.server(slow) as spamd:
         settings = {"spam": {"spamd": f"{spamd.host}:{spamd.port}"}}
         running = milter(**settings)
         with connected(running.address) as client:
@@ -55,7 +55,7 @@ def test_a_reload_lets_a_scan_under_way_end(milter: Start, new: dict[str, object
             assert slow.begun.wait(10)
             running.configure({**settings, **new})
             running.process.signal(signal.SIGHUP)
-            wait_until(lambda: "event=reload" in running.log(), "reload")
+            wait_until(lambda: "event=reloaded" in running.log(), "reload")
             thread.join()
     assert any(b"X-Spam-Flag" in data for _, data in replies[0].changes)
 
@@ -71,16 +71,16 @@ def test_a_slow_sender_does_not_hold_up_the_end(milter: Start) -> None:
         running.process.signal(signal.SIGTERM)
         wait_until(lambda: not running.process.alive, "the end")
         assert time.monotonic() - start < DRAIN_SECONDS + STOP_SECONDS
-    assert "still under way" in running.log()
+    assert "event=drain-timeout" in running.log()
 
 
-def test_a_reload_without_the_store_forgets_nobody(milter: Start) -> None:
+def test_a_reload_without_the_store_keeps_all_limits(milter: Start) -> None:
     running = milter()
     for each in running.folder.glob("gatepost.db*"):
         each.unlink()
     (running.folder / "gatepost.db").mkdir()  # a new connection finds no database
     running.process.signal(signal.SIGHUP)
-    wait_until(lambda: "event=reload" in running.log(), "reload")
+    wait_until(lambda: "event=reloaded" in running.log(), "reload")
     with connected(running.address) as client:
         client.connect()
         pdf = {b"Content-Type": b"application/pdf"}
@@ -92,7 +92,7 @@ def test_a_reload_without_the_store_forgets_nobody(milter: Start) -> None:
 def test_the_end_waits_for_the_verdict_of_a_slow_spamd(milter: Start) -> None:
     slow = SlowSpamd(DRAIN_SECONDS + 3)
     replies: list[Reply] = []
-    with test_spamd.server(slow) as spamd:
+    with fake_spamd.server(slow) as spamd:
         running = milter(spam={"spamd": f"{spamd.host}:{spamd.port}"})
         with connected(running.address) as client:
             thread = ending(client, replies)

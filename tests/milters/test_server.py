@@ -14,7 +14,7 @@ import pytest
 
 from milters.adapter import ACTIONS
 from milters.service import MAX_MESSAGES
-from tests.milters import test_spamd
+from tests.milters import fake_spamd
 from tests.milters.client import Gone, connected
 from tests.milters.conftest import Milter, Start
 from tests.stack.clients import wait_until
@@ -145,7 +145,7 @@ def test_a_bad_configuration_is_exit_78(prepared: Start) -> None:
     assert "spam.nonsense" in running.log()
 
 
-def test_a_socket_that_cannot_be_made_is_said(prepared: Start) -> None:
+def test_a_socket_that_cannot_be_created_is_logged_and_exit_69(prepared: Start) -> None:
     running = prepared()
     running.configure({"milter": {"listen": f"unix:{running.folder}/no/such/folder"}})
     running.process.launch()
@@ -162,7 +162,7 @@ def test_reload_changes_messages_that_begin_later(milter: Start) -> None:
         client.rcpt(ALUMNI)
         running.configure({"roles": {"alumni": {"attachments": "10M"}}})
         running.process.signal(signal.SIGHUP)
-        wait_until(lambda: "event=reload" in running.log(), "reload")
+        wait_until(lambda: "event=reloaded" in running.log(), "reload")
         client.header(b"Content-Type", b"application/pdf")
         for _ in range(32):
             client.body(b"x" * 65535)
@@ -174,15 +174,15 @@ def test_a_broken_configuration_keeps_the_old_one(milter: Start) -> None:
     running = milter()
     running.configure({"spam": {"nonsense": 1}})
     running.process.signal(signal.SIGHUP)
-    wait_until(lambda: "kept" in running.log(), "the complaint")
+    wait_until(lambda: "event=reload-failed" in running.log(), "the complaint")
     assert running.log().count("ERROR") == 1
     with connected(running.address) as client:
         client.connect()
         assert client.message(ALUMNI, body=b"x" * 2 * MIB, headers=PDF).word == b"y"
 
 
-def test_sigterm_finishes_what_is_under_way_and_takes_nothing_new(milter: Start) -> None:
-    with test_spamd.server(slow) as spamd:
+def test_sigterm_finishes_messages_in_progress_and_admits_no_new_ones(milter: Start) -> None:
+    with fake_spamd.server(slow) as spamd:
         running = milter(spam={"spamd": f"{spamd.host}:{spamd.port}"})
         with connected(running.address) as first, connected(running.address) as second:
             first.connect()
@@ -203,7 +203,7 @@ def test_sigterm_finishes_what_is_under_way_and_takes_nothing_new(milter: Start)
 
 
 def slow(connection: socket.socket) -> None:
-    test_spamd.read_all(connection)
+    fake_spamd.read_all(connection)
     time.sleep(1)
     connection.sendall(SPAMMY)
 
@@ -262,7 +262,7 @@ def test_without_a_store_the_largest_limit_holds(prepared: Start) -> None:
         )
         reply = client.message(ALUMNI, body=b"x" * 4 * MIB, headers=PDF)
         assert "limit of 3 MiB" in reply.text
-    assert running.log().count("event=store-away") == 1
+    assert running.log().count("event=accounts-unknown") == 1
 
 
 @pytest.mark.parametrize(("count", "every"), [

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from milters.message import MAX_SUBJECTS
 from milters.spam import Edit, Report
+from milters.spam_check import MAX_SUBJECTS
 from milters.verdict import MANY_SUBJECTS, Accept
 from tests.milters.test_message import SPAM, message
 

@@ -109,7 +109,7 @@ def test_a_forged_signature_saves_no_stranger_from_the_tag(
 
 
 @pytest.mark.usefixtures("tag_first")
-def test_where_the_site_tags_first_outgoing_spam_is_tagged_and_verifies(
+def test_outgoing_spam_tagged_before_signing_still_verifies(
     stack: Stack, student: Account, signer: OpenDKIM
 ) -> None:
     message = ours(messages.spam("outgoing-tagged."))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.milter_postfix import RECIPIENT, ways
-from tests.milters import test_spamd
+from tests.milters import fake_spamd
 from tests.stack import messages
 from tests.stack.ports import HOST
 from tests.stack.stack import Stack
@@ -32,7 +32,7 @@ LOAD = 0.05  # seconds: what else this machine does
 
 
 def by_content(connection: socket.socket) -> None:
-    found = test_spamd.read_all(connection)
+    found = fake_spamd.read_all(connection)
     connection.sendall(SPAM if messages.GTUBE.encode() in found else HAM)
 
 
@@ -56,7 +56,7 @@ def test_a_soak_through_postfix_costs_no_more_at_its_end(count: int, window: int
     seconds: list[float] = []
     seen: list[tuple[int, int, int]] = []
     with (
-        test_spamd.server(by_content) as spamd,
+        fake_spamd.server(by_content) as spamd,
         Stack(
             settings={
                 "roles": {"student": {"attachments": "50K"}},

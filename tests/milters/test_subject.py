@@ -90,7 +90,7 @@ def test_a_raw_8_bit_subject_survives_readably(value: bytes, text: str) -> None:
     assert readable(value) == text
 
 
-def test_what_is_no_8_bit_word_stays_as_it_is() -> None:
+def test_text_without_8_bit_words_stays_unchanged() -> None:
     [edit] = subject.tagged([b"Re:  =?utf-8?Q?w=C3=B6rld?= and caf\xe9  at 5"], TAG)
     assert edit.value is not None
     assert edit.value.startswith(f"{TAG}Re:  =?utf-8?Q?w=C3=B6rld?= and =?utf-8?")

@@ -39,7 +39,7 @@ def test_whatever_is_not_plainly_inline_is_a_file(disposition: bytes) -> None:
 
 
 @pytest.mark.parametrize("disposition", [b"inline", b" inline ;", b"INLINE; size=3", b"inline\t"])
-def test_what_is_plainly_inline_is_the_letter(disposition: bytes) -> None:
+def test_a_plainly_inline_text_is_part_of_the_letter(disposition: bytes) -> None:
     fields = b"Content-Type: text/plain\r\nContent-Disposition: " + disposition + b"\r\n"
     assert oracle.scanned(part(fields)) == []
 
@@ -76,7 +76,7 @@ def test_whatever_is_not_plainly_a_letter_is_a_file(kind: bytes) -> None:
         *(b"(c) text/plain", b"\r\n text/plain;\r\n format=flowed", b'text/plain; name=""'),
     ],
 )
-def test_what_is_plainly_a_letter_is_none(kind: bytes) -> None:
+def test_a_plain_letter_is_not_an_attachment(kind: bytes) -> None:
     assert oracle.scanned(part(b"Content-Type: " + kind + b"\r\n")) == []
 
 

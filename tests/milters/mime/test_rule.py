@@ -124,7 +124,7 @@ def test_the_total_only_grows_and_never_exceeds_the_wire(
 
 
 @given(st.integers(0, 1 << 40), st.integers(0, 1 << 40))
-def test_what_counts_at_least_grows_with_the_size_and_is_never_more(one: int, other: int) -> None:
+def test_the_least_count_grows_with_the_size_and_never_exceeds_it(one: int, other: int) -> None:
     small, large = sorted((one, other))
     assert wire.least(small) <= wire.least(large) <= large
 
