@@ -3,11 +3,11 @@
 The only file that knows pymilter. Callbacks of one connection come one after the other
 but on different threads (libmilter's pool), so nothing here belongs to a thread. Only the
 steps and actions that are used are negotiated. Whatever goes wrong in a callback ends in
-our own 451: the client keeps the mail.
+the milter's own 451: the client keeps the mail.
 
 Text arrives in any encoding. pymilter gives addresses and header values as bytes, but
 decodes macros, HELO and the names of header fields as strict UTF-8: a macro raises where
-it is read (`Connection.getsymval`), the other two before our callback is called
+it is read (`Connection.getsymval`), the other two before the callback is called
 (`milters.callback_errors`). The client comes from macros, because its name would be a third.
 """
 
@@ -31,7 +31,7 @@ from milters.spam import Edit
 from milters.verdict import BUSY, FAILED, Refuse, Verdict
 
 log = logging.getLogger("milter")
-# What we ask Postfix to allow: header fields added and changed, recipients taken off.
+# What Postfix is asked to allow: adding and changing header fields, removing recipients.
 ACTIONS = Milter.ADDHDRS | Milter.CHGHDRS | Milter.DELRCPT | Milter.SETSYMLIST
 Error = Milter.error
 P = ParamSpec("P")
@@ -42,22 +42,22 @@ class Service(Protocol):
     """What the connections share."""
 
     def admit(self) -> bool:
-        """Count a message in; ``False`` when no more can be taken now."""
+        """Count a message in; ``False`` when no more can be admitted now."""
 
     def release(self) -> None:
         """Count a message out."""
 
     def scanning(self) -> AbstractContextManager[None]:
-        """Count a message as whole while in it."""
+        """Count a message as complete while in the context."""
 
     def trusts(self, client: str) -> bool:
-        """Return whether mail from the address *client* is believed."""
+        """Return whether mail from the address *client* is trusted."""
 
     def not_accepted(self, queue_id: str, client: str, since: float) -> None:
-        """Learn that Postfix did not take a message, which began after a monotonic time."""
+        """Note that Postfix did not accept a message, which began after *since* (monotonic)."""
 
     def begin(self, envelope: Envelope) -> Message:
-        """Return a new message, made with the settings of this moment."""
+        """Return a new message with the current settings."""
 
 
 def _guarded(
@@ -78,9 +78,9 @@ def _guarded(
 
 
 class Connection(Milter.Base):
-    """One connection from Postfix; how much it answers is up to the kind of socket."""
+    """One connection from Postfix; the kind of socket decides which steps it answers."""
 
-    # Steps that cannot refuse a message: none is under way, or Postfix waits for no answer.
+    # Steps that cannot refuse a message: no message is in progress, or Postfix waits for no answer.
     silent: frozenset[str] = frozenset({"hello", "abort", "close"})
 
     def __init__(self, service: Service) -> None:
@@ -88,14 +88,16 @@ class Connection(Milter.Base):
         self._helo = ""
         self._in_message = False
         self._message: Message | None = None
-        self._refusal: Refuse | None = None  # what end of message will say, whatever comes
+        self._refusal: Refuse | None = None  # the answer at end of message, whatever comes
         self._admitted = False
         self._address = ""
-        self._since = time.monotonic()  # before the message began: its MAIL is told at DATA only
+        self._since = (
+            time.monotonic()
+        )  # before the message began: Postfix reports its MAIL only at DATA
 
     @_guarded
     def negotiate(self, opts: list[int]) -> int:
-        """Ask for what we use only: actions, client, queue id, user."""
+        """Ask only for what is used: actions, client, queue id, user."""
         callback_errors.belongs_to(self)
         answer = super().negotiate(opts)
         opts[0] = self._actions = self._actions & ACTIONS
@@ -155,14 +157,14 @@ class Connection(Milter.Base):
         return Milter.CONTINUE
 
     def data(self) -> int:
-        """Have the queue id before the client can be gone; libmilter answers (see `serve`).
+        """Get the queue id before the client can disconnect; libmilter answers (see `serve`).
 
-        Of a closed socket it reads nothing more, so without an answer here it might miss it.
+        It reads nothing more from a closed socket, so without an answer here it might miss it.
         """
         return Milter.CONTINUE
 
     def eoh(self) -> int:
-        """Be told where the header ends: after DATA, libmilter takes no body without it."""
+        """End the header. After DATA, libmilter accepts no body without this step."""
         return Milter.CONTINUE
 
     def header_bytes(self, name: str, value: bytes) -> int:
@@ -186,7 +188,7 @@ class Connection(Milter.Base):
                     verdict = self._message.verdict(self.queue_id() or "")
             self._log(verdict)
             answer = self._say(verdict)
-            self._in_message = answer != Milter.CONTINUE  # else it is taken
+            self._in_message = answer != Milter.CONTINUE  # else it is accepted
             return answer
         finally:
             self._reset()
@@ -232,7 +234,7 @@ class Connection(Milter.Base):
         self._refusal = refusal
 
     def refused_early(self, step: str) -> int:
-        """Refuse at *step* if Postfix waits for an answer there, else at end of message."""
+        """Refuse at *step* if Postfix waits for an answer there, else at the end of the message."""
         if step == "negotiate":
             return Milter.REJECT  # ends the connection; Postfix says 451 (milter_default_action)
         if step in self.silent or not self._refusal:
@@ -281,10 +283,7 @@ class Connection(Milter.Base):
 
 
 class UnixConnection(Connection):
-    """For unix sockets: Postfix waits for an answer to DATA, the body and the end only.
-
-    A fifth faster than answering every step.
-    """
+    """For unix sockets: only DATA, the body and the end are answered, which is a fifth faster."""
 
     silent = Connection.silent | {"envfrom", "envrcpt", "header"}
     hello = Milter.noreply(Connection.hello)
@@ -303,7 +302,7 @@ class TcpConnection(Connection):
     """
 
     def connect(self, hostname: str, family: int, hostaddr: Any) -> int:  # noqa: ARG002
-        """Have it negotiated, as `Connection.data`."""
+        """Have this step negotiated, as `Connection.data`."""
         return Milter.CONTINUE
 
 

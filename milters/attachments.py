@@ -1,4 +1,4 @@
-"""Who may receive how much (R9). Pure: limits and sizes come in, a judgement goes out.
+"""The attachment limits (R9). Pure: limits and sizes come in, the exceeded limits come out.
 
 What counts is the decoded size of all attachments of a message. Decoding never
 makes anything longer, so a message that is no longer on the wire than every limit
@@ -13,9 +13,9 @@ from config.units import format_size
 from milters.verdict import MAX_REPLY_LINE
 
 # Counting goes on beyond every limit so that the refusal can say the true size:
-# a quarter of a second of CPU. Past it nobody needs to know exactly.
+# a quarter of a second of CPU. Past it the exact size is of no interest.
 EXACT_UP_TO = 256 << 20
-# RFC 1870 counts CRLF; who counts LF alone declares 1 to 2 % less than is sent.
+# RFC 1870 counts CRLF; clients that count LF alone declare 1 to 2 % less than they send.
 DECLARED_SHORT = 1.03
 MAX_NAMED = 5  # recipients a refusal lists; an SMTP reply line has 512 bytes
 
@@ -30,7 +30,7 @@ class Measure(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What *address*, of a recipient or of who signed in, may have in one message."""
+    """What *address*, a recipient or the account that signed in, may have in one message."""
 
     address: str
     size: int
@@ -66,7 +66,7 @@ def over(limits: Iterable[Limit], size: int) -> tuple[Limit, ...]:
 
 
 def refusal(exceeded: Sequence[Limit], measured: Measured, advice: str) -> str:
-    """Return the text of the 552: what was measured, who may have how much, what to do.
+    """Return the text of the 552: the measured size, the limits exceeded, what to do.
 
     It names as many as leave room for the advice.
     """

@@ -1,9 +1,9 @@
-"""What pymilter raises where no Python of ours can catch it, before it calls us or after.
+"""Exceptions that pymilter raises outside the callbacks, where no `except` can catch them.
 
-It reports here (`sys.excepthook`) and goes on as if the callback had said "continue". That
-is right for text it could not decode: the connection is handed the bytes instead.
-Anything else might be a mail taken unseen, so the process ends: Postfix puts its mail
-off, and systemd starts us again.
+It reports them here (`sys.excepthook`) and continues as if the callback had answered
+"continue". That is right for text it could not decode: the connection gets the bytes instead.
+Anything else might let mail pass unchecked, so the process ends: Postfix defers its mail,
+and systemd starts the milter again.
 """
 
 import logging
@@ -19,14 +19,14 @@ log = logging.getLogger("milter")
 
 
 class Connection(Protocol):
-    """What a connection does with bytes that are no text."""
+    """What a connection does with bytes that are not UTF-8."""
 
     def undecoded(self, text: bytes) -> None:
         """Take a HELO or the name of a header field, whichever is due."""
 
 
 class _Here(threading.local):
-    """The connection that the present callback is about: pymilter keeps a thread for each."""
+    """The connection that the current callback serves: pymilter keeps a thread state for each."""
 
     connection: Connection | None = None
 
@@ -35,8 +35,8 @@ _here = _Here()
 
 
 def watch() -> None:
-    """Hear of everything that is raised."""
-    sys.excepthook = _hear
+    """Handle every exception that reaches `sys.excepthook`."""
+    sys.excepthook = _handle
 
 
 def belongs_to(connection: Connection) -> None:
@@ -44,7 +44,7 @@ def belongs_to(connection: Connection) -> None:
     _here.connection = connection
 
 
-def _hear(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _handle(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     connection = _here.connection
     if connection is None:
         sys.__excepthook__(kind, error, trace)

@@ -1,4 +1,4 @@
-"""How a message was submitted, and its addresses as others write them. Pure."""
+"""How a message was submitted, and the spellings of its addresses. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Envelope:
     client_name: str
     helo: str
     sender: str
-    user: str  # who authenticated; empty for a stranger
+    user: str  # the authenticated user; empty without authentication
     trusted: bool  # by the client's address (spam.trusted)
     declared: int | None  # SIZE= of MAIL (RFC 1870)
     date: str  # RFC 5322 3.3, when it came

@@ -1,7 +1,7 @@
 """Hand our own mail to Postfix, by SMTP, before the message it is about is accepted.
 
-Postfix shows it to us like any other. Known by its Message-ID while it is under way,
-it is not scanned: it need not wait for spamd, nor can it be judged spam.
+Postfix passes it to the milter like any other mail. Recognised by its Message-ID while it is
+being sent, it is not scanned: it need not wait for spamd and cannot be judged spam.
 """
 
 import contextlib
@@ -11,8 +11,8 @@ from email.utils import make_msgid
 from config.units import Address
 from milters.spamd import DEADLINE
 
-# A local Postfix answers in milliseconds, but may ask another of our milters, which
-# scans the notice; Postfix itself waits 300 s for our verdict.
+# A local Postfix answers in milliseconds, but may ask another gatepost milter, which
+# scans the notice; Postfix itself waits 300 s for a milter's verdict.
 SECONDS = DEADLINE + 10
 
 
@@ -21,14 +21,14 @@ class NotSent(Exception):  # noqa: N818 - a state of the world, not a mistake
 
     def __init__(self, why: str, *, is_permanent: bool = False) -> None:
         super().__init__(why)
-        self.is_permanent = is_permanent  # trying again is of no use
+        self.is_permanent = is_permanent  # trying again is pointless
 
 
 class Postman:
-    """Sends notices and knows them again. Thread-safe: a set changes as a whole."""
+    """Sends notices and recognises them. Thread-safe: a set changes as a whole."""
 
     def __init__(self) -> None:
-        self._under_way: set[str] = set()
+        self._in_progress: set[str] = set()
 
     def send(self, notice: bytes, *, to: str, through: Address) -> None:
         """Return once Postfix has taken *notice*, from the null sender (RFC 3464).
@@ -36,23 +36,23 @@ class Postman:
         Raise `NotSent`.
         """
         number = make_msgid(domain=to.rpartition("@")[2])
-        self._under_way.add(number)
+        self._in_progress.add(number)
         try:
             _send(b"Message-ID: %b\r\n%b" % (number.encode(), notice), to, through)
-        except UnicodeError as error:  # a name beyond ASCII, which no mailbox of ours has
+        except UnicodeError as error:  # a name beyond ASCII, which no local mailbox has
             raise NotSent(str(error), is_permanent=True) from error
         except (OSError, smtplib.SMTPException) as error:
             raise NotSent(str(error), is_permanent=_is_permanent(error)) from error
         finally:
-            self._under_way.discard(number)
+            self._in_progress.discard(number)
 
     def is_ours(self, message_id: bytes) -> bool:
-        """Return whether a message with that *message_id* is a notice under way."""
-        return message_id.decode("ascii", "replace").strip() in self._under_way
+        """Return whether a message with that *message_id* is a notice being sent."""
+        return message_id.decode("ascii", "replace").strip() in self._in_progress
 
 
 def _send(mail: bytes, to: str, through: Address) -> None:
-    # With a name of our own smtplib would ask DNS for one.
+    # Without a name smtplib would ask DNS for one.
     session = smtplib.SMTP(through.host, through.port, local_hostname="localhost", timeout=SECONDS)
     with contextlib.closing(session):
         session.sendmail("", [to], mail, mail_options=["BODY=8BITMIME"])

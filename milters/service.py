@@ -35,7 +35,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self._lock = threading.Lock()
         self._in_progress = 0
-        self._scanning = 0  # of those under way
+        self._scanning = 0  # of those in progress
         self._draining = False
         self._postman = Postman()
         self._spamd: Spamd | None = None

@@ -1,7 +1,7 @@
-"""What spamd is told, and what its verdict adds to a header (R10). Pure: fields in, edits out.
+"""The trace for spamd, and the header edits for its verdict (R10). Pure: fields in, edits out.
 
-A forged verdict never survives: ``X-Spam-*`` fields of strangers are removed before
-ours are added.
+A forged verdict never survives: ``X-Spam-*`` fields from outside are removed before the
+milter's own are added.
 """
 
 import re
@@ -31,7 +31,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who sends: its address, the name that DNS has for it, and what it calls itself."""
+    """The sending host: its address, its name in DNS, and its HELO name."""
 
     address: str
     name: str
@@ -40,7 +40,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What spamd said."""
+    """The result of spamd."""
 
     is_spam: bool
     score: float
@@ -80,7 +80,7 @@ def trace(client: Client, sender: str, *, authenticated: bool, date: str) -> byt
 
 
 def _word(text: str) -> str:
-    """Return *text* with nothing in it that ends a word of a Received field, as Postfix does."""
+    """Return *text* without characters that end an atom of a Received field, as Postfix does."""
     return _NO_WORD.sub("?", text[:MAX_NAME])
 
 
@@ -109,7 +109,7 @@ def verdict(report: Report) -> list[Edit]:
 
 
 def unscanned(reason: str) -> list[Edit]:
-    """Return the edit that says why there is no verdict."""
+    """Return the edit that states why there is no verdict."""
     return [Edit("X-Spam-Status", 0, f"Unknown, {reason}")]
 
 

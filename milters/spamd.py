@@ -1,6 +1,6 @@
 """Ask spamd, through aiospamc: a verdict within one deadline, or `SpamdUnavailable`.
 
-aiospamc speaks the protocol; the connection is ours, because its own builds an SSL
+aiospamc speaks the protocol; the connection is made here, because its own builds an SSL
 context for every call (40 ms, even for plain TCP), reads without a limit, keeps two
 copies of the mail, and leaves the socket open when time is up. All scans share one
 event loop in one thread; callers block in their own. At most `MAX_SCANS` run at once,
@@ -24,7 +24,7 @@ from loguru import logger
 from config.units import Address
 from milters.spam import Report
 
-# Postfix waits 300 s for a milter's word on content (milter_content_timeout);
+# Postfix waits 300 s for a milter's verdict on content (milter_content_timeout);
 # SpamAssassin takes 0.2 s for 10 KB and 1.5 s for 500 KB, more with network tests.
 DEADLINE = 20.0
 # spamd's own default is five children; more waiting in it than here gains nothing.
@@ -36,7 +36,7 @@ logger.disable("aiospamc")  # it would print each mail's bytes to stderr
 
 
 class SpamdUnavailable(Exception):  # noqa: N818 - a state of the world, not a mistake
-    """No verdict; the text is one word why."""
+    """No verdict; the text is the reason in one word."""
 
 
 class Spamd:
@@ -67,13 +67,13 @@ class Spamd:
             self._turns.release()
 
     def close(self) -> None:
-        """Stop the thread when the scans under way have ended; their deadline bounds that."""
+        """Stop the thread when the scans in progress have ended; their deadline bounds that."""
         for _ in range(self._max_scans):
             self._turns.acquire()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        self._turns.release(self._max_scans)  # who comes late need not wait to learn it
+        self._turns.release(self._max_scans)  # a late `scan` learns at once that it is closed
 
     def _ask(self, outgoing: list[bytes], seconds: float) -> Report:
         asking = asyncio.wait_for(_answer(self.address, outgoing), seconds)
@@ -100,7 +100,7 @@ def _report(spam: object, body: bytes) -> Report:
 
 
 async def _answer(address: Address, outgoing: list[bytes]) -> Response:
-    """Send the one request in *outgoing*, which nobody keeps then; return the answer."""
+    """Send the one request in *outgoing*, emptying it to free the memory; return the answer."""
     reader, writer = await _open(address)
     try:
         writer.write(outgoing.pop())

@@ -1,7 +1,7 @@
 """The first part of a body, kept until spamd gets it: a small one in memory, a large one on disk.
 
-Twenty mails of half a gigabyte would else hold ten megabytes while they come in.
-The file has no name and is gone with the message, or with us.
+Otherwise twenty mails of half a gigabyte would hold ten megabytes while they come in.
+The file has no name and disappears with the message or the process.
 """
 
 import tempfile
@@ -43,7 +43,7 @@ class BodySpool:
         return self._file.read()
 
     def close(self) -> None:
-        """Free what it takes; nothing can be read any more."""
+        """Free the memory and the file; nothing can be read afterwards."""
         self._small.clear()
         if self._file is not None:
             self._file.close()

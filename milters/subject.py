@@ -81,7 +81,7 @@ def _plain(word: bytes | str, charset: str | None) -> str:
         return word
     try:
         return word.decode(charset or "ascii", "replace")
-    except (LookupError, ValueError):  # a charset that nobody knows, or one like "idna"
+    except (LookupError, ValueError):  # an unknown charset, or one like "idna"
         return word.decode("ascii", "replace")
 
 

@@ -50,7 +50,7 @@ class Counter(Protocol):
 
 
 class Raw:
-    """7bit, 8bit, binary, and whatever encoding nobody knows."""
+    """7bit, 8bit, binary, and every unknown encoding."""
 
     GROWTH = 1
     __slots__ = ("_size", "_tail")

@@ -1,6 +1,6 @@
 """Content-Type, Content-Disposition and Content-Transfer-Encoding as mail programs read them.
 
-Pure. A field is up to 4 KiB of bytes a stranger wrote. Programs differ over most
+Pure. A field is up to 4 KiB of untrusted bytes. Programs differ over most
 that RFC 2045 does not allow, so a reading is either sure or said to be doubtful.
 """
 
@@ -35,7 +35,7 @@ def without_comments(value: bytes) -> bytes:
             kept += b" "
             at = end
         else:
-            return bytes(kept + value[at:])  # nobody can read on
+            return bytes(kept + value[at:])  # unreadable from here on
     return bytes(kept)
 
 

@@ -1,4 +1,4 @@
-"""What the header of a MIME part says about its body. Pure.
+"""The description of a MIME part's body by its header. Pure.
 
 What mail programs read differently counts as a file. Each field is cut to `MAX_FIELD`
 bytes; what is cut off may be a file name, so such a part is a file, too. The name
@@ -23,7 +23,7 @@ WANTED = frozenset({_TYPE, _DISPOSITION, _ENCODING, _NAME})
 _IDENTITY = frozenset({"", "7bit", "8bit", "binary"})
 _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
 _LETTER = frozenset({"text/plain", "text/html"})
-_UNKNOWN = "?"  # a name that nobody can read, or that may have been cut off
+_UNKNOWN = "?"  # a name that is unreadable, or may have been cut off
 # What `email` raises on RFC 2231: for a charset like "idna" or with a NUL, and for
 # numbered sections beside one without a number.
 _UNREADABLE = (ValueError, LookupError, TypeError)

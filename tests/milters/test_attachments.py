@@ -38,7 +38,7 @@ def test_only_those_over_their_limit_are_named() -> None:
     assert attachments.over([STUDENT, ALUMNI], 20 * MIB) == (ALUMNI,)
 
 
-def test_measuring_goes_on_until_nobody_could_want_to_know() -> None:
+def test_measuring_continues_up_to_the_exact_bound() -> None:
     assert not attachments.settled([], 10**15)
     assert not attachments.settled([ALUMNI], EXACT_UP_TO)
     assert attachments.settled([ALUMNI], EXACT_UP_TO + 1)
@@ -52,12 +52,12 @@ def test_a_refusal_names_size_limit_recipient_and_advice() -> None:
     )
 
 
-def test_a_size_that_rounds_to_the_limit_is_told_exactly() -> None:
+def test_a_size_that_rounds_to_the_limit_is_shown_in_bytes() -> None:
     text = attachments.refusal([ALUMNI], Measured(10 * MIB + 1), ADVICE)
     assert text.startswith("Attachments of 10485761 bytes are over the limit of 10 MiB for")
 
 
-def test_a_size_nobody_counted_to_the_end_is_a_lower_bound() -> None:
+def test_an_inexact_size_is_shown_as_a_lower_bound() -> None:
     text = attachments.refusal([ALUMNI], Measured(300 * MIB, exact=False), "")
     assert text == (
         "Attachments of more than 300 MiB are over the limit of 10 MiB for anna@mail.example.edu."

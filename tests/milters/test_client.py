@@ -65,7 +65,7 @@ def test_each_connection_has_its_own_client(stack: Stack, staff: Account) -> Non
         assert f"client={computer} " in logged(stack, answer.text.rpartition(" ")[2])
 
 
-def test_mail_of_sendmail_is_this_machines_and_judged(stack: Stack, staff: Account) -> None:
+def test_mail_of_sendmail_is_local_and_scanned(stack: Stack, staff: Account) -> None:
     command = [str(stack.layout.root / "sendmail"), "-i", "-f", "root@mail.example.edu"]
     message = b"X-Spam-Flag: NO\n" + messages.spam("by-sendmail.").replace(b"\r\n", b"\n")
     subprocess.run([*command, staff.address], input=message, check=True)

@@ -27,7 +27,7 @@ def test_the_mta_reports_by_its_own_name() -> None:
     assert parts(b"Subject: x\r\n")[3]["Reporting-MTA"] == "dns; mx.example"
 
 
-def test_a_header_beyond_ascii_is_said_to_be_so() -> None:
+def test_a_header_beyond_ascii_is_declared_8bit() -> None:
     report, *_, original = parts(b"Subject: caf\xe9\r\n")
     assert original.get_payload(decode=True) == b"Subject: caf\xe9\r\n"
     for part, encoding in ((report, "8bit"), (original, "8bit")):

@@ -45,7 +45,7 @@ def begun(client: Client) -> None:
         "Connection._log",
     ],
 )
-def test_a_fault_of_ours_is_a_451_in_our_words(prepared: Start, place: str) -> None:
+def test_a_bug_is_answered_with_the_milters_own_451(prepared: Start, place: str) -> None:
     running = broken(prepared, place)
     with connected(running.address) as client:
         client.connect()
@@ -79,7 +79,7 @@ def test_a_fault_at_the_helo_costs_no_mail(prepared: Start, *, tcp: bool) -> Non
     assert "event=bug at=hello" in running.log()
 
 
-def test_a_fault_that_nothing_of_ours_catches_takes_no_mail(prepared: Start) -> None:
+def test_a_bug_that_no_callback_catches_accepts_no_mail(prepared: Start) -> None:
     running = prepared()
     running.break_at("Connection.queue_id")  # which is asked again when an error is logged
     running.process.start()
@@ -111,7 +111,7 @@ def test_a_fault_at_an_abort_harms_no_later_message(prepared: Start) -> None:
         assert running.log().count("4DEF event=bug at=abort") == 2
 
 
-def test_a_fault_when_the_client_goes_counts_its_message_out(prepared: Start) -> None:
+def test_a_bug_at_disconnect_still_releases_the_message(prepared: Start) -> None:
     running = broken(prepared, "Message.close")
     with connected(running.address) as client:
         begun(client)

@@ -34,7 +34,7 @@ def packed(step: bytes, pairs: list[tuple[bytes, bytes]]) -> bytes:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(packets=st.lists(st.lists(_PACKET, max_size=3), min_size=4, max_size=4))
-def test_whatever_macros_come_a_mail_is_judged(
+def test_any_macros_still_lead_to_a_verdict(
     shared: Milter, packets: list[list[tuple[bytes, list[tuple[bytes, bytes]]]]]
 ) -> None:
     before_mail, before_rcpt, before_body, before_end = packets

@@ -52,7 +52,7 @@ def test_a_client_gone_right_after_data_causes_a_refund_request(running: Milter)
     only(running, *wanted)
 
 
-def test_a_process_of_postfix_that_ends_has_not_taken_the_mail(running: Milter) -> None:
+def test_an_smtpd_that_ends_early_causes_a_refund_request(running: Milter) -> None:
     with connected(running.address) as client:
         client.connect()
         up_to_data(client, "4GONE", STAFF)
@@ -79,7 +79,7 @@ def test_only_the_unaccepted_of_several_messages_cause_refund_requests(running: 
     only(running, "4DROPPED", "4BIG")
 
 
-def test_a_fault_of_ours_is_written_down(prepared: Start) -> None:
+def test_a_bug_causes_a_refund_request(prepared: Start) -> None:
     milter = prepared()
     milter.break_at("Message.verdict")
     milter.process.start()
@@ -100,7 +100,7 @@ def test_a_client_of_ipv6_is_named_as_policyd_names_it(running: Milter) -> None:
     only(running, "4SIX", address="2001:db8::1")
 
 
-def test_after_a_reload_with_another_store_that_one_is_told(milter: Start) -> None:
+def test_after_a_reload_refund_requests_go_to_the_new_store(milter: Start) -> None:
     made = milter()
     other = made.folder / "other.db"
     with (

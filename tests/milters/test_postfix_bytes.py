@@ -48,7 +48,7 @@ def sent(session: smtplib.SMTP, sender: str, *recipients: str, subject: str) -> 
 
 
 @pytest.mark.parametrize("half", [RAW[:64], RAW[64:]])
-def test_a_recipient_with_any_raw_byte_stops_nobodys_mail(
+def test_recipients_with_raw_bytes_do_not_stop_the_others(
     stack: Stack, staff: Account, session: smtplib.SMTP, half: list[str]
 ) -> None:
     strange = [f"jos{byte}@elsewhere.example" for byte in half]

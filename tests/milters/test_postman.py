@@ -73,14 +73,14 @@ def send(through: Server, by: Postman | None = None) -> None:
     (by or Postman()).send(NOTICE, to="writer@mail.example.edu", through=through.address)
 
 
-def test_a_notice_comes_from_nobody_and_arrives_as_it_is() -> None:
+def test_a_notice_has_the_null_sender_and_arrives_unchanged() -> None:
     with server() as postfix:
         send(postfix)
     assert b"mail from:<> body=8bitmime\r\n" in map(bytes.lower, postfix.heard)
     assert b"Subject: caf\xe9\r\n" in postfix.heard
 
 
-def test_a_notice_is_known_while_it_is_under_way_and_only_then() -> None:
+def test_a_notice_is_recognised_only_while_it_is_being_sent() -> None:
     by = Postman()
     with server(by) as postfix:
         send(postfix, by)
@@ -107,7 +107,7 @@ def test_a_notice_accepted_by_postfix_counts_as_sent_despite_later_errors() -> N
         ("GREETING", b"421 busy\r\n", False),
     ],
 )
-def test_a_notice_that_is_not_taken_may_be_of_no_use_to_send_again(
+def test_a_refused_notice_is_permanent_or_temporary_by_its_code(
     step: str, reply: bytes, *, is_permanent: bool
 ) -> None:
     with server(replies={step: reply}) as postfix, pytest.raises(NotSent) as raised:
@@ -115,7 +115,7 @@ def test_a_notice_that_is_not_taken_may_be_of_no_use_to_send_again(
     assert raised.value.is_permanent is is_permanent
 
 
-def test_nobody_listening_is_not_for_good() -> None:
+def test_a_refused_smtp_connection_is_a_temporary_failure() -> None:
     with socket.create_server((HOST, 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(NotSent) as raised:
@@ -128,7 +128,7 @@ def test_a_notice_that_is_scanned_has_the_time_for_it() -> None:
 
 
 @pytest.mark.parametrize("to", ["jörg@mail.example.edu", "x\udce9@mail.example.edu"])
-def test_a_name_that_no_command_carries_can_never_be_told(to: str) -> None:
+def test_a_notice_to_a_name_that_smtp_cannot_carry_fails_for_good(to: str) -> None:
     with server() as postfix, pytest.raises(NotSent) as caught:
         Postman().send(NOTICE, to=to, through=postfix.address)
     assert caught.value.is_permanent

@@ -54,7 +54,7 @@ def ended(client: Client, *steps: str) -> Reply | None:
         ("connect connect mail rcpt", True),
     ],
 )
-def test_without_a_sender_nothing_is_taken_whatever_is_skipped(
+def test_skipped_steps_never_accept_mail_without_a_sender(
     shared: Milter, steps: str, *, taken: bool
 ) -> None:
     with connected(shared.address) as client:
@@ -98,7 +98,7 @@ def test_raw_garbage_ends_no_process(shared: Milter, packets: list[bytes]) -> No
 
 @pytest.mark.parametrize("tcp", [False, True])
 @pytest.mark.parametrize("body", [b"", b"hello\r\n"])
-def test_a_mail_without_a_header_is_judged(milter: Start, body: bytes, *, tcp: bool) -> None:
+def test_a_mail_without_a_header_gets_a_verdict(milter: Start, body: bytes, *, tcp: bool) -> None:
     """After DATA libmilter ignores what does not begin with a header or its end."""
     with connected(milter(tcp=free_port() if tcp else 0).address) as client:
         client.connect()

@@ -44,7 +44,7 @@ def ending(client: Client, replies: list[Reply]) -> threading.Thread:
 
 
 @pytest.mark.parametrize("new", [{}, {"spam": {"spamd": "127.0.0.1:1"}}], ids=["same", "other"])
-def test_a_reload_lets_a_scan_under_way_end(milter: Start, new: dict[str, object]) -> None:
+def test_a_reload_lets_a_scan_in_progress_end(milter: Start, new: dict[str, object]) -> None:
     slow = SlowSpamd(SCAN_SECONDS)
     replies: list[Reply] = []
     with fake_spamd.server(slow) as spamd:

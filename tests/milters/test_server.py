@@ -218,7 +218,7 @@ def test_idle_connections_do_not_hold_up_the_end(milter: Start) -> None:
         assert time.monotonic() - start < 8
 
 
-def test_more_messages_than_room_are_put_off(milter: Start) -> None:
+def test_messages_beyond_the_maximum_are_deferred(milter: Start) -> None:
     running = milter()
     clients = [connected(running.address) for _ in range(MAX_MESSAGES + 1)]
     opened = [each.__enter__() for each in clients]

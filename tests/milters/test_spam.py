@@ -50,7 +50,7 @@ def test_a_long_status_is_folded_and_cut() -> None:
     assert all(line.startswith("\t") for line in status.split("\n")[1:])
 
 
-def test_a_mail_without_verdict_says_so() -> None:
+def test_a_mail_that_was_not_scanned_has_a_header_that_says_so() -> None:
     assert spam.unscanned("spamd timeout") == [Edit("X-Spam-Status", 0, "Unknown, spamd timeout")]
 
 
@@ -60,7 +60,7 @@ def trace(*, sender: str = "<a@bank.example>", helo: str = "mx.bank.example") ->
     return raw.decode("utf-8", "surrogateescape").split("\r\n")
 
 
-def test_spamd_is_told_sender_helo_name_and_address() -> None:
+def test_the_trace_has_sender_helo_name_and_address() -> None:
     assert trace() == [
         "X-Envelope-From: <a@bank.example>",
         "Received: from mx.bank.example (rdns.example [192.0.2.1])",

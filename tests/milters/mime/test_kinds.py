@@ -88,7 +88,7 @@ def test_a_plain_letter_is_not_an_attachment(kind: bytes) -> None:
     ],
 )
 @pytest.mark.parametrize("is_first", [True, False])
-def test_a_header_goes_on_to_its_empty_line(line: bytes, *, is_first: bool) -> None:
+def test_a_header_extends_to_its_empty_line(line: bytes, *, is_first: bool) -> None:
     lines = line + b"\r\n" + ZIP if is_first else ZIP + line + b"\r\n"
     assert oracle.scanned(part(lines)) == [57]
 

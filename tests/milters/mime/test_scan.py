@@ -64,7 +64,7 @@ def test_messages_never_seen_measure_as_the_email_package_does(
 
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
-def test_each_message_of_the_corpus_counts_what_people_get(path: Path) -> None:
+def test_each_message_of_the_corpus_counts_the_files_it_delivers(path: Path) -> None:
     assert oracle.scanned(as_postfix_has_it(path.read_bytes())) == COUNTED["sizes"][path.stem]
 
 
