@@ -23,7 +23,7 @@ import Milter
 import milter
 
 from config.daemon.events import event
-from config.units import Address
+from config.units import Address, Monotonic
 from milters import callback_errors, message_log
 from milters.envelope import Envelope, declared_size
 from milters.message import Message
@@ -53,7 +53,7 @@ class Service(Protocol):
     def trusts(self, client: str) -> bool:
         """Return whether mail from the address *client* is trusted."""
 
-    def not_accepted(self, queue_id: str, client: str, since: float) -> None:
+    def not_accepted(self, queue_id: str, client: str, since: Monotonic) -> None:
         """Note that Postfix did not accept a message, which began after *since* (monotonic)."""
 
     def begin(self, envelope: Envelope) -> Message:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from config.units import format_size
+from config.units import Bytes, format_size
 from milters.verdict import MAX_REPLY_LINE
 
 # Counting goes on beyond every limit so that the refusal can say the true size:
@@ -33,7 +33,7 @@ class Limit:
     """What *address*, a recipient or the account that signed in, may have in one message."""
 
     address: str
-    size: int
+    size: Bytes
     is_recipient: bool = True
 
 
@@ -41,11 +41,11 @@ class Limit:
 class Measured:
     """The size that counts. *exact* is False when there may be more."""
 
-    size: int
+    size: Bytes
     exact: bool = True
 
 
-def measure(limits: Iterable[Limit], *, declared: int | None) -> Measure:
+def measure(limits: Iterable[Limit], *, declared: Bytes | None) -> Measure:
     """Return what to look at, given the SIZE that the client *declared* (RFC 1870)."""
     smallest = min((limit.size for limit in limits), default=None)
     if smallest is None:
@@ -54,13 +54,13 @@ def measure(limits: Iterable[Limit], *, declared: int | None) -> Measure:
     return Measure.LENGTH if fits else Measure.CONTENT
 
 
-def settled(limits: Iterable[Limit], size: int) -> bool:
+def settled(limits: Iterable[Limit], size: Bytes) -> bool:
     """Return whether the verdict is fixed however much more comes."""
     largest = max((limit.size for limit in limits), default=None)
     return largest is not None and size > max(largest, EXACT_UP_TO)
 
 
-def over(limits: Iterable[Limit], size: int) -> tuple[Limit, ...]:
+def over(limits: Iterable[Limit], size: Bytes) -> tuple[Limit, ...]:
     """Return the limits that *size* is over; the limit itself may be reached."""
     return tuple(limit for limit in limits if size > limit.size)
 
@@ -83,7 +83,7 @@ def refusal(exceeded: Sequence[Limit], measured: Measured, advice: str) -> str:
     return text
 
 
-def _rounded(limit: int) -> str:
+def _rounded(limit: Bytes) -> str:
     """Return what `format_size` makes of one byte more than *limit*."""
     return format_size(limit + 1)
 

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from config.units import Bytes
+
 _QUOTED_PAIR = re.compile(r"\\(.)")
 
 
@@ -16,7 +18,7 @@ class Envelope:
     sender: str
     user: str  # the authenticated user; empty without authentication
     trusted: bool  # by the client's address (spam.trusted)
-    declared: int | None  # SIZE= of MAIL (RFC 1870)
+    declared: Bytes | None  # SIZE= of MAIL (RFC 1870)
     date: str  # RFC 5322 3.3, when it came
     mta: str = ""  # what Postfix calls itself (macro j)
 
@@ -38,7 +40,7 @@ def can_be_taken_off(recipient: str) -> bool:
     return True
 
 
-def declared_size(parameters: tuple[str, ...]) -> int | None:
+def declared_size(parameters: tuple[str, ...]) -> Bytes | None:
     """Return SIZE= as the client wrote it: any case, and perhaps nonsense; 0 is unknown."""
     for parameter in parameters:
         name, _, value = parameter.partition("=")

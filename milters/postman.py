@@ -17,10 +17,10 @@ SECONDS = DEADLINE + 10
 
 
 class NotSent(Exception):  # noqa: N818 - a state of the world, not a mistake
-    """Postfix did not take the mail; the text says why."""
+    """Postfix did not take the mail; the text is the reason."""
 
-    def __init__(self, why: str, *, is_permanent: bool = False) -> None:
-        super().__init__(why)
+    def __init__(self, reason: str, *, is_permanent: bool = False) -> None:
+        super().__init__(reason)
         self.is_permanent = is_permanent  # trying again is pointless
 
 

@@ -9,6 +9,7 @@ import time
 from collections import deque
 
 from config.daemon.events import event
+from config.units import Monotonic
 from store.engine import Store
 from store.errors import StoreUnavailable
 from store.limits.refund import Dropped, ask, name_of
@@ -46,7 +47,7 @@ class RefundRequests:
         if lost := self._lost + len(self._waiting):
             log.warning(event("refunds-lost", messages=lost))
 
-    def add(self, queue_id: str, client: str, since: float) -> None:
+    def add(self, queue_id: str, client: str, since: Monotonic) -> None:
         """Request a refund for message *queue_id*, which began after *since* (monotonic)."""
         if len(self._waiting) >= MAX_WAITING:
             self._lost += 1

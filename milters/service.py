@@ -9,6 +9,7 @@ from ipaddress import ip_address, ip_network
 
 from config.daemon.events import event
 from config.settings import Settings
+from config.units import Monotonic, Seconds
 from milters.dependencies import Dependencies
 from milters.envelope import Envelope
 from milters.message import Message
@@ -58,7 +59,7 @@ class Service:
         with self._lock:
             self._in_progress -= 1
 
-    def not_accepted(self, queue_id: str, client: str, since: float) -> None:
+    def not_accepted(self, queue_id: str, client: str, since: Monotonic) -> None:
         """Request a refund of what policyd charged; the message began after *since* (monotonic)."""
         self._refunds.add(queue_id, client, since)
 
@@ -104,7 +105,7 @@ class Service:
             with self._lock:
                 self._scanning -= 1
 
-    def drain(self, *, sending: float, scanning: float) -> bool:
+    def drain(self, *, sending: Seconds, scanning: Seconds) -> bool:
         """Admit no more messages and wait for those in progress; return whether all ended.
 
         Waits *sending* seconds for those still coming in, *scanning* while any awaits its verdict.

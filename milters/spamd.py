@@ -21,7 +21,7 @@ from aiospamc.requests import Request
 from aiospamc.responses import Response, ResponseException
 from loguru import logger
 
-from config.units import Address
+from config.units import Address, Seconds
 from milters.spam import Report
 
 # Postfix waits 300 s for a milter's verdict on content (milter_content_timeout);
@@ -43,7 +43,7 @@ class Spamd:
     """A spamd at one address. Thread-safe."""
 
     def __init__(
-        self, address: Address, *, deadline: float = DEADLINE, max_scans: int = MAX_SCANS
+        self, address: Address, *, deadline: Seconds = DEADLINE, max_scans: int = MAX_SCANS
     ) -> None:
         self.address = address
         self._deadline = deadline
@@ -75,7 +75,7 @@ class Spamd:
         self._loop.close()
         self._turns.release(self._max_scans)  # a late `scan` learns at once that it is closed
 
-    def _ask(self, outgoing: list[bytes], seconds: float) -> Report:
+    def _ask(self, outgoing: list[bytes], seconds: Seconds) -> Report:
         asking = asyncio.wait_for(_answer(self.address, outgoing), seconds)
         future = asyncio.run_coroutine_threadsafe(asking, self._loop)
         try:
