@@ -31,6 +31,13 @@ def test_the_smallest_file_gives_the_shipped_defaults() -> None:
     assert made.site.postmaster == "postmaster@mail.example.edu"
 
 
+def test_by_default_policyd_milter_and_authd_open_no_port() -> None:
+    # Any process of the machine can connect to a loopback port; a socket has an owner and a mode.
+    made = settings_of(SMALLEST)
+    listen = (*made.policyd.listen, *made.auth.listen, made.milter.listen)
+    assert [str(each) for each in listen if each.kind != "unix"] == []
+
+
 def test_a_table_of_a_shipped_role_changes_only_what_it_names() -> None:
     made = settings_of(SMALLEST + '[roles.staff]\nattachments = "1G"\n')
     assert made.roles["staff"].attachments == 1 << 30
