@@ -5,6 +5,7 @@ as paths, and what only a site uses, such as systemd.
 """
 
 import re
+import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ SAMPLE = shipped.ETC / "gatepost.toml"
 SYSTEMD = shipped.ETC / "systemd"
 UNITS = sorted(SYSTEMD.glob("*.service"))
 SPOOL = "/var/spool/postfix/"
+# How dovecot.conf begins.
+HEAD = {"2.3": "", "2.4": "dovecot_config_version = 2.4.1\ndovecot_storage_version = 2.4.1\n"}
 # CHECKS 36. systemd calls 2 to 4 "OK"; ours have 1.5.
 MAX_EXPOSURE = 2.0
 
@@ -127,15 +130,31 @@ def test_the_services_are_where_postfix_looks_for_them() -> None:
 
 @pytest.mark.system
 def test_the_installed_dovecot_reads_its_snippets_without_a_warning(tmp_path: Path) -> None:
-    head = {"2.3": "", "2.4": "dovecot_config_version = 2.4.1\ndovecot_storage_version = 2.4.1\n"}
     conf = tmp_path / "dovecot.conf"
-    conf.write_text(f"{head[release()]}!include {shipped.ETC}/dovecot-{release()}/*.conf\n")
+    conf.write_text(f"{HEAD[release()]}!include {shipped.ETC}/dovecot-{release()}/*.conf\n")
     done = subprocess.run(
         [programs.path("doveconf"), "-n", "-c", str(conf)],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert "quota" in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("own", ["", "abc@"])
+def test_a_site_keeps_its_own_list_of_login_characters(tmp_path: Path, own: str) -> None:
+    folder = tmp_path / "conf.d"
+    shutil.copytree(shipped.ETC / f"dovecot-{release()}", folder)
+    if own:
+        (folder / "10-auth.conf").write_text(f"auth_username_chars = {own}\n")
+    conf = tmp_path / "dovecot.conf"
+    conf.write_text(f"{HEAD[release()]}!include conf.d/*.conf\n")
+    done = subprocess.run(
+        [programs.path("doveconf"), "-c", str(conf), "-h", "auth_username_chars"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    shown = done.stdout.rstrip("\n")
+    assert shown == own or (not own and set(shown) > set("'+ aA0.-_@"))
 
 
 @pytest.mark.parametrize("version", ["2.3", "2.4"])
