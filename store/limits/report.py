@@ -30,7 +30,7 @@ def report(store: Store, *, subject: str | None = None, now: int | None = None) 
     if subject is not None:
         query = query.where(UsageRow.subject == subject)
     with store.reading() as session:
-        at = store.now(session) if now is None else now
+        at = store.now(session, now)
         if store.dialect == "sqlite":
             found = [_used(row, at) for row in _with_log(session, query)]
         else:

@@ -7,17 +7,14 @@ for a row that is gone says nothing (`store.limits.counters_sqlite`).
 
 from sqlalchemy import delete
 
-from store import audit
-from store.audit import AuditContext
+from store.audit import AuditContext, transaction
 from store.engine import Store
 from store.models import UsageRow
 
 
 def forget_usage(store: Store, subject: str, *, change: AuditContext) -> int:
     """Forget the windows of *subject*; return how many. Raises `StoreUnavailable`."""
-    with store.changing() as session:
+    with transaction(store, change) as tx:
+        tx.record("limit.reset", subject)
         of_subject = UsageRow.subject == subject
-        gone = session.connection().execute(delete(UsageRow).where(of_subject)).rowcount
-        at = store.now(session)
-        audit.record(session, change, at=at, action="limit.reset", subject=subject)
-        return gone
+        return tx.session.connection().execute(delete(UsageRow).where(of_subject)).rowcount

@@ -122,7 +122,7 @@ def upgrade_hash(
     notice, so there is no new revision and no audit row, only a password event.
     """
     with store.changing() as session:
-        at = store.now(session) if now is None else now
+        at = store.now(session, now)
         kept = select(AccountRow.id).where(AccountRow.id == account, AccountRow.password == old)
         if session.scalar(kept) is None:
             return False

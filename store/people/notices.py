@@ -98,7 +98,7 @@ def send(
     """
     sent, last, refusals = 0, 0, []
     with store.reading() as session:
-        start = store.now(session) if now is None else now
+        start = store.now(session, now)
     while batch := _due(store, last, start):
         for each in batch:
             try:
@@ -121,7 +121,7 @@ def _send(
 ) -> bool:
     """Send *mail*, unless another process is sending it or it was tried too often."""
     with store.changing() as session:
-        at = store.now(session) if now is None else now
+        at = store.now(session, now)
         mine = update(NoticeRow).where(NoticeRow.id == mail.id, _unsent(), *_unclaimed(at))
         if mail.tries >= MAX_TRIES:
             if session.connection().execute(mine.values(given_up_at=at)).rowcount:

@@ -77,7 +77,7 @@ def plan(
     *accept_loss*.
     """
     with store.reading() as session:
-        at = store.now(session) if now is None else now
+        at = store.now(session, now)
         rows = session.scalars(select(AccountRow).where(AccountRow.removed_at.is_(None))).all()
         aliases = session.execute(select(AliasRow.name, AliasRow.account_id))
         names = _Names(
