@@ -37,8 +37,8 @@ T = TypeVar("T")
 Tx = TypeVar("Tx")  # what a transaction runs on
 # Some 400 bytes each: 40 MB at most; a campus has fewer clients in a day.
 MAX_SEEN = 100_000
-# Postfix asks again 1 s after its timeout, which is 10 s in our main.cf and 100 s by
-# default (smtpd_policy_service_timeout). Later than this nobody repeats a question.
+# Postfix repeats a request 1 s after its timeout, which is 10 s in our main.cf and 100 s by
+# default (smtpd_policy_service_timeout). Later than this no request is a repeat.
 ANSWER_SECONDS = 300
 # How long a charge can be given back: the 717 MB that a message may have take 1.6 h at
 # 1 Mbit/s.
@@ -105,8 +105,8 @@ class Counters(ABC, Generic[Tx]):
         """
         return self._run(lambda tx: self._give_back(tx, since))
 
-    def forget(self) -> int:
-        """Forget some of what is over; return how many rows. Raises `StoreUnavailable`."""
+    def forget(self) -> "Forgotten":
+        """Delete some expired rows; return how many. Raises `StoreUnavailable`."""
         return self._run(lambda tx: self._forget(tx, int(self._now(tx))))
 
     def abort_connections(self) -> None:
@@ -239,8 +239,16 @@ class Counters(ABC, Generic[Tx]):
         """Write something that means nothing: a full or read-only store can be read."""
 
     @abstractmethod
-    def _forget(self, tx: Tx, now: int) -> int:
-        """Forget at most `FORGET_ROWS` empty windows and as many old answers."""
+    def _forget(self, tx: Tx, now: int) -> "Forgotten":
+        """Delete at most `FORGET_ROWS` of each kind."""
+
+
+class Forgotten(NamedTuple):
+    """How many expired rows were deleted."""
+
+    windows: int = 0
+    answers: int = 0
+    batches: int = 0
 
 
 class _Owed(NamedTuple):

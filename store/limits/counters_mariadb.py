@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from store.engine import MARIADB_NOW, Store, translated
-from store.limits.counters import ANSWER_SECONDS, FORGET_ROWS, packed
+from store.limits.counters import ANSWER_SECONDS, FORGET_ROWS, Forgotten, packed
 from store.limits.counters_server import ServerCounters
 from store.limits.window import Charge, ChargeResult, Key, RefusalText, Window, slot_of
 
@@ -155,9 +155,9 @@ class MariaCounters(ServerCounters):
         if replies:
             tx.exec_driver_sql(_REWORD, list(replies))
 
-    def _forget(self, tx: Connection, now: int) -> int:
-        gone = tx.exec_driver_sql(_FORGET_ANSWERS, (now - ANSWER_SECONDS, FORGET_ROWS)).rowcount
-        gone += self._forget_charged(tx, now)
+    def _forget(self, tx: Connection, now: int) -> Forgotten:
+        answers = tx.exec_driver_sql(_FORGET_ANSWERS, (now - ANSWER_SECONDS, FORGET_ROWS)).rowcount
+        batches = self._forget_charged(tx, now)
         empty = sorted(tuple(row) for row in tx.exec_driver_sql(_EMPTY, (now, FORGET_WINDOWS)))
         if empty:
             # In the order of locking; the time again, for one may have been used meanwhile.
@@ -166,7 +166,7 @@ class MariaCounters(ServerCounters):
                 f"DELETE FROM `usage` WHERE (subject, span) IN ({marks}) AND until <= %s",  # noqa: S608
                 (*(part for key in empty for part in key), now),
             )
-        return gone + len(empty)
+        return Forgotten(len(empty), answers, batches)
 
 
 def _locked(connection: Connection, keys: Sequence[Key]) -> dict[Key, Window]:

@@ -21,7 +21,7 @@ import psycopg
 from sqlalchemy import Connection, event
 
 from store.engine import Store
-from store.limits.counters import ANSWER_SECONDS, FORGET_ROWS, charged, packed
+from store.limits.counters import ANSWER_SECONDS, FORGET_ROWS, Forgotten, charged, packed
 from store.limits.counters_server import ServerCounters
 from store.limits.window import (
     JITTER_SECONDS,
@@ -229,10 +229,11 @@ class PostgresCounters(ServerCounters):
         if replies:
             tx.exec_driver_sql(_REWORD, _transposed(replies))
 
-    def _forget(self, tx: Connection, now: int) -> int:
-        gone = tx.exec_driver_sql(_FORGET_ANSWERS, (now - ANSWER_SECONDS, FORGET_ROWS)).rowcount
-        gone += self._forget_charged(tx, now)
-        return gone + tx.exec_driver_sql(_FORGET_WINDOWS, (now, FORGET_ROWS)).rowcount
+    def _forget(self, tx: Connection, now: int) -> Forgotten:
+        answers = tx.exec_driver_sql(_FORGET_ANSWERS, (now - ANSWER_SECONDS, FORGET_ROWS)).rowcount
+        batches = self._forget_charged(tx, now)
+        windows = tx.exec_driver_sql(_FORGET_WINDOWS, (now, FORGET_ROWS)).rowcount
+        return Forgotten(windows, answers, batches)
 
 
 def _totals(batch: Sequence[Charge]) -> Counter[Key]:

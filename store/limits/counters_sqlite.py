@@ -32,6 +32,7 @@ from store.limits.counters import (
     FORGET_ROWS,
     MAX_SEEN,
     Counters,
+    Forgotten,
     packed,
 )
 from store.limits.sqlite_log import (
@@ -246,16 +247,16 @@ class SqliteCounters(Counters[sqlite3.Connection]):
         row = tx.execute(_NOTE, (now, b"", "{}", "{}", None, None)).lastrowid
         self._noted = (row or 0, now, (), {})
 
-    def _forget(self, tx: sqlite3.Connection, now: int) -> int:
+    def _forget(self, tx: sqlite3.Connection, now: int) -> Forgotten:
         self._catch_rows_up(tx)
         old = (FORGET_ROWS, now - CHARGED_SECONDS, now + ANSWER_SECONDS)
-        gone = tx.execute(_FORGET_BATCHES, old).rowcount
+        batches = tx.execute(_FORGET_BATCHES, old).rowcount
         tx.execute("DELETE FROM give_back WHERE at <= ?", (now - CHARGED_SECONDS,))
         empty = tx.execute(_EMPTY, (now, FORGET_ROWS)).fetchall()
         for row, subject, span in empty:
             tx.execute(_FORGET_WINDOW, (row,))
             self._fresh.discard((subject, span))
-        return gone + len(empty)
+        return Forgotten(windows=len(empty), batches=batches)
 
     def _read(self, connection: sqlite3.Connection, key: Key, now: float) -> Window:
         row = connection.execute(_READ, key).fetchone()

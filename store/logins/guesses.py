@@ -39,7 +39,7 @@ from store.logins.budgets import (
 )
 from store.models import AccountRow, Guess, Origin
 
-BATCH = 200  # rows deleted in one transaction, as in store.limits.expiry
+BATCH = 200  # rows deleted in one transaction
 MAX_LISTED = 1000  # blocked networks; an attack may come from more, but nobody reads them
 
 # Built once: at a login, building a statement costs more than running it.

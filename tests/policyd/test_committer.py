@@ -13,6 +13,7 @@ from policyd.store_thread import MAX_BATCH
 from store import models
 from store.engine import Store
 from store.errors import StoreUnavailable
+from store.limits.counters import Forgotten
 from store.limits.counters_sqlite import SqliteCounters
 from store.limits.report import report
 from store.limits.window import Charge, ChargeResult, Limit, LocalCharge, RefusalText
@@ -32,7 +33,7 @@ class Flawed(SqliteCounters):
             raise ValueError
         super().restore(entries)
 
-    def forget(self) -> int:
+    def forget(self) -> Forgotten:
         raise ValueError
 
 
