@@ -80,7 +80,7 @@ class Service:
         spamd = self._spamd
         if settings.store.url == self._dependencies.settings.store.url:
             # Keeps the rows in memory: settings change even while the store is unavailable.
-            self._refresher.directory = self._refresher.directory.under(settings)
+            self._refresher.directory = self._refresher.directory.with_settings(settings)
         else:
             store = Store(settings.store.url)
             old_refresher, self._refresher = self._refresher, _refresher(store, settings)

@@ -45,8 +45,8 @@ class BackgroundTasks:
         """Refund the charges of messages that were not accepted."""
         since = self.refund_since
         try:
-            if since is not None or self._counters.owes():
-                self._counters.give_back(since=since)
+            if since is not None or self._counters.has_refund_requests():
+                self._counters.refund(since=since)
             if self.refund_since == since:
                 self.refund_since = None
         except StoreUnavailable:

@@ -55,7 +55,7 @@ class Base(DeclarativeBase):
     metadata = NAMES
 
 
-class Revision(Base):
+class RevisionRow(Base):
     """One row: the number of the last change that memory copies must see.
 
     Updating it first serialises changes until commit, so revisions become
@@ -100,7 +100,7 @@ class AliasRow(Base):
     account_id: Mapped[int] = mapped_column(BigId, ForeignKey("account.id"), index=True)
 
 
-class PasswordEvent(Base):
+class PasswordEventRow(Base):
     """When a password was set, and how; never the password."""
 
     __tablename__ = "password_event"
@@ -160,7 +160,7 @@ class UsageRow(Base):
     until: Mapped[Seconds] = mapped_column(index=True)  # may be forgotten after this time
 
 
-class SettledMessage(Base):
+class SettledMessageRow(Base):
     """What a message (Postfix ``instance``) was told, so that a repeat hears the same once."""
 
     __tablename__ = "answer"
@@ -186,27 +186,27 @@ class BatchRow(Base):
     messages: Mapped[bytes] = mapped_column(LargeBinary)  # 8 bytes each, big-endian
     refused: Mapped[str] = mapped_column(Text)  # JSON: message → what it was told
     counts: Mapped[str | None] = mapped_column(Text)
-    # On every database: what may have to be given back (`store.limits.refund`). 8 bytes a charge,
-    # the message's name, zero once given back; JSON, a list for each of them: how much, its
-    # limits, and when it was charged, if not at `at`.
+    # On every database: charges that may be refunded (`store.limits.refund`). `queues` has 8 bytes
+    # for each, the message's name, zeros once refunded; `charges` is JSON with a list for each:
+    # the amount, the limits and, if not `at`, the time.
     queues: Mapped[bytes | None] = mapped_column(LargeBinary)
     charges: Mapped[str | None] = mapped_column(
         Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
     )
 
 
-class GiveBack(Base):
-    """A message that was not accepted: if it was charged, its charge is to be taken back."""
+class RefundRequestRow(Base):
+    """A message that was not accepted, whose charge, if any, is to be refunded."""
 
     __tablename__ = "give_back"
     id: Mapped[PrimaryKey]
     queue: Mapped[int] = mapped_column(BigInteger)  # its name (store.limits.refund.name_of)
     began: Mapped[Seconds]
     at: Mapped[Seconds]
-    looked: Mapped[int] = mapped_column(Integer)  # 1: no charge was found
+    looked: Mapped[int] = mapped_column(Integer)  # 1: no charge found so far
 
 
-class Guess(Base):
+class GuessRow(Base):
     """Failed logins of one subject, as the time when none of them counts any more."""
 
     __tablename__ = "guess"
@@ -214,7 +214,7 @@ class Guess(Base):
     full_at: Mapped[Seconds] = mapped_column(index=True)
 
 
-class Origin(Base):
+class OriginRow(Base):
     """A network from which an account has logged in."""
 
     __tablename__ = "origin"

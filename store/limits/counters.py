@@ -40,25 +40,24 @@ MAX_SEEN = 100_000
 # Postfix repeats a request 1 s after its timeout, which is 10 s in our main.cf and 100 s by
 # default (smtpd_policy_service_timeout). Later than this no request is a repeat.
 ANSWER_SECONDS = 300
-# How long a charge can be given back: the 717 MB that a message may have take 1.6 h at
-# 1 Mbit/s.
+# How long a charge can be refunded: the 717 MB that a message may have take 1.6 h at 1 Mbit/s.
 CHARGED_SECONDS = 3 * 3600
 # What the clocks of the machines that share a store may differ by, and rounding.
 MARGIN_SECONDS = 10
-# Messages that one transaction gives back.
-GIVE_ROWS = 500
+# Refund requests that one transaction handles.
+REFUND_ROWS = 500
 # Rows that one transaction forgets: a few milliseconds.
 FORGET_ROWS = 500
 
 
-_OWED_ONE = "SELECT 1 FROM give_back WHERE looked = 0 LIMIT 1"
-_OWED = "SELECT id, queue, began, at FROM give_back WHERE looked = 0 ORDER BY id LIMIT ?"
+_IS_REQUESTED = "SELECT 1 FROM give_back WHERE looked = 0 LIMIT 1"
+_REQUESTED = "SELECT id, queue, began, at FROM give_back WHERE looked = 0 ORDER BY id LIMIT ?"
 _AGAIN = "UPDATE give_back SET looked = 0 WHERE at >= ?"
 _LOOKED = "UPDATE give_back SET looked = 1 WHERE id = ?"
-_GIVEN = "DELETE FROM give_back WHERE id = ?"
+_DONE = "DELETE FROM give_back WHERE id = ?"
 _BEFORE = "SELECT id FROM batch WHERE at < ? ORDER BY id DESC LIMIT 1"
 _TAKE_OUT = "UPDATE batch SET queues = ? WHERE id = ?"
-# What an operator had forgotten since (store.usage_reset) is not there to be given back.
+# Usage that an operator has reset since (store.limits.reset) holds no charge to refund.
 _RESET = "SELECT 1 FROM audit WHERE subject = ? AND at >= ? AND action = 'limit.reset' LIMIT 1"
 _OLDEST = "SELECT id, at FROM batch ORDER BY id LIMIT ?"
 _FORGET_CHARGED = "DELETE FROM batch WHERE id <= ?"
@@ -74,7 +73,7 @@ class Counters(ABC, Generic[Tx]):
         self.seen: dict[Key, Window] = {}
         # What the store's clock is ahead of ours.
         self.offset = 0.0
-        # What the running transaction has charged and may have to give back, and when if not now.
+        # Charges of the running transaction that may be refunded, and their times if not now.
         self._charged: Sequence[Charge] = ()
         self._when: Sequence[int] = ()
 
@@ -92,18 +91,18 @@ class Counters(ABC, Generic[Tx]):
         """
         self._run(lambda tx: self._restore(tx, entries))
 
-    def owes(self) -> bool:
-        """Return whether a message is to be given back. Raises `StoreUnavailable`."""
+    def has_refund_requests(self) -> bool:
+        """Return whether a refund is requested. Raises `StoreUnavailable`."""
         with self._store.connection() as connection:
-            return connection.exec_driver_sql(_OWED_ONE).first() is not None
+            return connection.exec_driver_sql(_IS_REQUESTED).first() is not None
 
-    def give_back(self, *, since: float | None = None) -> int:
+    def refund(self, *, since: float | None = None) -> int:
         """Take back charges of messages that were not accepted; return how many.
 
         Those that asked *since* and were not found are looked for again: their charge may
         have come only now, from a time without the store. Raises `StoreUnavailable`.
         """
-        return self._run(lambda tx: self._give_back(tx, since))
+        return self._run(lambda tx: self._refund(tx, since))
 
     def forget(self) -> "Forgotten":
         """Delete some expired rows; return how many. Raises `StoreUnavailable`."""
@@ -148,14 +147,14 @@ class Counters(ABC, Generic[Tx]):
         passed = [(each, "") for each, action in prior.items() if action]
         self._note(tx, [each for each in ids if each not in prior], passed)
 
-    def _give_back(self, tx: Tx, since: float | None) -> int:
+    def _refund(self, tx: Tx, since: float | None) -> int:
         now = self._now(tx)
         if since is not None:
             self._sql(tx, _AGAIN, (int(since + self.offset) - MARGIN_SECONDS,))
-        found: list[_Owed] = []
-        for row, queue, began, at in self._sql(tx, _OWED + self._skip, (GIVE_ROWS,)):
+        found: list[_Refund] = []
+        for row, queue, began, at in self._sql(tx, _REQUESTED + self._skip, (REFUND_ROWS,)):
             mine = self._take_out(tx, name_from(queue), began - MARGIN_SECONDS, at + MARGIN_SECONDS)
-            self._sql(tx, _GIVEN if mine else _LOOKED, (row,))
+            self._sql(tx, _DONE if mine else _LOOKED, (row,))
             found += mine
         self._charged = ()
         windows = self._lock(tx, sorted({lim[:2] for each in found for lim in each.limits}), now)
@@ -168,7 +167,7 @@ class Counters(ABC, Generic[Tx]):
             self._note(tx, (), ())
         return len(found)
 
-    def _take_out(self, tx: Tx, name: bytes, first: int, last: int) -> list["_Owed"]:
+    def _take_out(self, tx: Tx, name: bytes, first: int, last: int) -> list["_Refund"]:
         """Return the charges of *name* between *first* and *last*, and have them no more."""
         before = self._sql(tx, _BEFORE, (first,))
         found = []
@@ -181,7 +180,7 @@ class Counters(ABC, Generic[Tx]):
                 when = times[0] if times else at
                 if names[here] == name and first <= when <= last:
                     names[here] = bytes(NAME_BYTES)
-                    found.append(_Owed(amount, tuple(Limit(*each) for each in limits), when))
+                    found.append(_Refund(amount, tuple(Limit(*each) for each in limits), when))
             self._sql(tx, _TAKE_OUT, (bytes(names), row))
         return found
 
@@ -251,8 +250,8 @@ class Forgotten(NamedTuple):
     batches: int = 0
 
 
-class _Owed(NamedTuple):
-    """A charge that is to be given back."""
+class _Refund(NamedTuple):
+    """A charge that is being refunded."""
 
     amount: int
     limits: tuple[Limit, ...]

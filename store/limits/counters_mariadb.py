@@ -91,7 +91,7 @@ class MariaCounters(ServerCounters):
             self._hoped = ()
 
     def _noting(self, tx: Connection) -> float:
-        """Write down what may have to be given back, as if all were accepted; return the time."""
+        """Note the charges that may be refunded, as if all were accepted; return the time."""
         self._noted, now = tx.exec_driver_sql(_HOPED, packed(self._hoped)).one()
         return float(now)
 

@@ -42,7 +42,7 @@ class Charge(NamedTuple):
     """*amount* recipients that must fit all *limits*.
 
     *id* names the message, so that it is charged once; ``None`` if it has no name.
-    *queue* is the name by which it may be given back (`store.limits.refund`).
+    *queue* is the name by which it may be refunded (`store.limits.refund`).
     """
 
     id: int | None

@@ -65,7 +65,7 @@ class Directory:
         self._unknown_roles: set[str] = set()
         self.loaded = False
 
-    def under(self, settings: Settings) -> "Directory":
+    def with_settings(self, settings: Settings) -> "Directory":
         """Return another that knows the same, under other *settings*, without the store."""
         other = Directory(self._store, settings)
         # First: what a refresh in its thread changes meanwhile is read again by the next,
@@ -129,7 +129,7 @@ class Directory:
         """Give who changed, with all names; one who is removed has none."""
         for rows in changed.accounts(connection, self._seen):
             ids = [row.id for row in rows]
-            aliases = changed.addresses(connection, ids)
+            aliases = changed.aliases(connection, ids)
             stops = changed.suspensions(connection, ids)
             for row in rows:
                 others = (alias.name for alias in aliases.get(row.id, ()))

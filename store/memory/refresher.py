@@ -12,7 +12,7 @@ from config.daemon.logs import fields
 from store.errors import StoreUnavailable
 from store.memory.directory import Directory
 
-log = logging.getLogger("policyd")
+log = logging.getLogger(__name__)
 # R18: what another process registers holds within 2 s; a second of them is what
 # `Facts.standing` may remember.
 REFRESH_SECONDS = 0.5

@@ -33,7 +33,7 @@ class Account(NamedTuple):
     rev: int
 
 
-class Address(NamedTuple):
+class Alias(NamedTuple):
     """See `store.models.AliasRow`."""
 
     account_id: int
@@ -76,7 +76,7 @@ def _table(name: str, fields: Sequence[str]) -> TableClause:
 
 
 ACCOUNT = _table("account", Account._fields)
-ADDRESS = _table("address", Address._fields)
+ALIAS = _table("address", Alias._fields)
 SUSPENSION = _table("suspension", Suspension._fields)
 WHITELIST = _table("whitelist", Whitelist._fields)
 
@@ -88,10 +88,10 @@ def accounts(connection: Connection, since: int) -> Iterator[list[Account]]:
         yield [Account(*row) for row in rows]
 
 
-def addresses(connection: Connection, ids: Sequence[int]) -> dict[int, list[Address]]:
-    """Return the other names of the accounts *ids*, by account."""
-    query = select(ADDRESS).where(ADDRESS.c.account_id.in_(ids))
-    return _by_account([Address(*row) for row in connection.execute(query)])
+def aliases(connection: Connection, ids: Sequence[int]) -> dict[int, list[Alias]]:
+    """Return the aliases of the accounts *ids*, by account."""
+    query = select(ALIAS).where(ALIAS.c.account_id.in_(ids))
+    return _by_account([Alias(*row) for row in connection.execute(query)])
 
 
 def suspensions(connection: Connection, ids: Sequence[int]) -> dict[int, list[Suspension]]:

@@ -16,7 +16,7 @@ from config.units import UnixSeconds
 from store.audit import AuditContext, Transaction, transaction
 from store.engine import Store
 from store.errors import Refused
-from store.models import AccountRow, AliasRow, PasswordEvent
+from store.models import AccountRow, AliasRow, PasswordEventRow
 from store.people.fields import (
     check_alias,
     check_condition,
@@ -84,7 +84,7 @@ def add_in(tx: Transaction, settings: Settings, new: NewAccount) -> AccountRow:
     _set_aliases(session, settings, row, new.aliases)
     if new.password is not None:
         how: How = "initial" if new.initial else "reset"
-        session.add(PasswordEvent(account_id=row.id, at=tx.at, how=how))
+        session.add(PasswordEventRow(account_id=row.id, at=tx.at, how=how))
     tx.record("account.add", name, {"role": row.role, "condition": row.condition})
     return row
 
@@ -143,7 +143,7 @@ def set_password(
         row = row_of(tx.session, settings, name)
         row.password, row.initial, row.rev = password, initial, rev
         row.identity = document or row.identity
-        tx.session.add(PasswordEvent(account_id=row.id, at=tx.at, how=how))
+        tx.session.add(PasswordEventRow(account_id=row.id, at=tx.at, how=how))
         tx.record("account.passwd", row.name, {"how": how})
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from store import bulk
 from store.audit import Transaction
-from store.models import AccountRow, AliasRow, PasswordEvent, SuspensionRow
+from store.models import AccountRow, AliasRow, PasswordEventRow, SuspensionRow
 from store.people.accounts import DEFAULT_CONDITION
 from store.registrar.columns import OVERRIDES
 from store.registrar.lines import Line
@@ -47,7 +47,11 @@ def add(tx: Transaction, lines: Sequence[Line]) -> None:
     )
     ids = {each.name: each.id for each in session.execute(made)}
     held = [(ids[line.name], line) for line in lines]
-    for table, rows_of in ((AliasRow, _aliases), (SuspensionRow, _stops), (PasswordEvent, _events)):
+    for table, rows_of in (
+        (AliasRow, _aliases),
+        (SuspensionRow, _stops),
+        (PasswordEventRow, _events),
+    ):
         bulk.add(session, table, [row for each in held for row in rows_of(*each, tx)])
     tx.record_all(ACTION, ((line.name, _audit_detail(line)) for line in lines))
 

@@ -13,7 +13,7 @@ from store import audit, schema
 from store.engine import Store
 from store.limits import refund, whitelist
 from store.limits.open import open_counters
-from store.limits.refund import Dropped, name_of
+from store.limits.refund import RefundRequest, name_of
 from store.limits.report import report
 from store.limits.window import Charge, Limit
 from store.models import Base
@@ -103,5 +103,5 @@ def test_an_upgraded_store_of_0_1_0_charges_and_refunds(url: str) -> None:
             name = name_of("4ABC", "192.0.2.7")
             limits = (Limit("client 192.0.2.7", 3600, 200),)
             assert counters.charge([Charge(None, 1, limits, name)], lambda *_: "")[0].accepted
-            refund.ask(store, [Dropped(name, time.monotonic(), time.monotonic())])
-            assert counters.give_back() == 1
+            refund.request(store, [RefundRequest(name, time.monotonic(), time.monotonic())])
+            assert counters.refund() == 1

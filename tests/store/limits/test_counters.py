@@ -131,7 +131,7 @@ def test_what_is_over_is_forgotten_and_nothing_else(url: str, store: Store) -> N
         usage.charge([Charge(2, 1, (ALICE,))], word)
         with store.changing() as session:
             session.query(models.UsageRow).filter_by(subject="account bob").update({"until": 1})
-            kept = models.BatchRow if store.dialect == "sqlite" else models.SettledMessage
+            kept = models.BatchRow if store.dialect == "sqlite" else models.SettledMessageRow
             session.query(kept).filter_by(id=1).update({"at": 1})
             session.add(
                 models.BatchRow(at=int(time.time()), messages=b"", refused="{}", counts="{}")

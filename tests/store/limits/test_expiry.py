@@ -13,7 +13,7 @@ from store.limits.counters import ANSWER_SECONDS, CHARGED_SECONDS, FORGET_ROWS, 
 from store.limits.open import open_counters
 from store.limits.report import report
 from store.limits.window import Charge, ChargeResult, Limit
-from store.models import BatchRow, SettledMessage, UsageRow
+from store.models import BatchRow, SettledMessageRow, UsageRow
 
 NOW = int(time.time())
 
@@ -24,7 +24,7 @@ def fill(store: Store, count: int) -> None:
     kept = CHARGED_SECONDS if is_sqlite else ANSWER_SECONDS
     with store.changing() as session:
         for n in range(count):
-            age = 60 if n < count // 2 else -60
+            age = 3600 if n < count // 2 else -3600
             session.add(
                 UsageRow(
                     subject=f"client 192.0.2.{n}", span=3600, slot=NOW // 60, used=1, past=b"",
@@ -35,13 +35,13 @@ def fill(store: Store, count: int) -> None:
             session.add(
                 BatchRow(at=at, messages=bytes(8), refused="{}")
                 if is_sqlite
-                else SettledMessage(id=n, at=at, action="")
+                else SettledMessageRow(id=n, at=at, action="")
             )
 
 
 def rows(store: Store) -> tuple[int, int]:
     """Return the numbers of windows and settled messages."""
-    settled = BatchRow if store.dialect == "sqlite" else SettledMessage
+    settled = BatchRow if store.dialect == "sqlite" else SettledMessageRow
     with store.reading() as session:
         return session.query(UsageRow).count(), session.query(settled).count()
 
@@ -53,7 +53,7 @@ def test_only_expired_rows_are_deleted_and_every_one(store: Store) -> None:
     assert (deleted.windows, deleted.answers + deleted.batches) == (left, left)
     assert rows(store) == (left, left)
     with store.reading() as session:
-        assert session.scalar(select(func.min(UsageRow.until))) == NOW + 60
+        assert session.scalar(select(func.min(UsageRow.until))) == NOW + 3600
     assert expiry.forget_expired(store) == Forgotten()
 
 
@@ -111,4 +111,4 @@ def test_the_report_leaves_out_what_no_longer_counts(store: Store) -> None:
     assert [used.subject for used in report(store, subject="client 192.0.2.1", now=NOW)] == [
         "client 192.0.2.1"
     ]
-    assert report(store, now=NOW + 3700) == []
+    assert report(store, now=NOW + 2 * 3600) == []

@@ -83,7 +83,7 @@ def test_new_settings_hold_for_what_is_known_without_the_store(
     whitelist.add(store, "192.0.2.7", seconds=60, change=CHANGE, now=NOW)
     directory.refresh()
     roles = {"staff": {"mailbox": "1G", "attachments": "7M", "send": ["9/1h"]}}
-    other = directory.under(settings_for(url, roles=roles))
+    other = directory.with_settings(settings_for(url, roles=roles))
     person = other.person("al")
     assert person is not None
     assert person.send(NOW) == (Rate(9, 3600),)
@@ -105,7 +105,7 @@ def test_a_name_that_goes_while_settings_change_is_gone(
             return copied
 
     directory._people = Busy(directory._people)
-    other = directory.under(settings)
+    other = directory.with_settings(settings)
     assert other.refresh()
     assert other.person("alicia") is not None
     assert other.person("alice") is None

@@ -27,7 +27,7 @@ print(*({"alembic", "sqlalchemy.orm", "store.models"} & set(sys.modules)))
 
 @pytest.mark.parametrize(
     "table",
-    [revision.REVISION, rows.ACCOUNT, rows.ADDRESS, rows.SUSPENSION, rows.WHITELIST],
+    [revision.REVISION, rows.ACCOUNT, rows.ALIAS, rows.SUSPENSION, rows.WHITELIST],
     ids=str,
 )
 def test_what_is_read_are_columns_of_the_models(table: TableClause) -> None:
