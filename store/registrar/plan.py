@@ -176,7 +176,7 @@ class _Judge:
         if account.identity is not None:
             fresh.pop("identity", None)
         self.found.notes += notes_on_ignored(
-            settings, account, line, self._other_aliases(account, line)
+            settings, account, line, self._other_aliases(account, line), now=self.at
         )
         if not fresh:
             self.found.unchanged += 1
