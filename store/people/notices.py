@@ -64,7 +64,10 @@ def add(session: Session, mail: NewNotice) -> None:
 
 
 def withdraw(session: Session, dedupe: str) -> None:
-    """Delete a notice that has not been sent yet."""
+    """Delete a notice that has not been sent yet.
+
+    One that another process is handing over at this moment still goes out.
+    """
     unsent = select(NoticeRow).where(NoticeRow.dedupe == dedupe, NoticeRow.sent_at.is_(None))
     for each in session.scalars(unsent):
         session.delete(each)
