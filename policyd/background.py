@@ -57,7 +57,7 @@ class BackgroundTasks:
     def _expire(self) -> int:
         """Delete some expired rows; return how many."""
         try:
-            return sum(self._counters.forget())
+            return sum(self._counters.delete_expired())
         except StoreUnavailable:
             return 0  # the next charge will notice
         except Exception:  # a bug must not end the thread

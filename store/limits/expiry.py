@@ -8,15 +8,15 @@ from contextlib import closing
 
 from store.bulk import PAUSE_SECONDS
 from store.engine import Store
-from store.limits.counters import Forgotten
+from store.limits.counters import Deleted
 from store.limits.open import open_counters
 
 
-def forget_expired(store: Store) -> Forgotten:
+def delete_all_expired(store: Store) -> Deleted:
     """Delete it in small transactions; return how much. Raises `StoreUnavailable`."""
     steps = []
     with closing(open_counters(store)) as counters:
-        while sum(step := counters.forget()):
+        while sum(step := counters.delete_expired()):
             steps.append(step)
             time.sleep(PAUSE_SECONDS)
-    return Forgotten(*map(sum, zip(*steps, strict=True))) if steps else Forgotten()
+    return Deleted(*map(sum, zip(*steps, strict=True))) if steps else Deleted()

@@ -1,8 +1,8 @@
-"""Forgetting what one subject used, because an operator says so.
+"""Reset the usage of one subject for an operator.
 
-The rows go; a policyd that had them in memory sees that somebody else wrote, and
-reads again (SQLite), or has no row to add to (PostgreSQL, MariaDB). What it logged
-for a row that is gone says nothing (`store.limits.counters_sqlite`).
+Deletes its rows. A policyd that has them in memory notices that another process wrote and reads
+again (SQLite), or finds no row to add to (PostgreSQL, MariaDB). Its log entries for a deleted row
+have no effect (`store.limits.counters_sqlite`).
 """
 
 from sqlalchemy import delete
@@ -12,8 +12,8 @@ from store.engine import Store
 from store.models import UsageRow
 
 
-def forget_usage(store: Store, subject: str, *, change: AuditContext) -> int:
-    """Forget the windows of *subject*; return how many. Raises `StoreUnavailable`."""
+def reset_usage(store: Store, subject: str, *, change: AuditContext) -> int:
+    """Delete the windows of *subject*; return how many. Raises `StoreUnavailable`."""
     with transaction(store, change) as tx:
         tx.record("limit.reset", subject)
         of_subject = UsageRow.subject == subject

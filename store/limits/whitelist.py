@@ -11,11 +11,10 @@ from store.engine import Store
 from store.errors import NotFound, Refused
 from store.models import WhitelistRow
 
-# A wider exemption would lift the limit for half the Internet; say it in the
-# role's limits instead.
+# A wider exemption would cover half the Internet: change the role's limits instead.
 SHORTEST_PREFIX = {4: 8, 6: 19}
 MAX_REASON = 255
-MAX_DIGITS = 18  # of an entry's number: 64 bits hold them
+MAX_DIGITS = 18  # of an entry's number, so that it fits 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class Exemption:
     who: str
 
     def active(self, now: float) -> bool:
-        """Return whether it lifts limits at *now*."""
+        """Return whether it lifts the limit at *now*."""
         return self.ended_at is None and (self.expires_at is None or now < self.expires_at)
 
     def covers(self, client: str) -> bool:
@@ -43,15 +42,14 @@ class Exemption:
 
 
 def is_number(text: str) -> bool:
-    """Return whether *text* can be an entry's number."""
+    """Return whether *text* is an entry's number rather than a network."""
     return text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
 
 
 def parse_network(text: str) -> str:
     """Return *text* (an address or a network) as CIDR; raise ``ValueError``.
 
-    Host bits are an error, not rounded away: ``192.0.2.7/24`` is more often a slip
-    than a wish for 256 addresses.
+    Host bits are an error: ``192.0.2.7/24`` is more often a typo than a wish for 256 addresses.
     """
     try:
         network = ip_network(text.strip())
@@ -72,9 +70,8 @@ def add(
 ) -> Exemption:
     """Exempt *network* for *seconds* (``None``: for good); ``change.why`` is the reason.
 
-    An active timed entry of the same network and owner is prolonged, not doubled:
-    registering again means 60 minutes from now. It is never shortened; revoking is.
-    Raises `Refused`, `StoreUnavailable`.
+    An active timed entry of the same network and owner is extended to *seconds* from now, never
+    shortened. Raises `Refused`, `StoreUnavailable`.
     """
     cidr = parse_network(network)
     if not change.why.strip():
@@ -121,7 +118,7 @@ def revoke(
 
 
 def listed(store: Store, *, everything: bool = False, now: int | None = None) -> list[Exemption]:
-    """Return the active entries, or with *everything* also those of the past, by network."""
+    """Return the active entries, with *everything* also the ended ones, by network."""
     with store.reading() as session:
         at = store.now(session, now)
         rows = session.scalars(select(WhitelistRow).order_by(WhitelistRow.network, WhitelistRow.id))
@@ -130,9 +127,9 @@ def listed(store: Store, *, everything: bool = False, now: int | None = None) ->
 
 
 def expire(store: Store, *, change: AuditContext, now: int | None = None) -> int:
-    """Mark entries whose time is over as ended; return how many.
+    """Mark expired entries as ended; return how many.
 
-    Housekeeping only: an expired entry stops working at its minute without this.
+    Housekeeping only: they have no effect from the second they expire.
     """
     with transaction(store, change, now=now) as tx:
         over = WhitelistRow.ended_at.is_(None), WhitelistRow.expires_at <= tx.at

@@ -9,7 +9,7 @@ from sqlalchemy import event, func, select
 from store import bulk
 from store.engine import Store
 from store.limits import expiry
-from store.limits.counters import ANSWER_SECONDS, CHARGED_SECONDS, FORGET_ROWS, Forgotten
+from store.limits.counters import ANSWER_SECONDS, CHARGED_SECONDS, EXPIRY_ROWS, Deleted
 from store.limits.open import open_counters
 from store.limits.report import report
 from store.limits.window import Charge, ChargeResult, Limit
@@ -47,31 +47,31 @@ def rows(store: Store) -> tuple[int, int]:
 
 
 def test_only_expired_rows_are_deleted_and_every_one(store: Store) -> None:
-    fill(store, 2 * FORGET_ROWS + 10)
-    deleted = expiry.forget_expired(store)
-    left = FORGET_ROWS + 5
+    fill(store, 2 * EXPIRY_ROWS + 10)
+    deleted = expiry.delete_all_expired(store)
+    left = EXPIRY_ROWS + 5
     assert (deleted.windows, deleted.answers + deleted.batches) == (left, left)
     assert rows(store) == (left, left)
     with store.reading() as session:
         assert session.scalar(select(func.min(UsageRow.until))) == NOW + 3600
-    assert expiry.forget_expired(store) == Forgotten()
+    assert expiry.delete_all_expired(store) == Deleted()
 
 
 def test_decisions_go_first_between_two_steps(store: Store) -> None:
-    fill(store, 4 * FORGET_ROWS)
+    fill(store, 4 * EXPIRY_ROWS)
     start = time.monotonic()
-    expiry.forget_expired(store)
+    expiry.delete_all_expired(store)
     assert time.monotonic() - start > 2 * bulk.PAUSE_SECONDS
 
 
 def test_a_step_is_one_statement_a_table(store: Store) -> None:
-    fill(store, FORGET_ROWS)
+    fill(store, EXPIRY_ROWS)
     usage, statements = open_counters(store), count_statements(store)
-    while sum(usage.forget()):
+    while sum(usage.delete_expired()):
         pass
     usage.close()
     assert statements.total() < 40  # SQLite's own connection is not counted
-    assert rows(store)[0] == FORGET_ROWS // 2
+    assert rows(store)[0] == EXPIRY_ROWS // 2
 
 
 def test_the_replies_of_a_batch_of_refusals_are_kept_in_one_statement(store: Store) -> None:
@@ -92,7 +92,7 @@ def refusal_text(charge: Charge, result: ChargeResult, now: float) -> str:
 
 
 def count_statements(store: Store) -> "Counter[str]":
-    """Return a counter, by first word, of the statements that the database will get."""
+    """Return a counter, by first refusal_text, of the statements that the database will get."""
     statements: Counter[str] = Counter()
 
     @event.listens_for(store.engine, "before_cursor_execute")

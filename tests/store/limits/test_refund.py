@@ -30,8 +30,8 @@ def usage(store: Store) -> Iterator[Counters[Any]]:
 
 
 def charge(usage: Counters[Any], name: int, amount: int, *, queue: bytes = NAME) -> None:
-    (verdict,) = usage.charge([Charge(name, amount, LIMITS, queue)], lambda *_: "no")
-    assert verdict.accepted
+    (result,) = usage.charge([Charge(name, amount, LIMITS, queue)], lambda *_: "no")
+    assert result.accepted
 
 
 def drop(store: Store, queue: bytes = NAME, *, ago: float = 0.0) -> None:
@@ -129,7 +129,7 @@ def test_usage_reset_by_an_operator_is_not_refunded_again(
 ) -> None:
     charge(usage, 1, 5)
     for limit in LIMITS:
-        reset.forget_usage(store, limit.subject, change=CHANGE)
+        reset.reset_usage(store, limit.subject, change=CHANGE)
     charge(usage, 2, 5, queue=name_of("4ABF", "192.0.2.7"))
     drop(store)
     usage.refund()
