@@ -15,7 +15,7 @@ from config.units import Rate, format_span
 from store.errors import NotFound
 from store.limits import subjects, whitelist
 from store.limits.report import Used, report
-from store.limits.reset import forget_usage
+from store.limits.reset import reset_usage
 from store.limits.whitelist import Exemption
 from store.logins import guesses
 from store.people import view
@@ -69,7 +69,7 @@ def reset(app: App, output: Output, subject: str, reason: str) -> None:
     """
     found = _subject_windows(app, subject)
     name = found[0].subject if found else subject
-    windows = forget_usage(app.store, name, change=app.change(reason))
+    windows = reset_usage(app.store, name, change=app.change(reason))
     kind, _, account = name.partition(" ")
     if kind == "client":
         guessed = guesses.reset_network_failures(app.store, account)

@@ -24,7 +24,7 @@ def maintain(app: App, output: Output, quiet: bool, no_notices: bool) -> None:
     Example: gatepost maintain --quiet
     """
     expired = whitelist.expire(app.store, change=app.change("expired"))
-    forgotten = expiry.forget_expired(app.store)
+    deleted = expiry.delete_all_expired(app.store)
     guesses.delete_all_expired(app.store)
     sent = 0
     if not no_notices:
@@ -32,14 +32,14 @@ def maintain(app: App, output: Output, quiet: bool, no_notices: bool) -> None:
         sent = notices.send(app.store, deliver, postmaster=postmaster)
     if not quiet:
         output.message(
-            f"{expired} exemptions expired, {forgotten.windows} windows "
-            f"and {forgotten.answers} replies deleted, {sent} notices sent"
+            f"{expired} exemptions expired, {deleted.windows} windows "
+            f"and {deleted.answers} replies deleted, {sent} notices sent"
         )
     output.document(
         {
             "expired": expired,
-            "windows": forgotten.windows,
-            "answers": forgotten.answers,
+            "windows": deleted.windows,
+            "answers": deleted.answers,
             "notices": sent,
         }
     )

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from config import wire
 from config.units import Bytes
 from milters import attachments
-from milters.attachments import Limit, Measure, Measured
+from milters.attachments import AttachmentLimit, Measure, Measured
 from milters.dependencies import Dependencies
 from milters.envelope import Envelope, can_be_taken_off
 from milters.mime.scan import Scanner
@@ -55,7 +55,7 @@ class AttachmentCheck:
         elif self._measure is Measure.LENGTH:
             self.is_settled = attachments.settled(self._limits, self._body_size)
 
-    def over(self) -> tuple[Limit, ...]:
+    def over(self) -> tuple[AttachmentLimit, ...]:
         """End the body; return the limits that the message exceeds."""
         if self._scanner is not None and not self.is_settled:
             self._scanner.close()
@@ -81,12 +81,12 @@ class AttachmentCheck:
             return None
         return f"{self.measured.size}{'' if self.measured.exact else '+'}"
 
-    def refusal(self, over: Sequence[Limit]) -> str:
+    def refusal(self, over: Sequence[AttachmentLimit]) -> str:
         """Return the text of the 552."""
         advice = self._dependencies.settings.attachments.advice
         return attachments.refusal(self.once_per_account(over), self.measured, advice)
 
-    def may_leave_out(self, over: Sequence[Limit]) -> bool:
+    def may_leave_out(self, over: Sequence[AttachmentLimit]) -> bool:
         """Return whether the message may go to the other recipients.
 
         Only if the client signed in, so that a notice reaches whoever sent the message.
@@ -113,23 +113,23 @@ class AttachmentCheck:
         )
         return tuple(dict.fromkeys(names))
 
-    def once_per_account(self, over: Sequence[Limit]) -> tuple[Limit, ...]:
+    def once_per_account(self, over: Sequence[AttachmentLimit]) -> tuple[AttachmentLimit, ...]:
         """Return *over* with each account once, however many of its addresses were used."""
-        by_account: dict[str, Limit] = {}
+        by_account: dict[str, AttachmentLimit] = {}
         for limit in over:
             by_account.setdefault(self._dependencies.limits.owner(limit.address), limit)
         return tuple(by_account.values())
 
-    def _applicable(self) -> Iterator[Limit]:
+    def _applicable(self) -> Iterator[AttachmentLimit]:
         applies = self._dependencies.settings.attachments.applies_to
         limits = self._dependencies.limits
         if applies in ("recipient", "both"):
             for address in self._recipients.values():
                 if (size := limits.limit_for(address)) is not None:
-                    yield Limit(address, size)
+                    yield AttachmentLimit(address, size)
         user = self._envelope.user if applies in ("sender", "both") else ""
         if user and (size := limits.limit_for(user)) is not None:
-            yield Limit(user, size, is_recipient=False)
+            yield AttachmentLimit(user, size, is_recipient=False)
 
     def _scan(self, piece: bytes) -> None:
         """Measure *piece*; a body no longer than every limit need not be (most mail is not)."""

@@ -29,7 +29,7 @@ class Measure(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class AttachmentLimit:
     """What *address*, a recipient or the account that signed in, may have in one message."""
 
     address: str
@@ -45,7 +45,7 @@ class Measured:
     exact: bool = True
 
 
-def measure(limits: Iterable[Limit], *, declared: Bytes | None) -> Measure:
+def measure(limits: Iterable[AttachmentLimit], *, declared: Bytes | None) -> Measure:
     """Return what to look at, given the SIZE that the client *declared* (RFC 1870)."""
     smallest = min((limit.size for limit in limits), default=None)
     if smallest is None:
@@ -54,18 +54,18 @@ def measure(limits: Iterable[Limit], *, declared: Bytes | None) -> Measure:
     return Measure.LENGTH if fits else Measure.CONTENT
 
 
-def settled(limits: Iterable[Limit], size: Bytes) -> bool:
+def settled(limits: Iterable[AttachmentLimit], size: Bytes) -> bool:
     """Return whether the verdict is fixed however much more comes."""
     largest = max((limit.size for limit in limits), default=None)
     return largest is not None and size > max(largest, EXACT_UP_TO)
 
 
-def over(limits: Iterable[Limit], size: Bytes) -> tuple[Limit, ...]:
+def over(limits: Iterable[AttachmentLimit], size: Bytes) -> tuple[AttachmentLimit, ...]:
     """Return the limits that *size* is over; the limit itself may be reached."""
     return tuple(limit for limit in limits if size > limit.size)
 
 
-def refusal(exceeded: Sequence[Limit], measured: Measured, advice: str) -> str:
+def refusal(exceeded: Sequence[AttachmentLimit], measured: Measured, advice: str) -> str:
     """Return the text of the 552: the measured size, the limits exceeded, what to do.
 
     It names as many as leave room for the advice.
@@ -88,7 +88,7 @@ def _rounded(limit: Bytes) -> str:
     return format_size(limit + 1)
 
 
-def _limits(exceeded: Sequence[Limit], named: int) -> str:
+def _limits(exceeded: Sequence[AttachmentLimit], named: int) -> str:
     """Return the limits of the first *named*; if none fits the line, the smallest one."""
     if not named:
         return format_size(min(limit.size for limit in exceeded))

@@ -13,7 +13,7 @@ from email.mime.text import MIMEText
 from email.policy import compat32
 
 from config.units import format_size
-from milters.attachments import Limit
+from milters.attachments import AttachmentLimit
 
 MAX_HEADER = 16 << 10  # bytes of the original header that the notice repeats
 # The fields by which the sender recognises the message.
@@ -24,7 +24,7 @@ SHOWN = frozenset({"from", "to", "cc", "date", "subject", "message-id"})
 class FailedRecipients:
     """What the notice is about: *text* is the refusal, *header* the fields `SHOWN`."""
 
-    over: Sequence[Limit]
+    over: Sequence[AttachmentLimit]
     text: str
     header: bytes
     queue_id: str

@@ -11,7 +11,7 @@ from dataclasses import replace
 from config.daemon.events import event
 from milters import dsn, subject
 from milters.attachment_check import AttachmentCheck
-from milters.attachments import Limit, Measured
+from milters.attachments import AttachmentLimit, Measured
 from milters.dependencies import Dependencies
 from milters.envelope import Envelope, unquoted
 from milters.mime.part import WANTED
@@ -130,7 +130,7 @@ class Message:
     def _leave_out(
         self,
         check: AttachmentCheck,
-        over: Sequence[Limit],
+        over: Sequence[AttachmentLimit],
         verdict: Accept,
         refusal: Refuse,
         queue_id: str,

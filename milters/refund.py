@@ -12,7 +12,7 @@ from config.daemon.events import event
 from config.units import Monotonic
 from store.engine import Store
 from store.errors import StoreUnavailable
-from store.limits.refund import Dropped, ask, name_of
+from store.limits.refund import RefundRequest, name_of, request
 
 log = logging.getLogger("milter")
 # Some 100 bytes each: enough for an hour without the store at three dropped messages a second.
@@ -29,7 +29,7 @@ class RefundRequests:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._waiting: deque[Dropped] = deque()
+        self._waiting: deque[RefundRequest] = deque()
         self._lost = 0
         self._wake = threading.Event()
         self._stopping = False
@@ -52,7 +52,7 @@ class RefundRequests:
         if len(self._waiting) >= MAX_WAITING:
             self._lost += 1
             return
-        self._waiting.append(Dropped(name_of(queue_id, client), since, time.monotonic()))
+        self._waiting.append(RefundRequest(name_of(queue_id, client), since, time.monotonic()))
         self._wake.set()
 
     def _run(self) -> None:
@@ -71,7 +71,7 @@ class RefundRequests:
         while self._waiting:
             batch = [self._waiting[n] for n in range(min(BATCH, len(self._waiting)))]
             try:
-                ask(self._store, batch)
+                request(self._store, batch)
             except StoreUnavailable:
                 return False
             except Exception:  # a bug must not end the thread

@@ -40,10 +40,7 @@ class Service:
         self._draining = False
         self._postman = Postman()
         self._spamd: Spamd | None = None
-        store = Store(settings.store.url)
-        self._refunds = RefundRequests(store)
-        self._refunds.start()
-        self._refresher = _refresher(store, settings)
+        self._open_store(settings)
         self._use(settings)
 
     def admit(self) -> bool:
@@ -77,22 +74,19 @@ class Service:
 
     def reload(self, settings: Settings) -> None:
         """Use *settings* for every message that begins from now on."""
-        spamd = self._spamd
+        old_spamd = self._spamd
         if settings.store.url == self._dependencies.settings.store.url:
             # Keeps the rows in memory: settings change even while the store is unavailable.
-            self._refresher.directory = self._refresher.directory.under(settings)
+            self._refresher.directory = self._refresher.directory.with_settings(settings)
         else:
-            store = Store(settings.store.url)
-            old_refresher, self._refresher = self._refresher, _refresher(store, settings)
-            old_refresher.stop()
-            # Waiting refunds go to the old store, where the messages were charged.
-            old_refunds, self._refunds = self._refunds, RefundRequests(store)
-            self._refunds.start()
-            old_refunds.stop()
+            old = self._store, self._refunds, self._refresher
+            self._open_store(settings)
+            # In a thread: a read or write in progress may take its whole deadline.
+            threading.Thread(target=_close_store, args=old, name="old store", daemon=True).start()
         self._use(settings)
-        if spamd is not None and spamd is not self._spamd:
+        if old_spamd is not None and old_spamd is not self._spamd:
             # In a thread: scans in progress may take their whole deadline.
-            threading.Thread(target=spamd.close, name="old spamd", daemon=True).start()
+            threading.Thread(target=old_spamd.close, name="old spamd", daemon=True).start()
 
     @contextmanager
     def scanning(self) -> Iterator[None]:
@@ -125,6 +119,12 @@ class Service:
         if self._spamd is not None:
             self._spamd.close()
 
+    def _open_store(self, settings: Settings) -> None:
+        self._store = Store(settings.store.url)
+        self._refunds = RefundRequests(self._store)
+        self._refunds.start()
+        self._refresher = _refresher(self._store, settings)
+
     def _use(self, settings: Settings) -> None:
         limits = RoleLimits(self._refresher.directory, settings)
         address = settings.spam.spamd
@@ -144,6 +144,14 @@ class Service:
         if spamd is None:
             raise SpamdUnavailable("off")
         return spamd.scan(read)
+
+
+def _close_store(store: Store, refunds: RefundRequests, refresher: Refresher) -> None:
+    """Close *store* after its users; waiting refunds go there, where the messages were charged."""
+    refresher.stop()
+    refunds.stop()
+    refresher.join()
+    store.close()
 
 
 def _refresher(store: Store, settings: Settings) -> Refresher:

@@ -45,8 +45,8 @@ class BackgroundTasks:
         """Refund the charges of messages that were not accepted."""
         since = self.refund_since
         try:
-            if since is not None or self._counters.owes():
-                self._counters.give_back(since=since)
+            if since is not None or self._counters.has_refund_requests():
+                self._counters.refund(since=since)
             if self.refund_since == since:
                 self.refund_since = None
         except StoreUnavailable:
@@ -57,7 +57,7 @@ class BackgroundTasks:
     def _expire(self) -> int:
         """Delete some expired rows; return how many."""
         try:
-            return self._counters.forget()
+            return sum(self._counters.delete_expired())
         except StoreUnavailable:
             return 0  # the next charge will notice
         except Exception:  # a bug must not end the thread

@@ -116,7 +116,7 @@ class Server:
         if any(getattr(settings, key) != getattr(self._settings, key) for key in fixed):
             log.warning(event("restart-needed", reason="[store] or [policyd] changed"))
         # Keeps the rows in memory: settings change even while the store is unavailable.
-        directory = await asyncio.to_thread(self._refresher.directory.under, settings)
+        directory = await asyncio.to_thread(self._refresher.directory.with_settings, settings)
         self._refresher.directory = directory
         self._facts = Facts(settings, directory)
         if self._service is not None:

@@ -109,8 +109,10 @@ class Store:
         with translated(), self.engine.connect() as connection:
             yield connection
 
-    def now(self, session: "Session") -> int:
-        """Return Unix time; the database's own where several machines share it."""
+    def now(self, session: "Session", given: int | None = None) -> int:
+        """Return *given*, else Unix time; the database's own where several machines share it."""
+        if given is not None:
+            return given
         if self.dialect == "sqlite":
             return int(time.time())
         if self.dialect == "postgresql":

@@ -1,9 +1,8 @@
-"""The tables. Alembic's migrations in store/migrations make them; a test compares both.
+"""The tables. The migrations in store/migrations create them; a test compares both.
 
-Times are whole seconds of Unix time (UTC): the same in SQLite, PostgreSQL and
-MariaDB, comparable in SQL, and free of time zones. Sizes are bytes. Every row
-that the services keep in memory carries ``rev``, the store's revision at its
-last change, so that a refresh reads only what changed (see `store.memory.directory`).
+Times are whole seconds of Unix time: the same in every database, comparable in SQL, without time
+zones. Sizes are bytes. Every row that the services keep in memory has ``rev``, the store's revision
+at its last change, so that a refresh reads only changed rows (`store.memory.directory`).
 """
 
 from typing import Annotated
@@ -22,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-# Names that Alembic can drop again on every database.
+# Fixed names, so that Alembic can drop constraints on every database.
 NAMES = MetaData(
     naming_convention={
         "ix": "ix_%(column_0_N_label)s",
@@ -31,12 +30,12 @@ NAMES = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-# SQLite makes only INTEGER PRIMARY KEY an alias of the row id.
+# On SQLite, only INTEGER PRIMARY KEY is an alias of the row id.
 BigId = BigInteger().with_variant(Integer(), "sqlite")
 
 
 def _exact(length: int) -> String:
-    """Return a text compared byte by byte; MariaDB's default takes é for e and drops spaces."""
+    """Return a text type compared byte by byte; MariaDB's default equates é with e."""
     binary = mysql.VARCHAR(length, collation="utf8mb4_nopad_bin")
     return String(length).with_variant(binary, "mysql", "mariadb")
 
@@ -55,12 +54,8 @@ class Base(DeclarativeBase):
     metadata = NAMES
 
 
-class Revision(Base):
-    """One row: the number of the last change that memory copies must see.
-
-    Updating it first serialises changes until commit, so revisions become
-    visible in order and a reader never misses one.
-    """
+class RevisionRow(Base):
+    """One row: the number of the last change that memory copies must see (`store.revision`)."""
 
     __tablename__ = "revision"
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
@@ -68,18 +63,18 @@ class Revision(Base):
 
 
 class AccountRow(Base):
-    """A person or a function with a mailbox."""
+    """An account: a person or a role address with a mailbox."""
 
     __tablename__ = "account"
     id: Mapped[PrimaryKey]
     name: Mapped[Name] = mapped_column(unique=True)
     role: Mapped[ShortText]
-    condition: Mapped[ShortText]  # the registrar's word (R2)
+    condition: Mapped[ShortText]  # the registrar's status (R2)
     password: Mapped[str | None] = mapped_column(String(512))  # {SCHEME}hash, as Dovecot writes it
     initial: Mapped[bool]  # still the password made from the identity document (R3)
     identity: Mapped[str | None] = mapped_column(String(128))  # keyed hash, never readable
     second_mailbox: Mapped[Mail | None]
-    # Overrides of the role, each until its date (NULL = for good).
+    # Overrides of the role, each until its time (NULL: for good).
     mailbox: Mapped[Bytes | None]
     mailbox_until: Mapped[Seconds | None]
     attachments: Mapped[Bytes | None]
@@ -92,7 +87,7 @@ class AccountRow(Base):
 
 
 class AliasRow(Base):
-    """Another name of an account: a local part of our domains, or a whole address."""
+    """Another name of an account: a local part in the site's domains, or a whole address."""
 
     __tablename__ = "address"
     id: Mapped[PrimaryKey]
@@ -100,7 +95,7 @@ class AliasRow(Base):
     account_id: Mapped[int] = mapped_column(BigId, ForeignKey("account.id"), index=True)
 
 
-class PasswordEvent(Base):
+class PasswordEventRow(Base):
     """When a password was set, and how; never the password."""
 
     __tablename__ = "password_event"
@@ -111,7 +106,7 @@ class PasswordEvent(Base):
 
 
 class SuspensionRow(Base):
-    """An operator's stop, apart from the registrar's condition (R2)."""
+    """An operator's suspension, independent of the registrar's condition (R2)."""
 
     __tablename__ = "suspension"
     id: Mapped[PrimaryKey]
@@ -130,7 +125,7 @@ class WhitelistRow(Base):
     id: Mapped[PrimaryKey]
     network: Mapped[str] = mapped_column(String(49), index=True)  # CIDR; a host is /32 or /128
     created_at: Mapped[Seconds]
-    expires_at: Mapped[Seconds | None] = mapped_column(index=True)  # NULL = permanent
+    expires_at: Mapped[Seconds | None] = mapped_column(index=True)  # NULL: permanent
     ended_at: Mapped[Seconds | None]  # revoked, or expired and swept
     reason: Mapped[str] = mapped_column(String(255))
     who: Mapped[Mail]
@@ -138,15 +133,14 @@ class WhitelistRow(Base):
 
 
 class UsageRow(Base):
-    """One sliding window of one subject: what was accepted, by sixtieths of its span.
+    """One sliding window of one subject: recipients accepted, by sixtieths of its span.
 
-    ``slot`` is the number of the current sixtieth since 1970, ``used`` what was
-    accepted in it, ``past`` the 60 sixtieths before it, newest first, 4 bytes
-    each, big-endian (trailing zeros may be cut).
+    ``slot`` is the number of the current sixtieth since 1970 and ``used`` its count; ``past`` has
+    the counts of the 60 before it, newest first, 4 bytes each, big-endian, without trailing zeros.
     """
 
     __tablename__ = "usage"
-    # such as: client 192.0.2.7, client 2001:db8::/64, account alice
+    # such as "client 192.0.2.7", "client 2001:db8::/64", "account alice"
     subject: Mapped[str] = mapped_column(_exact(160), primary_key=True)
     span: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)  # seconds
     slot: Mapped[int] = mapped_column(BigInteger)
@@ -154,14 +148,12 @@ class UsageRow(Base):
     past: Mapped[bytes] = mapped_column(
         LargeBinary(240).with_variant(mysql.VARBINARY(240), "mysql", "mariadb")
     )
-    refused: Mapped[int] = mapped_column(
-        Integer
-    )  # recipients refused since the window was last empty
-    until: Mapped[Seconds] = mapped_column(index=True)  # may be forgotten after this time
+    refused: Mapped[int] = mapped_column(Integer)  # recipients, since the window was last empty
+    until: Mapped[Seconds] = mapped_column(index=True)  # empty from then on, so it may be deleted
 
 
-class SettledMessage(Base):
-    """What a message (Postfix ``instance``) was told, so that a repeat hears the same once."""
+class SettledMessageRow(Base):
+    """The reply to a message (Postfix ``instance``), for repeats of the request."""
 
     __tablename__ = "answer"
     # 63 bits of a hash of (instance, protocol_state, recipient): short keys, fast inserts
@@ -171,50 +163,50 @@ class SettledMessage(Base):
 
 
 class BatchRow(Base):
-    """What `Answer` is elsewhere, on SQLite: the messages of one transaction in one row.
+    """The messages of one transaction; on SQLite in place of `SettledMessageRow`.
 
-    A row for each message would touch a page of its own in every commit: four times
-    the work. Here rows are only appended; processes keep the last minutes in memory.
-    ``counts`` is ahead of `Usage` (see `store.limits.counters_sqlite`): JSON, row id of a window →
-    ``used << 31 | refused``, or null where that row has been written; NULL says that
-    `Usage` holds all until here. Who changes `Usage` otherwise must fold the log first.
+    A row for each message would touch its own page in every commit: four times the work. Here
+    rows are only appended; processes keep the last minutes in memory. ``counts`` is ahead of
+    `UsageRow` (`store.limits.counters_sqlite`): JSON, from the row id of a window to ``used << 31
+    | refused``, or to null if that row was written. NULL: `UsageRow` has all counts so far.
+    Other writers of `UsageRow` must fold the log first.
     """
 
     __tablename__ = "batch"
     id: Mapped[PrimaryKey]
     at: Mapped[Seconds]
     messages: Mapped[bytes] = mapped_column(LargeBinary)  # 8 bytes each, big-endian
-    refused: Mapped[str] = mapped_column(Text)  # JSON: message → what it was told
+    refused: Mapped[str] = mapped_column(Text)  # JSON: message → reply
     counts: Mapped[str | None] = mapped_column(Text)
-    # On every database: what may have to be given back (`store.limits.refund`). 8 bytes a charge,
-    # the message's name, zero once given back; JSON, a list for each of them: how much, its
-    # limits, and when it was charged, if not at `at`.
+    # On every database: charges that may be refunded (`store.limits.refund`). `queues` has 8 bytes
+    # for each, the message's name, zeros once refunded; `charges` is JSON with a list for each:
+    # the amount, the limits and, if not `at`, the time.
     queues: Mapped[bytes | None] = mapped_column(LargeBinary)
     charges: Mapped[str | None] = mapped_column(
         Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
     )
 
 
-class GiveBack(Base):
-    """A message that was not accepted: if it was charged, its charge is to be taken back."""
+class RefundRequestRow(Base):
+    """A message that was not accepted, whose charge, if any, is to be refunded."""
 
     __tablename__ = "give_back"
     id: Mapped[PrimaryKey]
-    queue: Mapped[int] = mapped_column(BigInteger)  # its name (store.limits.refund.name_of)
+    queue: Mapped[int] = mapped_column(BigInteger)  # store.limits.refund.name_of
     began: Mapped[Seconds]
     at: Mapped[Seconds]
-    looked: Mapped[int] = mapped_column(Integer)  # 1: no charge was found
+    looked: Mapped[int] = mapped_column(Integer)  # 1: no charge found so far
 
 
-class Guess(Base):
-    """Failed logins of one subject, as the time when none of them counts any more."""
+class GuessRow(Base):
+    """Failed logins of one subject, as the time from which none of them counts."""
 
     __tablename__ = "guess"
     subject: Mapped[str] = mapped_column(_exact(160), primary_key=True)  # see store.logins.guesses
     full_at: Mapped[Seconds] = mapped_column(index=True)
 
 
-class Origin(Base):
+class OriginRow(Base):
     """A network from which an account has logged in."""
 
     __tablename__ = "origin"
@@ -227,7 +219,7 @@ class Origin(Base):
 
 
 class GraduationRow(Base):
-    """What an account was before it graduated, so that it can be undone (R7)."""
+    """The state of an account before it graduated, for an undo (R7)."""
 
     __tablename__ = "graduation"
     id: Mapped[PrimaryKey]
@@ -240,7 +232,7 @@ class GraduationRow(Base):
 
 
 class NoticeRow(Base):
-    """A mail to a person that waits to be sent, or was (`store.people.notices`)."""
+    """A mail to a user, waiting or sent (`store.people.notices`)."""
 
     __tablename__ = "notice"
     id: Mapped[PrimaryKey]
@@ -250,10 +242,12 @@ class NoticeRow(Base):
     created_at: Mapped[Seconds]
     sent_at: Mapped[Seconds | None] = mapped_column(index=True)
     kind: Mapped[ShortText | None]
-    dedupe: Mapped[str | None] = mapped_column(_exact(128), unique=True)  # once per what
+    dedupe: Mapped[str | None] = mapped_column(
+        _exact(128), unique=True
+    )  # at most one notice for each
     tries: Mapped[int] = mapped_column(Integer, server_default="0")
     next_at: Mapped[Seconds] = mapped_column(server_default="0")
-    claimed_until: Mapped[Seconds | None]  # somebody is sending it
+    claimed_until: Mapped[Seconds | None]  # a process is sending it until then
     error: Mapped[str | None] = mapped_column(String(255))
     given_up_at: Mapped[Seconds | None]
 
@@ -268,6 +262,6 @@ class AuditRow(Base):
     action: Mapped[ShortText]  # "account.add", "whitelist.revoke"
     subject: Mapped[Mail]
     why: Mapped[str] = mapped_column(String(255))
-    detail: Mapped[str] = mapped_column(Text)  # JSON of what changed, never a secret
+    detail: Mapped[str] = mapped_column(Text)  # JSON of the change, never a secret
 
     __table_args__ = (Index("ix_audit_subject_at", "subject", "at"),)

@@ -12,11 +12,9 @@ MAX_LINES = 400
 # Of Python, tests included.
 MAX_CODE_LINES = 350
 MEDIAN_LINES = 120
-# The same role in each service; the row and the settings that a name stands for.
+# The same role in each service.
 PARALLEL = {
     "Connection", "Connections", "Decoder", "ProtocolError", "Request", "Server", "Service",
-    # Two left: a listen address and a mail address; a rate and a size.
-    "Address", "Limit",
 }  # fmt: skip
 # The licence is not ours, docs/cli.md is generated, operations.md is looked up by its headings, the
 # corpora are golden data.

@@ -1,10 +1,9 @@
 """The counters in MariaDB: lock the batch's rows in order, decide, write.
 
-Rows that are missing are made first, so that locking never waits on a gap. InnoDB
-may still see a deadlock where none is; it then undoes one transaction whole, and
-that one is run again.
+Missing rows are inserted first, so that locking never waits for a gap. InnoDB may still report a
+deadlock; it has then rolled one transaction back, which is run again.
 
-"Now" is the database's, taken once all rows are locked: machines need not agree.
+"Now" is the database's time once all rows are locked: the clocks of the machines need not agree.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,15 +13,15 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from store.engine import MARIADB_NOW, Store, translated
-from store.limits.counters import ANSWER_SECONDS, FORGET_ROWS, packed
+from store.limits.counters import ANSWER_SECONDS, EXPIRY_ROWS, Deleted, pack_charges
 from store.limits.counters_server import ServerCounters
 from store.limits.window import Charge, ChargeResult, Key, RefusalText, Window, slot_of
 
 T = TypeVar("T")
-# A deadlock's victim is undone at once; more than a few in a row is another trouble.
+# The victim of a deadlock fails at once; more than a few in a row are another problem.
 MAX_TRIES = 5
-# Windows that one transaction forgets: 2 ms for 100, 24 ms for 500 (answers: 6 ms).
-FORGET_WINDOWS = 100
+# Windows deleted in one transaction: 100 take 2 ms, 500 take 24 ms (answers: 6 ms).
+EXPIRY_WINDOWS = 100
 _DEADLOCK = 1213  # ER_LOCK_DEADLOCK
 _SAVE = (
     "INSERT INTO `usage` (subject, span, slot, used, past, refused, until)"
@@ -30,7 +29,7 @@ _SAVE = (
     " ON DUPLICATE KEY UPDATE slot = VALUES(slot), used = VALUES(used), past = VALUES(past),"
     " refused = VALUES(refused), until = VALUES(until)"
 )
-# Of rows that are there: PyMySQL makes one statement of many rows for INSERT only.
+# Updates existing rows: PyMySQL makes one statement of many rows for INSERT only.
 _REWORD = (
     "INSERT INTO answer (id, at, action) VALUES (%s, 0, %s)"
     " ON DUPLICATE KEY UPDATE action = VALUES(action)"
@@ -38,13 +37,13 @@ _REWORD = (
 _CHARGED = (
     "INSERT INTO batch (at, messages, refused, queues, charges) VALUES (%s, '', '{}', %s, %s)"
 )
-# Tells the time as well: a question less than to ask for it and to write down what is charged.
+# Returns the time as well, which saves a query.
 _HOPED = (
-    "INSERT INTO batch (at, messages, refused, queues, charges)"  # noqa: S608 - constants of ours
+    "INSERT INTO batch (at, messages, refused, queues, charges)"  # noqa: S608 - constants
     f" VALUES (floor(({MARIADB_NOW})), '', '{{}}', %s, %s) RETURNING id, ({MARIADB_NOW})"
 )
 _RECHARGED = "UPDATE batch SET queues = %s, charges = %s WHERE id = %s"
-_FORGET_ANSWERS = "DELETE FROM answer WHERE at <= %s ORDER BY at LIMIT %s"
+_DELETE_ANSWERS = "DELETE FROM answer WHERE at <= %s ORDER BY at LIMIT %s"
 _EMPTY = "SELECT subject, span FROM `usage` WHERE until BETWEEN 1 AND %s ORDER BY until LIMIT %s"
 
 
@@ -55,7 +54,7 @@ class MariaCounters(ServerCounters):
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
-        self._hoped: Sequence[Charge] = ()  # what may be charged, and the row that says it was
+        self._hoped: Sequence[Charge] = ()  # charges that may be accepted; `_noted` is their row
         self._noted: int | None = None
 
     _find = (
@@ -78,7 +77,7 @@ class MariaCounters(ServerCounters):
         return super()._once(work)
 
     def _connect(self) -> Connection:
-        # Locks on what is there, none on what is not.
+        # Locks existing rows, no gaps.
         return super()._connect().execution_options(isolation_level="READ COMMITTED")
 
     def _settle(
@@ -90,9 +89,9 @@ class MariaCounters(ServerCounters):
         finally:
             self._hoped = ()
 
-    def _noting(self, tx: Connection) -> float:
-        """Write down what may have to be given back, as if all were accepted; return the time."""
-        self._noted, now = tx.exec_driver_sql(_HOPED, packed(self._hoped)).one()
+    def _note_hoped(self, tx: Connection) -> float:
+        """Note the charges that may be refunded, as if all were accepted; return the time."""
+        self._noted, now = tx.exec_driver_sql(_HOPED, pack_charges(self._hoped)).one()
         return float(now)
 
     def _now(self, tx: Connection) -> float:
@@ -119,7 +118,7 @@ class MariaCounters(ServerCounters):
     def _lock(self, tx: Connection, keys: Sequence[Key], now: float) -> dict[Key, Window]:
         if not keys:
             return {}
-        windows = _locked(tx, keys)
+        windows = _lock_rows(tx, keys)
         missing = [key for key in keys if key not in windows]
         if missing:
             rows = ",".join(["(%s, %s, %s, 0, '', 0, 0)"] * len(missing))
@@ -128,8 +127,8 @@ class MariaCounters(ServerCounters):
                 f" VALUES {rows}",
                 tuple(part for key in missing for part in (*key, slot_of(now, key[1]))),
             )
-            windows = _locked(tx, keys)
-        self._at = self._noting(tx) if self._hoped else self._now(tx)
+            windows = _lock_rows(tx, keys)
+        self._at = self._note_hoped(tx) if self._hoped else self._now(tx)
         for window in windows.values():
             window.advance(self._at)
         self._locked = windows
@@ -145,31 +144,31 @@ class MariaCounters(ServerCounters):
     def _note(
         self, tx: Connection, fresh: Sequence[int], replies: Sequence[tuple[int, str]]
     ) -> None:
-        del fresh  # claimed, and so noted
+        del fresh  # recorded when they were claimed
         if self._noted is None:
             if self._charged:
-                owed = packed(self._charged, self._when)
+                owed = pack_charges(self._charged, self._when)
                 tx.exec_driver_sql(_CHARGED, (int(self._at), *owed))
         elif len(self._charged) < len(self._hoped):
-            tx.exec_driver_sql(_RECHARGED, (*packed(self._charged), self._noted))
+            tx.exec_driver_sql(_RECHARGED, (*pack_charges(self._charged), self._noted))
         if replies:
             tx.exec_driver_sql(_REWORD, list(replies))
 
-    def _forget(self, tx: Connection, now: int) -> int:
-        gone = tx.exec_driver_sql(_FORGET_ANSWERS, (now - ANSWER_SECONDS, FORGET_ROWS)).rowcount
-        gone += self._forget_charged(tx, now)
-        empty = sorted(tuple(row) for row in tx.exec_driver_sql(_EMPTY, (now, FORGET_WINDOWS)))
+    def _delete_expired(self, tx: Connection, now: int) -> Deleted:
+        answers = tx.exec_driver_sql(_DELETE_ANSWERS, (now - ANSWER_SECONDS, EXPIRY_ROWS)).rowcount
+        batches = self._delete_old_batches(tx, now)
+        empty = sorted(tuple(row) for row in tx.exec_driver_sql(_EMPTY, (now, EXPIRY_WINDOWS)))
         if empty:
-            # In the order of locking; the time again, for one may have been used meanwhile.
+            # In the order of locking, and only if still expired: one may have been used meanwhile.
             marks = ",".join(["(%s, %s)"] * len(empty))
             tx.exec_driver_sql(
                 f"DELETE FROM `usage` WHERE (subject, span) IN ({marks}) AND until <= %s",  # noqa: S608
                 (*(part for key in empty for part in key), now),
             )
-        return gone + len(empty)
+        return Deleted(len(empty), answers, batches)
 
 
-def _locked(connection: Connection, keys: Sequence[Key]) -> dict[Key, Window]:
+def _lock_rows(connection: Connection, keys: Sequence[Key]) -> dict[Key, Window]:
     marks = ",".join(["(%s, %s)"] * len(keys))
     query = (
         "SELECT subject, span, slot, used, past, refused FROM `usage`"  # noqa: S608 - only marks

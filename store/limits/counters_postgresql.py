@@ -1,12 +1,11 @@
 """The counters in PostgreSQL: one set-based statement a batch.
 
-The statement claims the ids of the batch and charges its totals, moving each
-row's slots in SQL; the row locks it takes hold until commit. What the totals
-should not have charged (refusals, repeats) is taken off again by a second
-statement, before the commit makes anything visible. Rows are locked in the order
-of their keys everywhere, so processes wait for each other but never in a circle.
+The statement claims the ids of the batch and charges its totals, moving each row's slots in SQL;
+its row locks hold until commit. A second statement takes off refusals and repeats before the
+commit makes anything visible. Rows are always locked in the order of their keys, so processes
+wait for each other but never deadlock.
 
-"Now" is the time of the statement at the database: machines need not agree.
+"Now" is the database's time of the statement: the clocks of the machines need not agree.
 """
 
 import os
@@ -21,7 +20,7 @@ import psycopg
 from sqlalchemy import Connection, event
 
 from store.engine import Store
-from store.limits.counters import ANSWER_SECONDS, FORGET_ROWS, charged, packed
+from store.limits.counters import ANSWER_SECONDS, EXPIRY_ROWS, Deleted, charges_made, pack_charges
 from store.limits.counters_server import ServerCounters
 from store.limits.window import (
     JITTER_SECONDS,
@@ -75,13 +74,13 @@ WITH claimed AS (
   RETURNING id
 )
 SELECT charged.*, {_NOW}, (SELECT count(*) FROM claimed), (SELECT id FROM noted) FROM charged
-"""  # noqa: S608 - constants of ours; what people sent is bound
+"""  # noqa: S608 - constants; text from outside is bound
 _CORRECT = """
 UPDATE usage SET used = usage.used - wrong.used, refused = usage.refused + wrong.refused
 FROM unnest(%s::text[], %s::int[], %s::int[], %s::int[]) AS wrong(subject, span, used, refused)
 WHERE usage.subject = wrong.subject AND usage.span = wrong.span
 """
-# Rows of others: what this transaction has claimed has no reply yet.
+# Only rows of other transactions: those claimed by this one have no reply yet.
 _PRIOR = """
 SELECT id, action FROM answer
 WHERE id = ANY(%s::bigint[]) AND xmin <> pg_current_xact_id()::xid
@@ -104,7 +103,7 @@ INSERT INTO usage (subject, span, slot, used, past, refused, until)
 SELECT subject, span, floor(%s * {SLOTS} / span)::bigint, 0, ''::bytea, 0, 0
 FROM unnest(%s::text[], %s::int[]) AS asked(subject, span) ORDER BY subject COLLATE "C", span
 ON CONFLICT DO NOTHING
-"""  # noqa: S608 - constants of ours
+"""  # noqa: S608 - constants
 _LOCK = """
 SELECT usage.subject, usage.span, slot, used, past, refused
 FROM usage JOIN unnest(%s::text[], %s::int[]) AS asked(subject, span)
@@ -118,13 +117,13 @@ FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::int[], %s::bytea[], %s::int
   AS now(subject, span, slot, used, past, refused, until)
 WHERE usage.subject = now.subject AND usage.span = now.span
 """
-_FORGET_ANSWERS = """
+_DELETE_ANSWERS = """
 WITH old AS MATERIALIZED (
   SELECT id FROM answer WHERE at <= %s ORDER BY at LIMIT %s FOR UPDATE SKIP LOCKED)
 DELETE FROM answer USING old WHERE answer.id = old.id
 """
-# A row in use is locked: passing over it waits for nobody, in whatever order.
-_FORGET_WINDOWS = """
+# Skips rows in use, so it waits for nobody and needs no order.
+_DELETE_WINDOWS = """
 WITH empty AS MATERIALIZED (
   SELECT subject, span FROM usage WHERE until BETWEEN 1 AND %s ORDER BY until
   LIMIT %s FOR UPDATE SKIP LOCKED)
@@ -142,7 +141,7 @@ class PostgresCounters(ServerCounters):
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
-        # All of the store, not only ours: one that is silent may be handed to us next.
+        # All connections of the store: the pool may hand out any of them next.
         self._open: WeakSet[psycopg.Connection[Any]] = WeakSet()
         event.listen(store.engine, "connect", self._opened)
 
@@ -152,7 +151,7 @@ class PostgresCounters(ServerCounters):
     def abort_connections(self) -> None:
         """Shut the sockets down: PyMySQL has a timeout for reading, libpq has none."""
         for connection in tuple(self._open):
-            # A closed one has no number any more.
+            # A closed one has no descriptor.
             with (
                 suppress(OSError, psycopg.Error),
                 socket(fileno=os.dup(connection.fileno())) as opened,
@@ -176,7 +175,7 @@ class PostgresCounters(ServerCounters):
             _texts([key[0] for key in keys]),
             _numbers([key[1] for key in keys]),
             _numbers([totals[key] for key in keys]),
-            *packed(hoped),
+            *pack_charges(hoped),
         )
         rows = tx.exec_driver_sql(_CHARGE, asked).fetchall()
         windows = {(row[0], row[1]): _before(row, totals) for row in rows}
@@ -185,9 +184,9 @@ class PostgresCounters(ServerCounters):
         results = settle_all(batch, windows, prior=prior, now=now, text=text)
         _correct(tx, rows, windows)
         self._locked, self._at = windows, now
-        happened = charged(batch, results)
+        happened = charges_made(batch, results)
         if len(happened) < len(hoped):
-            tx.exec_driver_sql(_RECHARGED, (*packed(happened), noted))
+            tx.exec_driver_sql(_RECHARGED, (*pack_charges(happened), noted))
         self._note(tx, ids, refusals(batch, results))
         return results
 
@@ -218,21 +217,22 @@ class PostgresCounters(ServerCounters):
             columns = [
                 (*key, w.slot, w.used, w.past, w.refused, w.until) for key, w in windows.items()
             ]
-            tx.exec_driver_sql(_SAVE, _transposed(columns))
+            tx.exec_driver_sql(_SAVE, _transpose(columns))
 
     def _note(
         self, tx: Connection, fresh: Sequence[int], replies: Sequence[tuple[int, str]]
     ) -> None:
-        del fresh  # claimed, and so noted
+        del fresh  # recorded when they were claimed
         if self._charged:
-            tx.exec_driver_sql(_CHARGED, (int(self._at), *packed(self._charged, self._when)))
+            tx.exec_driver_sql(_CHARGED, (int(self._at), *pack_charges(self._charged, self._when)))
         if replies:
-            tx.exec_driver_sql(_REWORD, _transposed(replies))
+            tx.exec_driver_sql(_REWORD, _transpose(replies))
 
-    def _forget(self, tx: Connection, now: int) -> int:
-        gone = tx.exec_driver_sql(_FORGET_ANSWERS, (now - ANSWER_SECONDS, FORGET_ROWS)).rowcount
-        gone += self._forget_charged(tx, now)
-        return gone + tx.exec_driver_sql(_FORGET_WINDOWS, (now, FORGET_ROWS)).rowcount
+    def _delete_expired(self, tx: Connection, now: int) -> Deleted:
+        answers = tx.exec_driver_sql(_DELETE_ANSWERS, (now - ANSWER_SECONDS, EXPIRY_ROWS)).rowcount
+        batches = self._delete_old_batches(tx, now)
+        windows = tx.exec_driver_sql(_DELETE_WINDOWS, (now, EXPIRY_ROWS)).rowcount
+        return Deleted(windows, answers, batches)
 
 
 def _totals(batch: Sequence[Charge]) -> Counter[Key]:
@@ -266,16 +266,16 @@ def _texts(values: Sequence[str]) -> str:
 
 
 def _correct(tx: Connection, rows: Sequence[Any], windows: dict[Key, Window]) -> None:
-    """Take off what the totals charged too much, and count the refusals."""
+    """Take off what the totals overcharged, and count the refusals."""
     wrong = []
     for subject, span, _, used, _, refused, *_ in rows:
         window = windows[subject, span]
         if window.used != used or window.refused != refused:
             wrong.append((subject, span, used - window.used, window.refused - refused))
     if wrong:
-        tx.exec_driver_sql(_CORRECT, _transposed(wrong))
+        tx.exec_driver_sql(_CORRECT, _transpose(wrong))
 
 
-def _transposed(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Any], ...]:
+def _transpose(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Any], ...]:
     """Return *rows* as the columns that ``unnest`` takes."""
     return tuple(list(column) for column in zip(*rows, strict=True))

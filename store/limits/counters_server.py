@@ -1,4 +1,4 @@
-"""What the counters of PostgreSQL and MariaDB share: a kept connection, a transaction a batch."""
+"""The common part of the counters in PostgreSQL and MariaDB: one connection, kept open."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
@@ -25,7 +25,7 @@ class ServerCounters(Counters[Connection]):
         self._at = 0.0  # Unix time of the transaction, as the database has it
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Release the connection."""
         if self._kept is not None:
             self._kept.close()
             self._kept = None
@@ -50,7 +50,7 @@ class ServerCounters(Counters[Connection]):
             result = work(connection)
             connection.commit()
         except BaseException:
-            # Whatever state it is in: closing rolls back, the pool looks before reuse.
+            # In whatever state: closing rolls back, and the pool tests before reuse.
             self._kept = None
             connection.invalidate()
             connection.close()

@@ -1,18 +1,16 @@
 """The counters in SQLite: read, decide, write under the one write lock.
 
-``BEGIN IMMEDIATE`` makes processes take turns, and time is taken after it, so
-turns and times have the same order. Rows once read are kept in memory and not
-read again while ``PRAGMA data_version`` says that nobody else has written: with
-one policyd a batch is writes only. The same holds for the messages settled lately.
+``BEGIN IMMEDIATE`` makes processes take turns. The time is taken after it, so turns and times
+have the same order. Rows and recent messages stay in memory and are not read again while ``PRAGMA
+data_version`` shows that no other connection has written: with one policyd, a batch only writes.
 
-A batch appends one row to a log (table `batch`): its messages, and what its windows
-count now. Rows of `usage` are written when their window moves; their counts follow
-from the log every `FOLD_SECONDS`. So a commit writes a page or two, not one for
-every client, and the disk is most of what a decision costs. Who reads `usage`
-applies the log to it (`ahead`); who starts does, so a killed process loses nothing.
+A batch appends one row to a log (table `batch`): its messages and the new counts of its windows.
+Rows of `usage` are written when their window moves; their counts follow from the log every
+`FOLD_SECONDS`. So a commit writes a page or two instead of one for every client; the disk is most
+of the cost of a decision. Every reader of `usage` applies the log to it (`ahead`), also at start,
+so a killed process loses nothing.
 
-Statements go straight to the sqlite3 module: through SQLAlchemy a batch of 50
-takes 1.7 times as long.
+Statements bypass SQLAlchemy, with which a batch of 50 takes 1.7 times as long.
 """
 
 import json
@@ -29,41 +27,42 @@ from store.errors import StoreUnavailable
 from store.limits.counters import (
     ANSWER_SECONDS,
     CHARGED_SECONDS,
-    FORGET_ROWS,
+    EXPIRY_ROWS,
     MAX_SEEN,
     Counters,
-    packed,
+    Deleted,
+    pack_charges,
 )
 from store.limits.sqlite_log import (
     _REFUSED_BITS,
     RecentAnswers,
     _Changes,
     _follow,
-    _packed,
+    _pack,
     _replay,
-    _unpacked,
-    counted,
+    _unpack,
+    unpack_counts,
 )
 from store.limits.window import Key, Window, slot_of
 
 T = TypeVar("T")
-# How long, and for how many rows, `usage` may be behind: following takes 2 ms for these.
+# `usage` may lag the log by this time and this many rows; folding that many takes 2 ms.
 FOLD_SECONDS = 1.0
 MAX_AHEAD = 1000
 _BATCHES = "SELECT id, at, messages, refused, counts FROM batch WHERE id > ? ORDER BY id"
 _NOTE = (
     "INSERT INTO batch (at, messages, refused, counts, queues, charges) VALUES (?, ?, ?, ?, ?, ?)"
 )
-# Of the log, what a process that starts must know: answers still asked for, and counts
-# that `usage` does not hold yet.
+# Where a starting process begins to read the log: at the first reply that may be repeated or
+# count that `usage` lacks.
 _NEWS = (
     "SELECT min(coalesce((SELECT id FROM batch WHERE at < ? ORDER BY id DESC LIMIT 1), 0),"
     " coalesce((SELECT id FROM batch WHERE counts IS NULL ORDER BY id DESC LIMIT 1), 0))"
 )
 _FOLDED = "UPDATE batch SET counts = NULL WHERE id = (SELECT max(id) FROM batch)"
-# Never the last row: the next one must have a greater id than all that were read.
-# Those from the future came while a clock was ahead: they must not keep what is behind.
-_FORGET_BATCHES = (
+# Never the last row: the next one must have a greater id than all that were read. Rows from the
+# future were written while a clock was ahead; they must not keep those after them.
+_DELETE_BATCHES = (
     "DELETE FROM batch WHERE id IN (SELECT id FROM batch ORDER BY id LIMIT ?)"
     " AND (at <= ? OR at > ?) AND id < (SELECT max(id) FROM batch)"
 )
@@ -73,36 +72,36 @@ _INSERT = (
     " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _MOVE = "UPDATE usage SET slot = ?, used = ?, past = ?, refused = ?, until = ? WHERE rowid = ?"
-# One statement for all rows: each one that sqlite3 runs lets go of the interpreter, and
-# getting it back from a busy event loop takes up to a switch interval.
+# One statement for all rows: sqlite3 releases the GIL for each, and getting it back from a busy
+# event loop takes up to a switch interval.
 _FOLD = (
     "UPDATE usage SET used = counted.value >> 31, refused = counted.value & 0x7fffffff"
     " FROM json_each(?) AS counted WHERE usage.rowid = CAST(counted.key AS INTEGER)"
 )
 _EMPTY = "SELECT rowid, subject, span FROM usage WHERE until <= ? ORDER BY until LIMIT ?"
-_FORGET_WINDOW = "DELETE FROM usage WHERE rowid = ?"
+_DELETE_WINDOW = "DELETE FROM usage WHERE rowid = ?"
 
 
 class SqliteCounters(Counters[sqlite3.Connection]):
-    """`store.limits.counters.Usage` in a file. What is `_fresh` of `seen` is also its cache."""
+    """`store.limits.counters.Counters` in a file, with the `_fresh` part of `seen` as its cache."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self._pooled: PoolProxiedConnection | None = None
-        self._version: int | None = None  # PRAGMA data_version that `_fresh` is true for
-        self._fresh: set[Key] = set()  # windows that nobody else has changed since we saw them
+        self._version: int | None = None  # PRAGMA data_version at which `_fresh` was true
+        self._fresh: set[Key] = set()  # windows unchanged since they were last seen
         self._locked: dict[Key, Window] = {}
-        self._heard = RecentAnswers()
-        self._ahead: dict[int, int] = {}  # rows of `usage` behind the log, and their counts
+        self._recent = RecentAnswers()
+        self._ahead: dict[int, int] = {}  # counts of the rows of `usage` that lag the log
         self._fold_at = 0.0  # monotonic
         self._changes: _Changes = {}  # of the running transaction
         self._folding = False  # whether it folds
         self._noted: tuple[int, int, Sequence[int], dict[int, str]] | None = None
 
     def close(self) -> None:
-        """Have the rows follow the log, and give the connection back."""
+        """Fold the log and release the connection."""
         if self._ahead:
-            with suppress(StoreUnavailable):  # whoever starts next will do it
+            with suppress(StoreUnavailable):  # the next process to start will
                 self._run(self._catch_rows_up)
         if self._pooled is not None:
             self._pooled.close()
@@ -135,7 +134,7 @@ class SqliteCounters(Counters[sqlite3.Connection]):
         return result
 
     def _remember(self) -> None:
-        """Keep what the transaction did, now that it is committed."""
+        """Take the committed transaction over into memory."""
         self._saw(self._locked, time.time())
         self._fresh.update(self._locked)
         if self._folding:
@@ -144,7 +143,7 @@ class SqliteCounters(Counters[sqlite3.Connection]):
         else:
             _follow(self._ahead, self._changes)
         if self._noted is not None:
-            self._heard.add(*self._noted)
+            self._recent.add(*self._noted)
 
     def _connection(self) -> sqlite3.Connection:
         if self._pooled is None:
@@ -153,30 +152,32 @@ class SqliteCounters(Counters[sqlite3.Connection]):
         return cast("sqlite3.Connection", self._pooled.driver_connection)
 
     def _abandon(self, connection: sqlite3.Connection) -> None:
-        """Leave nothing of a failed transaction, neither there nor in memory."""
+        """Roll back a failed transaction, in memory too."""
         self._version = None
         try:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        except sqlite3.Error:  # the connection is of no use any more
+        except sqlite3.Error:  # the connection is broken
             if self._pooled is not None:
                 self._pooled.invalidate()
                 self._pooled = None
 
     def _catch_up(self, connection: sqlite3.Connection) -> None:
-        """Forget what others may have changed, and learn which messages they settled."""
+        """Drop windows that others may have changed and read which messages they settled."""
         (version,) = connection.execute("PRAGMA data_version").fetchone()
         if version == self._version and len(self._fresh) <= MAX_SEEN:
             return
-        # `seen` stays: should the store go away now, it is the best that is known.
+        # `seen` stays: it is the best there is should the store fail now.
         self._fresh.clear()
         self._version = version
-        if not self._heard.last:
+        if not self._recent.last:
             since = (int(time.time()) - ANSWER_SECONDS,)
-            (self._heard.last,) = connection.execute(_NEWS, since).fetchone()
-        for row, at, messages, refused, counts in connection.execute(_BATCHES, (self._heard.last,)):
+            (self._recent.last,) = connection.execute(_NEWS, since).fetchone()
+        for row, at, messages, refused, counts in connection.execute(
+            _BATCHES, (self._recent.last,)
+        ):
             replies = {int(each): action for each, action in json.loads(refused).items()}
-            self._heard.add(row, at, _unpacked(messages), replies)
+            self._recent.add(row, at, _unpack(messages), replies)
             _replay(self._ahead, counts)
 
     def _now(self, tx: sqlite3.Connection) -> float:
@@ -185,13 +186,13 @@ class SqliteCounters(Counters[sqlite3.Connection]):
 
     def _claim(self, tx: sqlite3.Connection, ids: Sequence[int], at: int) -> dict[int, str]:
         del tx
-        self._heard.forget(at)
-        replies = self._heard.replies
+        self._recent.forget(at)
+        replies = self._recent.replies
         return {each: replies[each] for each in ids if each in replies}
 
     def _lock(self, tx: sqlite3.Connection, keys: Sequence[Key], now: float) -> dict[Key, Window]:
-        # Copies: who limits without us while the disk is slow reads `seen`, and must not
-        # find there what is not committed.
+        # Copies: while the disk is slow, others read `seen`, which must not hold anything
+        # uncommitted.
         for key in keys:
             known = self.seen.get(key) if key in self._fresh else None
             window = self._read(tx, key, now) if known is None else known.copy()
@@ -218,7 +219,7 @@ class SqliteCounters(Counters[sqlite3.Connection]):
             self._fold(tx)
 
     def _fold(self, tx: sqlite3.Connection) -> None:
-        """Write to `usage` what it is behind."""
+        """Write the counts that `usage` lacks."""
         behind = self._ahead.copy()
         _follow(behind, self._changes)
         if behind:
@@ -226,7 +227,7 @@ class SqliteCounters(Counters[sqlite3.Connection]):
         self._folding = True
 
     def _catch_rows_up(self, tx: sqlite3.Connection) -> None:
-        """Fold at a time when nothing is charged."""
+        """Fold although nothing is charged."""
         if self._ahead:
             self._fold(tx)
             tx.execute(_FOLDED)
@@ -237,8 +238,8 @@ class SqliteCounters(Counters[sqlite3.Connection]):
         if fresh or replies or self._changes:
             at, refused = int(time.time()), dict(replies)
             counts = None if self._folding else json.dumps(self._changes)
-            owed = packed(self._charged, self._when)
-            values = (at, _packed(fresh), json.dumps(refused), counts, *owed)
+            owed = pack_charges(self._charged, self._when)
+            values = (at, _pack(fresh), json.dumps(refused), counts, *owed)
             row = tx.execute(_NOTE, values).lastrowid
             self._noted = (row or 0, at, fresh, refused)
 
@@ -246,16 +247,16 @@ class SqliteCounters(Counters[sqlite3.Connection]):
         row = tx.execute(_NOTE, (now, b"", "{}", "{}", None, None)).lastrowid
         self._noted = (row or 0, now, (), {})
 
-    def _forget(self, tx: sqlite3.Connection, now: int) -> int:
+    def _delete_expired(self, tx: sqlite3.Connection, now: int) -> Deleted:
         self._catch_rows_up(tx)
-        old = (FORGET_ROWS, now - CHARGED_SECONDS, now + ANSWER_SECONDS)
-        gone = tx.execute(_FORGET_BATCHES, old).rowcount
+        old = (EXPIRY_ROWS, now - CHARGED_SECONDS, now + ANSWER_SECONDS)
+        batches = tx.execute(_DELETE_BATCHES, old).rowcount
         tx.execute("DELETE FROM give_back WHERE at <= ?", (now - CHARGED_SECONDS,))
-        empty = tx.execute(_EMPTY, (now, FORGET_ROWS)).fetchall()
+        empty = tx.execute(_EMPTY, (now, EXPIRY_ROWS)).fetchall()
         for row, subject, span in empty:
-            tx.execute(_FORGET_WINDOW, (row,))
+            tx.execute(_DELETE_WINDOW, (row,))
             self._fresh.discard((subject, span))
-        return gone + len(empty)
+        return Deleted(windows=len(empty), batches=batches)
 
     def _read(self, connection: sqlite3.Connection, key: Key, now: float) -> Window:
         row = connection.execute(_READ, key).fetchone()
@@ -264,7 +265,7 @@ class SqliteCounters(Counters[sqlite3.Connection]):
             return Window(span, slot_of(now, span))
         place, slot, used, past, refused = row
         if place in self._ahead:
-            used, refused = counted(self._ahead[place])
+            used, refused = unpack_counts(self._ahead[place])
         window = Window(span, slot, used=used, past=past, refused=refused)
         window.row = place
         return window

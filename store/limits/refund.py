@@ -1,8 +1,7 @@
-"""What is given back: a message that was charged and never accepted. Without the ORM.
+"""Refund requests: messages that were charged and never accepted. Without the ORM.
 
-Whoever learns of it (the milter) only writes down the message's name; policyd, which
-alone changes the counters, looks for the charge and takes it back once
-(`store.limits.counters.Usage.give_back`).
+The milter notices and writes the message's name to the store. policyd, which alone changes the
+counters, looks for the charge and takes it back once (`store.limits.counters.Counters.refund`).
 """
 
 import time
@@ -20,10 +19,10 @@ _NOW = {
     "mysql": MARIADB_NOW,
     "mariadb": MARIADB_NOW,
 }
-_ASK = text("INSERT INTO give_back (queue, began, at, looked) VALUES (:queue, :began, :at, 0)")
+_REQUEST = text("INSERT INTO give_back (queue, began, at, looked) VALUES (:queue, :began, :at, 0)")
 
 
-class Dropped(NamedTuple):
+class RefundRequest(NamedTuple):
     """A message that was not accepted; times are monotonic."""
 
     queue: bytes
@@ -32,29 +31,29 @@ class Dropped(NamedTuple):
 
 
 def name_of(queue_id: str, client: str) -> bytes:
-    """Return the `NAME_BYTES` that name a message: its queue id, and the client's address.
+    """Return the `NAME_BYTES` that name a message, from its queue id and the client's address.
 
-    Short queue ids come again within minutes, and two machines may have the same.
+    Short queue ids recur within minutes, and two machines may have the same.
     """
     name = f"{queue_id}\n{client}".encode("utf-8", "surrogateescape")
     return blake2b(name, digest_size=NAME_BYTES).digest()
 
 
 def number_of(name: bytes) -> int:
-    """Return *name* as the table has it."""
+    """Return *name* as the table stores it."""
     return int.from_bytes(name, "big", signed=True)
 
 
 def name_from(number: int) -> bytes:
-    """Return the name that the table has as *number*."""
+    """Return the name that the table stores as *number*."""
     return number.to_bytes(NAME_BYTES, "big", signed=True)
 
 
-def ask(store: Store, dropped: Sequence[Dropped]) -> None:
-    """Have *dropped* messages given back. Raises `StoreUnavailable`."""
+def request(store: Store, requests: Sequence[RefundRequest]) -> None:
+    """Request refunds. Raises `StoreUnavailable`."""
     with store.connection() as connection:
-        asked = _NOW.get(store.dialect)
-        now = time.time() if asked is None else float(connection.scalar(text(asked)) or 0)
+        query = _NOW.get(store.dialect)
+        now = time.time() if query is None else float(connection.scalar(text(query)) or 0)
         ahead = now - time.monotonic()
         rows = [
             {
@@ -62,7 +61,7 @@ def ask(store: Store, dropped: Sequence[Dropped]) -> None:
                 "began": int(each.began + ahead),
                 "at": int(each.at + ahead),
             }
-            for each in dropped
+            for each in requests
         ]
-        connection.execute(_ASK, rows)
+        connection.execute(_REQUEST, rows)
         connection.commit()

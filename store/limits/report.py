@@ -1,4 +1,4 @@
-"""What the sending limits hold now, for people: read only, nothing is charged."""
+"""The current use of the sending limits, for operators; charges nothing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ MAX_ROWS = 100_000  # a campus has fewer accounts and addresses in use at once
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """One window of one subject at the time of asking."""
+    """One window of one subject, as it is now."""
 
     subject: str  # "client 192.0.2.7", "account alice"
     span: int  # seconds
     used: int  # recipients that count against the limit
     refused: int  # recipients refused since the window was last empty
-    until: int  # when the last of them is forgotten, if nothing is added
+    until: int  # when it will be empty if nothing is added
 
 
 def report(store: Store, *, subject: str | None = None, now: int | None = None) -> list[Used]:
@@ -30,7 +30,7 @@ def report(store: Store, *, subject: str | None = None, now: int | None = None) 
     if subject is not None:
         query = query.where(UsageRow.subject == subject)
     with store.reading() as session:
-        at = store.now(session) if now is None else now
+        at = store.now(session, now)
         if store.dialect == "sqlite":
             found = [_used(row, at) for row in _with_log(session, query)]
         else:
@@ -40,16 +40,16 @@ def report(store: Store, *, subject: str | None = None, now: int | None = None) 
 
 
 def _with_log(session: Session, query: Select[UsageRow]) -> Iterator[UsageRow]:
-    """Return the rows as they count now: on SQLite they are up to a second behind."""
-    from store.limits.sqlite_log import ahead, counted
+    """Return the rows with the counts of the log: on SQLite they lag up to a second."""
+    from store.limits.sqlite_log import ahead, unpack_counts
 
     connection = session.connection()
-    connection.exec_driver_sql("BEGIN")  # the log and the rows of the same moment
+    connection.exec_driver_sql("BEGIN")  # log and rows of the same moment
     behind = ahead(connection)
-    session.autoflush = False  # what is set here is for show
+    session.autoflush = False  # what is set here is not to be written
     for row, place in session.execute(query.add_columns(literal_column("rowid", Integer))):
         if place in behind:
-            row.used, row.refused = counted(behind[place])
+            row.used, row.refused = unpack_counts(behind[place])
         yield row
 
 

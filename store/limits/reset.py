@@ -1,23 +1,20 @@
-"""Forgetting what one subject used, because an operator says so.
+"""Reset the usage of one subject for an operator.
 
-The rows go; a policyd that had them in memory sees that somebody else wrote, and
-reads again (SQLite), or has no row to add to (PostgreSQL, MariaDB). What it logged
-for a row that is gone says nothing (`store.limits.counters_sqlite`).
+Deletes its rows. A policyd that has them in memory notices that another process wrote and reads
+again (SQLite), or finds no row to add to (PostgreSQL, MariaDB). Its log entries for a deleted row
+have no effect (`store.limits.counters_sqlite`).
 """
 
 from sqlalchemy import delete
 
-from store import audit
-from store.audit import AuditContext
+from store.audit import AuditContext, transaction
 from store.engine import Store
 from store.models import UsageRow
 
 
-def forget_usage(store: Store, subject: str, *, change: AuditContext) -> int:
-    """Forget the windows of *subject*; return how many. Raises `StoreUnavailable`."""
-    with store.changing() as session:
+def reset_usage(store: Store, subject: str, *, change: AuditContext) -> int:
+    """Delete the windows of *subject*; return how many. Raises `StoreUnavailable`."""
+    with transaction(store, change) as tx:
+        tx.record("limit.reset", subject)
         of_subject = UsageRow.subject == subject
-        gone = session.connection().execute(delete(UsageRow).where(of_subject)).rowcount
-        at = store.now(session)
-        audit.record(session, change, at=at, action="limit.reset", subject=subject)
-        return gone
+        return tx.session.connection().execute(delete(UsageRow).where(of_subject)).rowcount

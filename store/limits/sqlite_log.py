@@ -8,19 +8,17 @@ from typing import TypeAlias
 
 from sqlalchemy import Connection
 
-from store.limits.counters import (
-    ANSWER_SECONDS,
-)
+from store.limits.counters import ANSWER_SECONDS
 from store.limits.window import MAX_COUNT
 
-# By row of `usage`: what it counts now, ``None`` where the row itself has been written.
+# By row of `usage`: its new counts, ``None`` if the row itself was written.
 _Changes: TypeAlias = dict[int, int | None]
 # One number for `used` and `refused`, which have 31 bits each (store.limits.window.MAX_COUNT).
 _REFUSED_BITS = 31
-# Messages in memory, some 150 bytes each. Ten minutes of 800 a second; of 20,000 a
-# second still 25 s, when Postfix repeats after one.
+# Messages in memory, some 150 bytes each: ten minutes at 800 a second. At 20,000 a second still
+# 25 s, and Postfix repeats after one.
 MAX_RECENT = 500_000
-# What a process logged and did not fold: the newest rows.
+# The newest rows, which no process has folded yet.
 _UNFOLDED = (
     "SELECT counts FROM batch WHERE id > coalesce("
     "(SELECT id FROM batch WHERE counts IS NULL ORDER BY id DESC LIMIT 1), 0) ORDER BY id"
@@ -28,20 +26,20 @@ _UNFOLDED = (
 
 
 def ahead(connection: Connection) -> dict[int, int]:
-    """Return the rows of `usage` that are behind the log, and what to see `counted` there."""
+    """Return the rows of `usage` that lag the log, and their counts (see `unpack_counts`)."""
     found: dict[int, int] = {}
     for (counts,) in connection.exec_driver_sql(_UNFOLDED):
         _replay(found, counts)
     return found
 
 
-def counted(counts: int) -> tuple[int, int]:
-    """Return what is used and what was refused."""
+def unpack_counts(counts: int) -> tuple[int, int]:
+    """Return the numbers used and refused."""
     return counts >> _REFUSED_BITS, counts & MAX_COUNT
 
 
 def _replay(behind: dict[int, int], counts: str | None) -> None:
-    """Take one row of the log: what its windows count, or that `usage` holds all until here."""
+    """Apply one row of the log: new counts, or (``None``) that all so far are in `usage`."""
     if counts is None:
         behind.clear()
     else:
@@ -57,7 +55,7 @@ def _follow(behind: dict[int, int], changes: _Changes) -> None:
 
 
 class RecentAnswers:
-    """What the messages of the last minutes were told, by all processes."""
+    """The replies that all processes gave to the messages of the last minutes."""
 
     def __init__(self) -> None:
         self.replies: dict[int, str] = {}
@@ -72,7 +70,7 @@ class RecentAnswers:
         self._batches.append((at, messages))
 
     def forget(self, now: int) -> None:
-        """Drop what is too old to be asked again, and the oldest beyond `MAX_HEARD`."""
+        """Drop replies too old to be repeated, and the oldest beyond `MAX_RECENT`."""
         batches = self._batches
         while batches and (
             abs(batches[0][0] - now) >= ANSWER_SECONDS or len(self.replies) > MAX_RECENT
@@ -81,9 +79,9 @@ class RecentAnswers:
                 self.replies.pop(each, None)
 
 
-def _packed(messages: Sequence[int]) -> bytes:
+def _pack(messages: Sequence[int]) -> bytes:
     return struct.pack(f">{len(messages)}q", *messages)
 
 
-def _unpacked(messages: bytes) -> tuple[int, ...]:
+def _unpack(messages: bytes) -> tuple[int, ...]:
     return struct.unpack(f">{len(messages) // 8}q", messages)

@@ -1,16 +1,15 @@
-"""Whom a sending limit counts: the subjects of `store.models.UsageRow`. Pure."""
+"""The subjects that sending limits count (`store.models.UsageRow`). Pure."""
 
 from ipaddress import IPv6Address, ip_address, ip_network
 
-# One household, lab or phone gets a /64 (RFC 6177); limiting single addresses of it
-# would limit nothing.
+# One household, lab or phone gets a /64 (RFC 6177): a limit on single addresses would be none.
 IPV6_PREFIX = 64
 
 
 def client(address: str, *, ipv6_prefix: int = IPV6_PREFIX) -> str:
     """Return the subject of a client *address*: itself in IPv4, its network in IPv6.
 
-    Raises ``ValueError`` for what is no address, such as Postfix's ``unknown``.
+    Raises ``ValueError`` if it is not an address, such as Postfix's ``unknown``.
     """
     parsed = ip_address(address)
     if isinstance(parsed, IPv6Address):

@@ -6,17 +6,15 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from store.audit import AuditContext, record
+from store.audit import AuditContext, transaction
 from store.engine import Store
 from store.errors import NotFound, Refused
 from store.models import WhitelistRow
-from store.revision import advance
 
-# A wider exemption would lift the limit for half the Internet; say it in the
-# role's limits instead.
+# A wider exemption would cover half the Internet: change the role's limits instead.
 SHORTEST_PREFIX = {4: 8, 6: 19}
 MAX_REASON = 255
-MAX_DIGITS = 18  # of an entry's number: 64 bits hold them
+MAX_DIGITS = 18  # of an entry's number, so that it fits 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,7 @@ class Exemption:
     who: str
 
     def active(self, now: float) -> bool:
-        """Return whether it lifts limits at *now*."""
+        """Return whether it lifts the limit at *now*."""
         return self.ended_at is None and (self.expires_at is None or now < self.expires_at)
 
     def covers(self, client: str) -> bool:
@@ -44,15 +42,14 @@ class Exemption:
 
 
 def is_number(text: str) -> bool:
-    """Return whether *text* can be an entry's number."""
+    """Return whether *text* is an entry's number rather than a network."""
     return text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
 
 
 def parse_network(text: str) -> str:
     """Return *text* (an address or a network) as CIDR; raise ``ValueError``.
 
-    Host bits are an error, not rounded away: ``192.0.2.7/24`` is more often a slip
-    than a wish for 256 addresses.
+    Host bits are an error: ``192.0.2.7/24`` is more often a typo than a wish for 256 addresses.
     """
     try:
         network = ip_network(text.strip())
@@ -73,31 +70,27 @@ def add(
 ) -> Exemption:
     """Exempt *network* for *seconds* (``None``: for good); ``change.why`` is the reason.
 
-    An active timed entry of the same network and owner is prolonged, not doubled:
-    registering again means 60 minutes from now. It is never shortened; revoking is.
-    Raises `Refused`, `StoreUnavailable`.
+    An active timed entry of the same network and owner is extended to *seconds* from now, never
+    shortened. Raises `Refused`, `StoreUnavailable`.
     """
     cidr = parse_network(network)
     if not change.why.strip():
         raise Refused("an exemption needs a reason")
-    with store.changing() as session:
-        at = store.now(session) if now is None else now
-        until = None if seconds is None else at + seconds
-        row = _active(session, cidr, change.who, at)
+    with transaction(store, change, now=now) as tx:
+        until = None if seconds is None else tx.at + seconds
+        row = _active(tx.session, cidr, change.who, tx.at)
         if row is None:
-            row = WhitelistRow(network=cidr, created_at=at, who=change.who, reason="", rev=0)
-            session.add(row)
+            row = WhitelistRow(network=cidr, created_at=tx.at, who=change.who, reason="", rev=0)
+            tx.session.add(row)
         elif row.expires_at is None and until is not None:
             raise Refused(f"{cidr} is exempt for good already (entry {row.id}); revoke that first")
         elif row.expires_at is not None and until is not None:
             until = max(until, row.expires_at)
         row.expires_at = until
         row.reason = change.why[:MAX_REASON]
-        row.rev = advance(session)
-        record(
-            session, change, at=at, action="whitelist.add", subject=cidr, detail={"until": until}
-        )
-        session.flush()
+        row.rev = tx.rev()
+        tx.record("whitelist.add", cidr, {"until": until})
+        tx.session.flush()
         return _entry(row)
 
 
@@ -108,51 +101,42 @@ def revoke(
 
     Raises `NotFound` when there is none.
     """
-    with store.changing() as session:
-        at = store.now(session) if now is None else now
+    with transaction(store, change, now=now) as tx:
         query = select(WhitelistRow).where(WhitelistRow.ended_at.is_(None))
         if is_number(target):
             query = query.where(WhitelistRow.id == int(target))
         else:
             query = query.where(WhitelistRow.network == parse_network(target))
-        rows = session.scalars(query).all()
+        rows = tx.session.scalars(query).all()
         if not rows:
             raise NotFound(f"no active exemption for {target}")
-        rev = advance(session)
         for row in rows:
-            row.ended_at, row.rev = at, rev
-            record(session, change, at=at, action="whitelist.revoke", subject=row.network)
-        session.flush()
+            row.ended_at, row.rev = tx.at, tx.rev()
+            tx.record("whitelist.revoke", row.network)
+        tx.session.flush()
         return [_entry(row) for row in rows]
 
 
 def listed(store: Store, *, everything: bool = False, now: int | None = None) -> list[Exemption]:
-    """Return the active entries, or with *everything* also those of the past, by network."""
+    """Return the active entries, with *everything* also the ended ones, by network."""
     with store.reading() as session:
-        at = store.now(session) if now is None else now
+        at = store.now(session, now)
         rows = session.scalars(select(WhitelistRow).order_by(WhitelistRow.network, WhitelistRow.id))
         entries = [_entry(row) for row in rows]
     return [entry for entry in entries if everything or entry.active(at)]
 
 
 def expire(store: Store, *, change: AuditContext, now: int | None = None) -> int:
-    """Mark entries whose time is over as ended; return how many.
+    """Mark expired entries as ended; return how many.
 
-    Housekeeping only: an expired entry stops working at its minute without this.
+    Housekeeping only: they have no effect from the second they expire.
     """
-    with store.changing() as session:
-        at = store.now(session) if now is None else now
-        rows = session.scalars(
-            select(WhitelistRow).where(
-                WhitelistRow.ended_at.is_(None), WhitelistRow.expires_at <= at
-            )
-        ).all()
-        if not rows:
-            return 0
-        rev = advance(session)
+    with transaction(store, change, now=now) as tx:
+        over = WhitelistRow.ended_at.is_(None), WhitelistRow.expires_at <= tx.at
+        rows = tx.session.scalars(select(WhitelistRow).where(*over)).all()
         for row in rows:
-            row.ended_at, row.rev = row.expires_at, rev
-            record(session, change, at=at, action="whitelist.expire", subject=row.network)
+            row.ended_at, row.rev = row.expires_at, tx.rev()
+            tx.record("whitelist.expire", row.network)
         return len(rows)
 
 

@@ -1,15 +1,14 @@
 """The true sliding window of the sending limits, and the rule "all windows or none". Pure.
 
-A window of *span* seconds is counted in sixtieths: the current one (``used``) and
-the 60 before it (``past``). Any stretch of *span* seconds touches at most those 61
-slots, so as long as their sum stays within the limit, no such stretch ever holds
-more than the limit. The price is strictness: a recipient is remembered for at
-most 61/60 of *span*.
+A window of *span* seconds is counted in sixtieths: the current one (``used``) and the 60 before it
+(``past``). Any period of *span* seconds touches at most those 61 slots, so while their sum is
+within the limit, no such period exceeds it. The price is strictness: a recipient counts for up to
+61/60 of *span*.
 
-Clocks step. A clock a little behind the row (machines that took turns, a lock
-that was waited for) counts into the row's slot: elapsed time is never negative.
-A clock far behind was set back: the row follows it with all its counts, so nobody
-gains a recipient and nobody is blocked longer than one window from now.
+Clocks step. A clock slightly behind the row (another machine's, or after waiting for a lock)
+counts into the row's slot: elapsed time is never negative. A clock far behind was set back: the
+row follows it with all its counts, so nobody gains a recipient and nobody is blocked for longer
+than one window from now.
 """
 
 import math
@@ -18,12 +17,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 SLOTS = 60
-SLOT_BYTES = 4  # one slot in `Usage.past`: big-endian, unsigned
+SLOT_BYTES = 4  # of one slot in `UsageRow.past`: big-endian, unsigned
 PAST_BYTES = SLOTS * SLOT_BYTES
-# What waiting for a lock can put between taking the time and using it (store.engine
-# LOCK_WAIT_MS), rounded up. Beyond it, a clock behind the row was set back.
+# Waiting for a lock can delay the use of a time by this (store.engine.LOCK_WAIT_MS, rounded up).
+# A clock further behind the row was set back.
 JITTER_SECONDS = 5
-# What the columns hold: 31 bits. Accepted recipients stay far below by their limit.
+# The columns hold 31 bits. Limits keep accepted recipients far below.
 MAX_COUNT = (1 << 31) - 1
 _PAST = struct.Struct(f">{SLOTS}I")
 
@@ -42,7 +41,7 @@ class Charge(NamedTuple):
     """*amount* recipients that must fit all *limits*.
 
     *id* names the message, so that it is charged once; ``None`` if it has no name.
-    *queue* is the name by which it may be given back (`store.limits.refund`).
+    *queue* is the name by which it may be refunded (`store.limits.refund`).
     """
 
     id: int | None
@@ -52,19 +51,18 @@ class Charge(NamedTuple):
 
 
 class LocalCharge(NamedTuple):
-    """A *charge* that was accepted at a time *at* when the store was away."""
+    """A *charge* that was accepted at the time *at*, while the store was unavailable."""
 
     charge: Charge
     at: float
 
 
 class ChargeResult(NamedTuple):
-    """What became of a charge.
+    """The result of a charge.
 
-    *limit* is the one that refused, or the fullest of those that accepted; *used*
-    what it had before a refusal or has after acceptance. *again* is the earliest
-    time at which the charge would fit, ``None`` if it never can. *action* is what
-    the client is told; a *repeated* charge has only that.
+    *limit* is the one that refused, or the fullest of those that accepted; *used* is its count
+    before a refusal or after acceptance. *again* is the earliest time at which the charge would
+    fit, ``None`` if it never can. *action* is the reply; a *repeated* charge has nothing else.
     """
 
     accepted: bool
@@ -75,7 +73,7 @@ class ChargeResult(NamedTuple):
     repeated: bool = False
 
 
-# What was asked of a window, and the answer.
+# The arguments of `free_at` with the state of the window, and its result.
 _Free: TypeAlias = tuple[tuple[int, ...], float | None]
 RefusalText: TypeAlias = Callable[[Charge, ChargeResult, float], str]
 
@@ -85,7 +83,7 @@ def slot_of(now: float, span: int) -> int:
     return int(now * SLOTS // span)
 
 
-def tolerated(span: int) -> int:
+def tolerance(span: int) -> int:
     """Return by how many slots a clock may be behind a row without having been set back."""
     return 1 + math.ceil(JITTER_SECONDS * SLOTS / span)
 
@@ -98,20 +96,20 @@ class Window:
     def __init__(
         self, span: int, slot: int, *, used: int = 0, past: bytes = b"", refused: int = 0
     ) -> None:
-        """Take what a row holds."""
+        """Create one from the columns of its row."""
         self.span = span
         self.slot = slot
         self.used = used
         self.refused = refused
         self._past = past
         self.older = _sum(past)  # all of the past
-        self.row: int | None = None  # where the store keeps it, if it has a place already
+        self.row: int | None = None  # its row id, once it is stored
         self.moved = False  # whether more than `used` and `refused` has changed
         self._free: _Free = ((), None)
 
     @property
     def total(self) -> int:
-        """What counts against the limit."""
+        """The recipients that count against the limit."""
         return self.used + self.older
 
     @property
@@ -121,14 +119,14 @@ class Window:
 
     @property
     def until(self) -> int:
-        """The time from which the row says nothing any more."""
+        """The time at which the window will be empty."""
         return math.ceil((self.slot + SLOTS + 1) * self.span / SLOTS)
 
     def advance(self, now: float) -> None:
         """Move to the slot of *now*."""
         slot = slot_of(now, self.span)
         ahead = slot - self.slot
-        if ahead == 0 or -tolerated(self.span) <= ahead < 0:
+        if ahead == 0 or -tolerance(self.span) <= ahead < 0:
             return
         if ahead > 0:
             self._shift(ahead)
@@ -141,57 +139,57 @@ class Window:
         else:
             newest = self.used.to_bytes(SLOT_BYTES, "big")
             past = (bytes(SLOT_BYTES * (ahead - 1)) + newest + self._past)[:PAST_BYTES]
-            self._past = _trimmed(past)
+            self._past = _trim(past)
         self.older = _sum(self._past)
         self.used = 0
         if not self.older:
             self.refused = 0
 
     def add_at(self, when: float, amount: int) -> None:
-        """Count *amount* where it belongs: in the slot of *when*, if that is not over yet."""
+        """Count *amount* in the slot of *when*, if that still counts."""
         age = self.slot - slot_of(when, self.span)
         if age <= 0:
             self.used += amount
         elif age <= SLOTS:
             slots = list(_PAST.unpack(self._past.ljust(PAST_BYTES, b"\0")))
             slots[age - 1] += amount
-            self._past = _trimmed(_PAST.pack(*slots))
+            self._past = _trim(_PAST.pack(*slots))
             self.older += amount
             self.moved = True
 
     def take_back(self, when: int, amount: int) -> None:
         """Take off *amount* that was counted at *when* or a moment later.
 
-        What that slot does not hold is in a newer one: clocks of machines differ. Taken
-        from the oldest on, no newer slot ever loses what belongs to another message.
+        What that slot lacks is in a newer one, because clocks of machines differ. Taking the
+        oldest first, no newer slot loses recipients of another message.
         """
         age = self.slot - slot_of(when, self.span)
         if age > SLOTS:
-            return  # forgotten already
+            return  # it no longer counts
         if age < 0:
-            age = SLOTS  # the clock was set back, so nobody knows the slot any more
+            age = SLOTS  # the clock was set back, so the slot is unknown
         slots = list(_PAST.unpack(self._past.ljust(PAST_BYTES, b"\0")))
         for each in range(age - 1, -1, -1):
             taken = min(amount, slots[each])
             slots[each] -= taken
             amount -= taken
-        self._past = _trimmed(_PAST.pack(*slots))
+        self._past = _trim(_PAST.pack(*slots))
         self.older = sum(slots)
         self.used -= min(amount, self.used)
         self.moved = True
 
     def copy(self) -> "Window":
-        """Return another with the same counts in the same place."""
-        twin = Window.__new__(Window)  # a third of the time: nothing is summed again
+        """Return a copy, of the same row."""
+        twin = Window.__new__(Window)  # takes a third of the time: nothing is summed again
         twin.span, twin.slot, twin.row, twin.moved = self.span, self.slot, self.row, self.moved
         twin.used, twin.refused = self.used, self.refused
-        twin._past, twin.older = self._past, self.older  # noqa: SLF001 - one of us
+        twin._past, twin.older = self._past, self.older  # noqa: SLF001 - same class
         twin._free = self._free  # noqa: SLF001
         return twin
 
     def free_at(self, amount: int, limit: int) -> float | None:
         """Return the earliest time at which *amount* fits *limit* if nothing is added."""
-        # Who is over a limit asks the same all day, and nothing changes meanwhile.
+        # A client over its limit asks the same all day, while nothing changes.
         asked = (amount, limit, self.slot, self.used, self.older)
         if self._free[0] != asked:
             self._free = (asked, self._free_at(amount, limit))
@@ -216,14 +214,14 @@ def _sum(past: bytes) -> int:
     return sum(_PAST.unpack(past.ljust(PAST_BYTES, b"\0"))) if past else 0
 
 
-def _trimmed(past: bytes) -> bytes:
-    """Cut empty slots off the end, whole slots only."""
+def _trim(past: bytes) -> bytes:
+    """Strip trailing empty slots."""
     kept = len(past.rstrip(b"\0"))
     return past[: -(-kept // SLOT_BYTES) * SLOT_BYTES]
 
 
 def keys_of(charges: Iterable[Charge]) -> list[Key]:
-    """Return the windows that *charges* touch, each once, in the one order of locking."""
+    """Return the keys of the windows that *charges* touch, in the order of locking."""
     return sorted({(limit.subject, limit.span) for charge in charges for limit in charge.limits})
 
 
@@ -247,7 +245,7 @@ def settle(charge: Charge, windows: Mapping[Key, Window]) -> ChargeResult:
         return ChargeResult(accepted=True, limit=fullest, used=used)
     for _, _, window in refusing:
         window.refused = min(window.refused + amount, MAX_COUNT)
-    # The last one to have room decides; windows only empty while nothing is added.
+    # The limit that has room last decides; while nothing is added, windows only empty.
     again, limit, window = max(refusing, key=lambda each: each[0])
     return ChargeResult(
         accepted=False, limit=limit, used=window.total, again=None if again == math.inf else again
@@ -262,7 +260,7 @@ def settle_all(
     now: float,
     text: RefusalText,
 ) -> list[ChargeResult]:
-    """Settle *charges* in order; a repeated id gets the reply in *prior*, or of the first."""
+    """Settle *charges* in order; a repeated id gets its reply in *prior* or in this batch."""
     seen = dict(prior)
     results = []
     for charge in charges:
@@ -280,7 +278,7 @@ def settle_all(
 
 
 def refusals(charges: Sequence[Charge], results: Sequence[ChargeResult]) -> list[tuple[int, str]]:
-    """Return what must be kept for repeats: each id refused just now, and its reply."""
+    """Return each id refused just now and its reply, to be kept for repeats."""
     return [
         (charge.id, result.action)
         for charge, result in zip(charges, results, strict=True)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, select, update
 from config.settings import Settings
 from config.units import Bytes, UnixSeconds
 from store.engine import Store
-from store.models import AccountRow, AliasRow, PasswordEvent, SuspensionRow
+from store.models import AccountRow, AliasRow, PasswordEventRow, SuspensionRow
 from store.people.entitlements import (
     Scope,
     Suspended,
@@ -122,7 +122,7 @@ def upgrade_hash(
     notice, so there is no new revision and no audit row, only a password event.
     """
     with store.changing() as session:
-        at = store.now(session) if now is None else now
+        at = store.now(session, now)
         kept = select(AccountRow.id).where(AccountRow.id == account, AccountRow.password == old)
         if session.scalar(kept) is None:
             return False
@@ -131,5 +131,5 @@ def upgrade_hash(
             .where(AccountRow.id == account, AccountRow.password == old)
             .values(password=new)
         )
-        session.add(PasswordEvent(account_id=account, at=at, how="upgraded"))
+        session.add(PasswordEventRow(account_id=account, at=at, how="upgraded"))
         return True

@@ -37,17 +37,17 @@ from store.logins.budgets import (
     budgets_for,
     network_of,
 )
-from store.models import AccountRow, Guess, Origin
+from store.models import AccountRow, GuessRow, OriginRow
 
-BATCH = 200  # rows deleted in one transaction, as in store.limits.expiry
+BATCH = 200  # rows deleted in one transaction
 MAX_LISTED = 1000  # blocked networks; an attack may come from more, but nobody reads them
 
 # Built once: at a login, building a statement costs more than running it.
-_FULL_AT = select(Guess.subject, Guess.full_at).where(
-    Guess.subject.in_(bindparam("subjects", expanding=True))
+_FULL_AT = select(GuessRow.subject, GuessRow.full_at).where(
+    GuessRow.subject.in_(bindparam("subjects", expanding=True))
 )
-_SEEN_AT = select(Origin.at).where(
-    Origin.account_id == bindparam("account"), Origin.network == bindparam("network")
+_SEEN_AT = select(OriginRow.at).where(
+    OriginRow.account_id == bindparam("account"), OriginRow.network == bindparam("network")
 )
 
 
@@ -90,22 +90,24 @@ def remember(store: Store, account: int, remote: str, *, now: UnixSeconds) -> No
     network = network_of(remote)
     if network is None:
         return
-    mark = (Origin.account_id == account, Origin.network == network)
+    mark = (OriginRow.account_id == account, OriginRow.network == network)
     try:
         with store.changing() as session:
             if (
                 not session.connection()
-                .execute(update(Origin).where(*mark).values(at=now))
+                .execute(update(OriginRow).where(*mark).values(at=now))
                 .rowcount
             ):
-                session.add(Origin(account_id=account, network=network, at=now))
+                session.add(OriginRow(account_id=account, network=network, at=now))
     except Refused:
         return  # another process recorded it at the same moment
 
 
 def closed_until(store: Store, name: str, *, now: UnixSeconds) -> int | None:
     """Return when no budget of *name* blocks logins any more; ``None`` if none does now."""
-    query = select(func.max(Guess.full_at)).where(Guess.subject.startswith(account_subject(name)))
+    query = select(func.max(GuessRow.full_at)).where(
+        GuessRow.subject.startswith(account_subject(name))
+    )
     with store.reading() as session:
         full_at = session.scalar(query) or 0
     opens = full_at - (ACCOUNT_BUDGET - 1) * ACCOUNT_REFILL  # a pair's budget is the same
@@ -114,9 +116,9 @@ def closed_until(store: Store, name: str, *, now: UnixSeconds) -> int | None:
 
 def reset_failures(store: Store, name: str) -> bool:
     """Delete all failures of *name*, from every network; return whether there were any."""
-    own = Guess.subject.startswith(account_subject(name))
+    own = GuessRow.subject.startswith(account_subject(name))
     with store.changing() as session:
-        return bool(session.connection().execute(delete(Guess).where(own)).rowcount)
+        return bool(session.connection().execute(delete(GuessRow).where(own)).rowcount)
 
 
 def closed_networks(
@@ -128,15 +130,17 @@ def closed_networks(
     """
     spent = (NETWORK_BUDGET - 1) * NETWORK_REFILL
     query = (
-        select(Guess.subject, Guess.full_at)
-        .where(Guess.subject.startswith(NETWORK_PREFIX), Guess.full_at > now + spent)
-        .order_by(Guess.full_at.desc())
+        select(GuessRow.subject, GuessRow.full_at)
+        .where(GuessRow.subject.startswith(NETWORK_PREFIX), GuessRow.full_at > now + spent)
+        .order_by(GuessRow.full_at.desc())
         .limit(MAX_LISTED)
     )
     if account is not None:
         own = select(AccountRow.id).where(AccountRow.name == account).scalar_subquery()
-        places = select(literal(NETWORK_PREFIX) + Origin.network).where(Origin.account_id == own)
-        query = query.where(Guess.subject.in_(places))
+        places = select(literal(NETWORK_PREFIX) + OriginRow.network).where(
+            OriginRow.account_id == own
+        )
+        query = query.where(GuessRow.subject.in_(places))
     with store.reading() as session:
         return {
             row.subject.removeprefix(NETWORK_PREFIX): row.full_at - spent
@@ -152,22 +156,26 @@ def reset_network_failures(store: Store, remote: str) -> bool:
     network = network_of(remote.partition("/")[0])
     if network is None:
         raise ValueError(f"{remote} is not an IP address")
-    own = Guess.subject == NETWORK_PREFIX + network
+    own = GuessRow.subject == NETWORK_PREFIX + network
     with store.changing() as session:
-        return bool(session.connection().execute(delete(Guess).where(own)).rowcount)
+        return bool(session.connection().execute(delete(GuessRow).where(own)).rowcount)
 
 
 def delete_expired(store: Store, *, now: UnixSeconds) -> int:
     """Delete up to `BATCH` full budgets and `BATCH` networks not seen lately; return how many."""
     with store.changing() as session:
-        full = session.scalars(select(Guess.subject).where(Guess.full_at <= now).limit(BATCH)).all()
+        full = session.scalars(
+            select(GuessRow.subject).where(GuessRow.full_at <= now).limit(BATCH)
+        ).all()
         old = session.scalars(
-            select(Origin.id).where(Origin.at <= now - KNOWN_SECONDS).limit(BATCH)
+            select(OriginRow.id).where(OriginRow.at <= now - KNOWN_SECONDS).limit(BATCH)
         ).all()
         if full:
-            session.execute(delete(Guess).where(Guess.subject.in_(full), Guess.full_at <= now))
+            session.execute(
+                delete(GuessRow).where(GuessRow.subject.in_(full), GuessRow.full_at <= now)
+            )
         if old:
-            session.execute(delete(Origin).where(Origin.id.in_(old)))
+            session.execute(delete(OriginRow).where(OriginRow.id.in_(old)))
         return len(full) + len(old)
 
 
@@ -182,9 +190,9 @@ def _charge(store: Store, budgets: Collection[Budget], now: UnixSeconds) -> None
     with store.changing() as session:
         connection = session.connection()
         for each in budgets:
-            full_at, ceiling = Guess.full_at, each.ceiling(now)
+            full_at, ceiling = GuessRow.full_at, each.ceiling(now)
             start = case((full_at > ceiling, ceiling), (full_at > now, full_at), else_=now)
-            counted = update(Guess).where(Guess.subject == each.subject)
+            counted = update(GuessRow).where(GuessRow.subject == each.subject)
             if not connection.execute(counted.values(full_at=start + each.refill)).rowcount:
                 first = {"subject": each.subject, "full_at": now + each.refill}
-                connection.execute(insert(Guess).values(first))
+                connection.execute(insert(GuessRow).values(first))

@@ -1,1 +1,1 @@
-"""The copy of people and exemptions that each service keeps in memory."""
+"""The copy of accounts and exemptions that each service keeps in memory."""

@@ -1,9 +1,9 @@
-"""What the services must know of people and exemptions, in memory.
+"""The accounts and exemptions that a service keeps in memory.
 
-A policy decision or a milter callback touches no database for it: the copy is
-refreshed every second by reading only the rows whose ``rev`` is new, and stays as
-it is while the store is away. Dates (overrides, suspensions, expiry) are compared
-with the caller's ``now``, so they hold to the second without any refresh.
+A policy decision or a milter callback needs no database for them. `store.memory.refresher` reads
+only the rows whose ``rev`` is new; while the store is unavailable, the copy stays as it is. Times
+(overrides, suspensions, expiry) are compared with the caller's ``now``, so they hold to the second
+without a refresh.
 """
 
 import logging
@@ -47,14 +47,14 @@ class KnownExemption:
 
 
 class Directory:
-    """The memory copy. One thread refreshes; any thread asks.
+    """The memory copy. One thread refreshes; any thread reads.
 
-    Questions see either the old or the new state of a row, never a mixture: rows
-    are immutable and dictionaries change one key at a time under the GIL.
+    Readers see the old or the new state of a row, never a mixture: rows are immutable, and
+    dictionaries change one key at a time under the GIL.
     """
 
     def __init__(self, store: Store, settings: Settings) -> None:
-        """Start empty; `refresh` fills."""
+        """Start empty; `refresh` fills it."""
         self._store = store
         self._settings = settings
         self._seen = -1
@@ -65,11 +65,11 @@ class Directory:
         self._unknown_roles: set[str] = set()
         self.loaded = False
 
-    def under(self, settings: Settings) -> "Directory":
-        """Return another that knows the same, under other *settings*, without the store."""
+    def with_settings(self, settings: Settings) -> "Directory":
+        """Return a copy that applies *settings*; needs no store."""
         other = Directory(self._store, settings)
-        # First: what a refresh in its thread changes meanwhile is read again by the next,
-        # which takes away the names that an account had here and has no more.
+        # First: the copy's next refresh reads again what a refresh changes meanwhile, and drops
+        # the names that an account no longer has.
         other._seen, other.loaded = self._seen, self.loaded
         other._names_of = self._names_of.copy()
         for name, person in tuple(self._people.items()):
@@ -92,7 +92,7 @@ class Directory:
         return True
 
     def person(self, address: str) -> Person | None:
-        """Return whose mailbox *address* is; ``None`` when it is none of ours."""
+        """Return the account of *address*, ``None`` if there is none."""
         site = self._settings.site
         name = whole(address, site)
         found = self._people.get(name)
@@ -103,7 +103,7 @@ class Directory:
     def whitelisted(self, client_address: str, now: float) -> KnownExemption | None:
         """Return an exemption of *client_address* in force at *now*.
 
-        Costs one dictionary look-up per prefix length in use, not one per entry.
+        Costs one dictionary lookup per prefix length in use, not one per entry.
         """
         try:
             address = ip_address(client_address)
@@ -121,15 +121,15 @@ class Directory:
         return None
 
     def _read_accounts(self, connection: Connection) -> None:
-        # Listed before any is placed: what fails half-way changes nothing.
+        # Read completely first: a failure half-way changes nothing.
         for person, names in list(self._read_people(connection)):
             self._place(person, names)
 
     def _read_people(self, connection: Connection) -> Iterator[tuple[Person, tuple[str, ...]]]:
-        """Give who changed, with all names; one who is removed has none."""
+        """Yield the changed accounts with all their names; a removed one has none."""
         for rows in changed.accounts(connection, self._seen):
             ids = [row.id for row in rows]
-            aliases = changed.addresses(connection, ids)
+            aliases = changed.aliases(connection, ids)
             stops = changed.suspensions(connection, ids)
             for row in rows:
                 others = (alias.name for alias in aliases.get(row.id, ()))
@@ -150,7 +150,7 @@ class Directory:
         return Person(
             account=row.id,
             name=row.name,
-            role=intern(row.role),  # one string for all who have it
+            role=intern(row.role),  # one string for all accounts
             condition=intern(row.condition),
             limits=self._limits(row.role),
             initial=bool(row.initial),
@@ -183,10 +183,10 @@ class Directory:
                 self._entries[row.id] = KnownExemption(
                     ip_network(row.network), row.expires_at, row.reason, row.who
                 )
-        self._by_prefix = _indexed(self._entries.values())
+        self._by_prefix = _index(self._entries.values())
 
 
-def _indexed(
+def _index(
     entries: Iterable[KnownExemption],
 ) -> dict[tuple[int, int], dict[int, tuple[KnownExemption, ...]]]:
     """Return *entries* by (IP version, prefix length), then by the prefix's number."""
@@ -200,5 +200,5 @@ def _indexed(
 
 
 def _override(value: T | None, until: int | None) -> Override[T]:
-    """Return one and the same tuple for all who have none: they are many."""
+    """Return an override; accounts without one, the many, share a tuple."""
     return _NO_OVERRIDE if value is None else (value, until)

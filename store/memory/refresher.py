@@ -1,7 +1,7 @@
-"""Keeps the memory copy of people and exemptions fresh, and says when it cannot.
+"""Keeps the memory copy of accounts and exemptions current, and logs when it cannot.
 
-While the store is away the copy stays. Who is suspended or exempted meanwhile is
-not known here, so a person should hear of it: not of a restart, but of an outage.
+During an outage the copy stays, without new suspensions and exemptions, so the operator should
+know; a restart of the database is not worth a line.
 """
 
 import logging
@@ -12,16 +12,16 @@ from config.daemon.logs import fields
 from store.errors import StoreUnavailable
 from store.memory.directory import Directory
 
-log = logging.getLogger("policyd")
-# R18: what another process registers holds within 2 s; a second of them is what
-# `Facts.standing` may remember.
+log = logging.getLogger(__name__)
+# R18: a change by another process takes effect within 2 s; policyd's cache of requesters takes
+# one of them.
 REFRESH_SECONDS = 0.5
-# A database restarts in less.
+# A database restarts faster.
 STALE_SECONDS = 10.0
 
 
 class Refresher(threading.Thread):
-    """The thread, and what it knows of the store."""
+    """The thread that refreshes `directory`."""
 
     def __init__(self, directory: Directory) -> None:
         super().__init__(name="refresher", daemon=True)
@@ -41,7 +41,7 @@ class Refresher(threading.Thread):
             self.directory.refresh()
         except StoreUnavailable as error:
             self._failed(now, error)
-        except Exception as error:  # a bug in one refresh must not end the refreshing
+        except Exception as error:  # a bug must not end the thread
             if self._failing_since is None:
                 log.exception("refreshing failed")
             self._failed(now, error)
@@ -51,7 +51,7 @@ class Refresher(threading.Thread):
             self._failing_since, self._warned = None, False
 
     def stop(self) -> None:
-        """End the thread soon."""
+        """End the thread soon; does not wait for it."""
         self._stopped.set()
 
     def _failed(self, now: float, error: Exception) -> None:

@@ -1,8 +1,7 @@
-"""The rows that the services keep in memory, as far as they changed. Without the ORM.
+"""Reads the changed rows that the services keep in memory. Without the ORM.
 
-Two of three services need no other part of SQLAlchemy than its core: the import of
-the ORM and of `store.models` would cost each 8 MiB. A test compares the names of the
-fields here, which are those of the columns, with the models.
+Two of three services need only the core of SQLAlchemy: the ORM and `store.models` would cost each
+8 MiB. A test compares the fields here with the columns of the models.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,8 +9,8 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import BigInteger, Connection, TableClause, column, select, table
 
-# Rows read at a time: of a campus all at once would take more memory, once, than what is
-# kept of them. Each is a bound parameter, of which SQLite has 32766 and PostgreSQL 65535.
+# Rows read at a time: all accounts of a campus at once would take more memory than the copy
+# itself. Each is a bound parameter; SQLite allows 32766, PostgreSQL 65535.
 BATCH = 1000
 
 
@@ -33,7 +32,7 @@ class Account(NamedTuple):
     rev: int
 
 
-class Address(NamedTuple):
+class Alias(NamedTuple):
     """See `store.models.AliasRow`."""
 
     account_id: int
@@ -68,7 +67,7 @@ class _OfAccount(Protocol):
 
 
 Owned = TypeVar("Owned", bound=_OfAccount)
-_NUMBERS = frozenset({"id", "account_id", "rev", "ended_at"})  # those that are compared here
+_NUMBERS = frozenset({"id", "account_id", "rev", "ended_at"})  # compared in queries
 
 
 def _table(name: str, fields: Sequence[str]) -> TableClause:
@@ -76,33 +75,33 @@ def _table(name: str, fields: Sequence[str]) -> TableClause:
 
 
 ACCOUNT = _table("account", Account._fields)
-ADDRESS = _table("address", Address._fields)
+ALIAS = _table("address", Alias._fields)
 SUSPENSION = _table("suspension", Suspension._fields)
 WHITELIST = _table("whitelist", Whitelist._fields)
 
 
 def accounts(connection: Connection, since: int) -> Iterator[list[Account]]:
-    """Give the accounts that changed after the revision *since*, at most `BATCH` at a time."""
+    """Yield the accounts changed after the revision *since*, `BATCH` at a time."""
     query = select(ACCOUNT).where(ACCOUNT.c.rev > since)
     for rows in connection.execute(query).partitions(BATCH):
         yield [Account(*row) for row in rows]
 
 
-def addresses(connection: Connection, ids: Sequence[int]) -> dict[int, list[Address]]:
-    """Return the other names of the accounts *ids*, by account."""
-    query = select(ADDRESS).where(ADDRESS.c.account_id.in_(ids))
-    return _by_account([Address(*row) for row in connection.execute(query)])
+def aliases(connection: Connection, ids: Sequence[int]) -> dict[int, list[Alias]]:
+    """Return the aliases of the accounts *ids*, by account."""
+    query = select(ALIAS).where(ALIAS.c.account_id.in_(ids))
+    return _by_account([Alias(*row) for row in connection.execute(query)])
 
 
 def suspensions(connection: Connection, ids: Sequence[int]) -> dict[int, list[Suspension]]:
-    """Return the suspensions, not ended, of the accounts *ids*, by account."""
+    """Return the suspensions of the accounts *ids* that no operator ended, by account."""
     of_them = SUSPENSION.c.account_id.in_(ids)
     query = select(SUSPENSION).where(SUSPENSION.c.ended_at.is_(None), of_them)
     return _by_account([Suspension(*row) for row in connection.execute(query)])
 
 
 def whitelist(connection: Connection, since: int) -> list[Whitelist]:
-    """Return the exemptions that changed after the revision *since*."""
+    """Return the exemptions changed after the revision *since*."""
     query = select(WHITELIST).where(WHITELIST.c.rev > since)
     return [Whitelist(*row) for row in connection.execute(query)]
 

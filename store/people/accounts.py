@@ -13,10 +13,10 @@ from sqlalchemy.orm import Session
 
 from config.settings import Settings
 from config.units import UnixSeconds
-from store.audit import AuditContext, record
+from store.audit import AuditContext, Transaction, transaction
 from store.engine import Store
 from store.errors import Refused
-from store.models import AccountRow, AliasRow, PasswordEvent
+from store.models import AccountRow, AliasRow, PasswordEventRow
 from store.people.fields import (
     check_alias,
     check_condition,
@@ -26,7 +26,6 @@ from store.people.fields import (
 )
 from store.people.names import account_name, intended_name
 from store.people.view import AccountView, row_of, view_of
-from store.revision import advance
 
 How = Literal["initial", "reset", "changed", "upgraded"]
 DEFAULT_CONDITION = "normal"
@@ -56,22 +55,14 @@ def add(
     now: UnixSeconds | None = None,
 ) -> AccountView:
     """Create an account; raise `Refused` when the name or an alias is taken."""
-    with store.changing() as session:
-        at = store.now(session) if now is None else now
-        row = add_in(session, settings, new, change=change, at=at, rev=advance(session))
-        return view_of(session, row, at)
+    with transaction(store, change, now=now) as tx:
+        row = add_in(tx, settings, new)
+        return view_of(tx.session, row, tx.at)
 
 
-def add_in(
-    session: Session,
-    settings: Settings,
-    new: NewAccount,
-    *,
-    change: AuditContext,
-    at: UnixSeconds,
-    rev: int,
-) -> AccountRow:
-    """Create an account inside a transaction that has taken *rev*."""
+def add_in(tx: Transaction, settings: Settings, new: NewAccount) -> AccountRow:
+    """Create an account as a part of *tx*."""
+    session, rev = tx.session, tx.rev()  # no name is taken or freed from here on
     check_role(settings, new.role)
     check_condition(new.condition)
     name = _new_name(settings, new.name)
@@ -85,7 +76,7 @@ def add_in(
         initial=new.initial,
         identity=new.identity,
         second_mailbox=second_mailbox(settings, new.second_mailbox),
-        created_at=at,
+        created_at=tx.at,
         rev=rev,
     )
     session.add(row)
@@ -93,9 +84,8 @@ def add_in(
     _set_aliases(session, settings, row, new.aliases)
     if new.password is not None:
         how: How = "initial" if new.initial else "reset"
-        session.add(PasswordEvent(account_id=row.id, at=at, how=how))
-    detail: dict[str, object] = {"role": row.role, "condition": row.condition}
-    record(session, change, at=at, action="account.add", subject=name, detail=detail)
+        session.add(PasswordEventRow(account_id=row.id, at=tx.at, how=how))
+    tx.record("account.add", name, {"role": row.role, "condition": row.condition})
     return row
 
 
@@ -114,9 +104,8 @@ def set_fields(
     *fields* are named as in `AccountView`, besides ``identity``, which is a keyed hash.
     Raises `NotFound`, and `Refused` for an invalid value.
     """
-    with store.changing() as session:
-        at = store.now(session) if now is None else now
-        rev = advance(session)  # first: no name is taken or freed from here on (`store.revision`)
+    with transaction(store, change, now=now) as tx:
+        session, rev = tx.session, tx.rev()  # no name is taken or freed from here on
         row = row_of(session, settings, name)
         changed: dict[str, object] = {}
         for field, value in fields.items():
@@ -128,9 +117,9 @@ def set_fields(
             changed["aliases"] = _set_aliases(session, settings, row, aliases)
         if changed:
             row.rev = rev
-            record(session, change, at=at, action="account.set", subject=row.name, detail=changed)
+            tx.record("account.set", row.name, changed)
         session.flush()
-        return view_of(session, row, at)
+        return view_of(session, row, tx.at)
 
 
 def set_password(
@@ -149,16 +138,13 @@ def set_password(
 
     *how* the password was set is recorded in the password events.
     """
-    with store.changing() as session:
-        at = store.now(session) if now is None else now
-        rev = advance(session)
-        row = row_of(session, settings, name)
+    with transaction(store, change, now=now) as tx:
+        rev = tx.rev()
+        row = row_of(tx.session, settings, name)
         row.password, row.initial, row.rev = password, initial, rev
         row.identity = document or row.identity
-        session.add(PasswordEvent(account_id=row.id, at=at, how=how))
-        record(
-            session, change, at=at, action="account.passwd", subject=row.name, detail={"how": how}
-        )
+        tx.session.add(PasswordEventRow(account_id=row.id, at=tx.at, how=how))
+        tx.record("account.passwd", row.name, {"how": how})
 
 
 def remove(
@@ -170,17 +156,16 @@ def remove(
     now: UnixSeconds | None = None,
 ) -> str:
     """Remove an account and its aliases; its mailbox on disk is not touched."""
-    with store.changing() as session:
-        at = store.now(session) if now is None else now
-        rev = advance(session)
-        row = row_of(session, settings, name)
+    with transaction(store, change, now=now) as tx:
+        rev = tx.rev()
+        row = row_of(tx.session, settings, name)
         removed = row.name
-        _set_aliases(session, settings, row, ())
-        row.removed_at, row.password, row.identity = at, None, None
+        _set_aliases(tx.session, settings, row, ())
+        row.removed_at, row.password, row.identity = tx.at, None, None
         # Frees the name. The row stays, so that memory copies learn of the removal.
         row.name = f"{removed} {row.id}"
         row.rev = rev
-        record(session, change, at=at, action="account.remove", subject=removed)
+        tx.record("account.remove", removed)
         return removed
 
 

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from config.settings import Settings
 from config.units import UnixSeconds
-from store import audit, bulk
-from store.audit import AuditContext, record
+from store import bulk
+from store.audit import AuditContext, Transaction, transaction
 from store.engine import Store
 from store.errors import Refused
 from store.models import AccountRow, AuditRow, GraduationRow, NoticeRow
@@ -25,7 +25,6 @@ from store.people.fields import check_role
 from store.people.graduation_notice import dedupe_key, graduation_notice
 from store.people.graduation_plan import ROLE, Graduate, GraduationPlan
 from store.people.view import row_of
-from store.revision import advance
 
 ACTION = "account.graduate"
 
@@ -39,26 +38,16 @@ def carry_out(
     now: UnixSeconds | None = None,
 ) -> int:
     """Graduate all accounts of *todo* in one transaction; return how many."""
-    with store.changing() as session:
-        at = store.now(session) if now is None else now
-        rev = advance(session)
-        parts = bulk.batches(todo.graduates)
-        return sum(apply(session, settings, p, change=change, at=at, rev=rev) for p in parts)
+    with transaction(store, change, now=now) as tx:
+        return sum(apply(tx, settings, part) for part in bulk.batches(todo.graduates))
 
 
-def apply(
-    session: Session,
-    settings: Settings,
-    graduates: Sequence[Graduate],
-    *,
-    change: AuditContext,
-    at: UnixSeconds,
-    rev: int,
-) -> int:
-    """Graduate inside a transaction that has taken *rev*; return how many.
+def apply(tx: Transaction, settings: Settings, graduates: Sequence[Graduate]) -> int:
+    """Graduate as a part of *tx*; return how many.
 
     An account whose role changed since the plan was made is left alone.
     """
+    session, at, rev = tx.session, tx.at, tx.rev()
     wanted = {each.account: each for each in graduates}
     query = select(
         AccountRow.id,
@@ -84,14 +73,7 @@ def apply(
     bulk.add(
         session, NoticeRow, [graduation_notice(settings, row.name, each, at) for row, each in going]
     )
-    bulk.add(
-        session,
-        AuditRow,
-        [
-            audit.row(change, at=at, action=ACTION, subject=row.name, detail=_detail(each))
-            for row, each in going
-        ],
-    )
+    tx.record_all(ACTION, ((row.name, _detail(each)) for row, each in going))
     return len(going)
 
 
@@ -107,18 +89,17 @@ def undo(
 
     All or nothing: raises `Refused` if one never graduated or has been given another role since.
     """
-    with store.changing() as session:
-        at = store.now(session) if now is None else now
-        rev = advance(session)
+    with transaction(store, change, now=now) as tx:
+        session, rev = tx.session, tx.rev()
         rows = {row.id: row for row in (row_of(session, settings, name) for name in names)}
         for row in rows.values():
             last = _last(session, row)
             check_role(settings, last.role)
             row.role, row.mailbox, row.mailbox_until = last.role, last.mailbox, last.mailbox_until
-            row.rev, last.undone_at = rev, at
+            row.rev, last.undone_at = rev, tx.at
             # A notice that is still unsent would now be wrong.
             notices.withdraw(session, dedupe_key(row.id, last.at))
-            record(session, change, at=at, action="account.ungraduate", subject=row.name)
+            tx.record("account.ungraduate", row.name)
         return [row.name for row in rows.values()]
 
 

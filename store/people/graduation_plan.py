@@ -94,7 +94,7 @@ def plan(
     refused = []
     wanted = list(dict.fromkeys(names))
     with store.reading() as session:
-        at = store.now(session) if now is None else now
+        at = store.now(session, now)
         known = _by_name(session, settings, wanted)
         for name in wanted:
             try:

@@ -64,7 +64,10 @@ def add(session: Session, mail: NewNotice) -> None:
 
 
 def withdraw(session: Session, dedupe: str) -> None:
-    """Delete a notice that has not been sent yet."""
+    """Delete a notice that has not been sent yet.
+
+    One that another process is handing over at this moment still goes out.
+    """
     unsent = select(NoticeRow).where(NoticeRow.dedupe == dedupe, NoticeRow.sent_at.is_(None))
     for each in session.scalars(unsent):
         session.delete(each)
@@ -98,7 +101,7 @@ def send(
     """
     sent, last, refusals = 0, 0, []
     with store.reading() as session:
-        start = store.now(session) if now is None else now
+        start = store.now(session, now)
     while batch := _due(store, last, start):
         for each in batch:
             try:
@@ -121,7 +124,7 @@ def _send(
 ) -> bool:
     """Send *mail*, unless another process is sending it or it was tried too often."""
     with store.changing() as session:
-        at = store.now(session) if now is None else now
+        at = store.now(session, now)
         mine = update(NoticeRow).where(NoticeRow.id == mail.id, _unsent(), *_unclaimed(at))
         if mail.tries >= MAX_TRIES:
             if session.connection().execute(mine.values(given_up_at=at)).rowcount:

@@ -5,13 +5,12 @@ from sqlalchemy.orm import Session
 
 from config.settings import Settings
 from config.units import UnixSeconds
-from store.audit import AuditContext, record
+from store.audit import AuditContext, transaction
 from store.engine import Store
 from store.errors import NotFound, Refused
 from store.models import AccountRow, SuspensionRow
 from store.people.entitlements import Scope
 from store.people.view import AccountView, get, row_of
-from store.revision import advance
 
 MAX_REASON = 255
 
@@ -32,26 +31,22 @@ def suspend(
     """
     if not change.why.strip():
         raise Refused("a suspension needs a reason")
-    with store.changing() as session:
-        at = store.now(session) if now is None else now
-        rev = advance(session)
-        account = row_of(session, settings, name)
-        _end(session, account, at, scope=scope)
-        until = None if seconds is None else at + seconds
-        session.add(
+    with transaction(store, change, now=now) as tx:
+        rev = tx.rev()
+        account = row_of(tx.session, settings, name)
+        _end(tx.session, account, tx.at, scope=scope)
+        until = None if seconds is None else tx.at + seconds
+        tx.session.add(
             SuspensionRow(
                 account_id=account.id,
                 scope=scope,
                 reason=change.why[:MAX_REASON],
-                created_at=at,
+                created_at=tx.at,
                 until=until,
             )
         )
         account.rev = rev
-        detail: dict[str, object] = {"scope": scope, "until": until}
-        record(
-            session, change, at=at, action="account.suspend", subject=account.name, detail=detail
-        )
+        tx.record("account.suspend", account.name, {"scope": scope, "until": until})
     return get(store, settings, name, now=now)
 
 
@@ -64,14 +59,13 @@ def resume(
     now: UnixSeconds | None = None,
 ) -> AccountView:
     """End every suspension of the account; raise `NotFound` when there is none."""
-    with store.changing() as session:
-        at = store.now(session) if now is None else now
-        rev = advance(session)
-        account = row_of(session, settings, name)
-        if not _end(session, account, at):
+    with transaction(store, change, now=now) as tx:
+        rev = tx.rev()
+        account = row_of(tx.session, settings, name)
+        if not _end(tx.session, account, tx.at):
             raise NotFound(f"{account.name} is not suspended")
         account.rev = rev
-        record(session, change, at=at, action="account.resume", subject=account.name)
+        tx.record("account.resume", account.name)
     return get(store, settings, name, now=now)
 
 

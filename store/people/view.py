@@ -55,7 +55,7 @@ def get(
 ) -> AccountView:
     """Return the account of *name* or of the alias *name*; raise `NotFound`."""
     with store.reading() as session:
-        at = store.now(session) if now is None else now
+        at = store.now(session, now)
         return view_of(session, row_of(session, settings, name), at)
 
 
@@ -82,7 +82,7 @@ def list_accounts(
     if search is not None:
         query = query.where(AccountRow.name.contains(search.casefold(), autoescape=True))
     with store.reading() as session:
-        at = store.now(session) if now is None else now
+        at = store.now(session, now)
         rows = session.scalars(query).all()
         # Two queries for all accounts, not two for each.
         aliases = _by_account(session.scalars(select(AliasRow)).all())

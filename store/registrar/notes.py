@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from config.settings import Settings, SiteSettings
-from config.units import MAX_SIZE, Bytes, format_size
+from config.units import MAX_SIZE, Bytes, UnixSeconds, format_size
 from store.models import AccountRow
+from store.people.entitlements import mailbox_quota
 from store.redaction import redact
 from store.registrar.columns import OVERRIDES, limit_text
 from store.registrar.lines import Line
@@ -63,7 +64,12 @@ def notes(settings: Settings, line: Line, *, own_quota: Bytes | None) -> list[No
 
 
 def notes_on_ignored(
-    settings: Settings, account: AccountRow, line: Line, aliases: Iterable[str]
+    settings: Settings,
+    account: AccountRow,
+    line: Line,
+    aliases: Iterable[str],
+    *,
+    now: UnixSeconds,
 ) -> list[Note]:
     """Return a note on each field of *line* that a refresh of the existing *account* ignores.
 
@@ -75,9 +81,7 @@ def notes_on_ignored(
         for column in OVERRIDES
         if column in overrides and overrides[column] != getattr(account, column)
     ]
-    role = settings.roles.get(account.role)
-    held = account.mailbox if account.mailbox is not None else role and role.mailbox
-    if line.foreign.quota not in {None, held}:
+    if line.foreign.quota not in {None, mailbox_quota(settings, account, now=now)}:
         found.append(("quota", format_size(line.foreign.quota or 0)))
     found += [(f"suspended_{stop.scope}", stop.reason) for stop in line.extras.suspended]
     found += [("aliases", alias) for alias in aliases]

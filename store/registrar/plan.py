@@ -77,7 +77,7 @@ def plan(
     *accept_loss*.
     """
     with store.reading() as session:
-        at = store.now(session) if now is None else now
+        at = store.now(session, now)
         rows = session.scalars(select(AccountRow).where(AccountRow.removed_at.is_(None))).all()
         aliases = session.execute(select(AliasRow.name, AliasRow.account_id))
         names = _Names(
@@ -176,7 +176,7 @@ class _Judge:
         if account.identity is not None:
             fresh.pop("identity", None)
         self.found.notes += notes_on_ignored(
-            settings, account, line, self._other_aliases(account, line)
+            settings, account, line, self._other_aliases(account, line), now=self.at
         )
         if not fresh:
             self.found.unchanged += 1

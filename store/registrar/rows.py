@@ -10,24 +10,14 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from config.units import UnixSeconds
-from store import audit, bulk
-from store.audit import AuditContext
-from store.models import AccountRow, AliasRow, AuditRow, PasswordEvent, SuspensionRow
+from store import bulk
+from store.audit import Transaction
+from store.models import AccountRow, AliasRow, PasswordEventRow, SuspensionRow
 from store.people.accounts import DEFAULT_CONDITION
 from store.registrar.columns import OVERRIDES
 from store.registrar.lines import Line
 
 ACTION = "account.import"
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """What all rows of one transaction have in common."""
-
-    change: AuditContext
-    at: UnixSeconds
-    rev: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,33 +38,34 @@ def names_taken(session: Session, names: Iterable[str]) -> set[str]:
     return found
 
 
-def add(session: Session, lines: Sequence[Line], stamp: Stamp) -> None:
+def add(tx: Transaction, lines: Sequence[Line]) -> None:
     """Create the accounts of *lines*, whose names are free."""
-    bulk.add(session, AccountRow, [_account(line, stamp) for line in lines])
+    session = tx.session
+    bulk.add(session, AccountRow, [_account(line, tx) for line in lines])
     made = select(AccountRow.name, AccountRow.id).where(
         AccountRow.name.in_([line.name for line in lines])
     )
     ids = {each.name: each.id for each in session.execute(made)}
     held = [(ids[line.name], line) for line in lines]
-    for table, rows_of in ((AliasRow, _aliases), (SuspensionRow, _stops), (PasswordEvent, _events)):
-        bulk.add(session, table, [row for each in held for row in rows_of(*each, stamp)])
-    bulk.add(
-        session, AuditRow, [_audit_row(line.name, _audit_detail(line), stamp) for line in lines]
-    )
+    for table, rows_of in (
+        (AliasRow, _aliases),
+        (SuspensionRow, _stops),
+        (PasswordEventRow, _events),
+    ):
+        bulk.add(session, table, [row for each in held for row in rows_of(*each, tx)])
+    tx.record_all(ACTION, ((line.name, _audit_detail(line)) for line in lines))
 
 
-def renew(session: Session, changed: Sequence[Renewal], stamp: Stamp) -> int:
+def renew(tx: Transaction, changed: Sequence[Renewal]) -> int:
     """Write *changed*; return how many of the accounts still exist."""
     present = select(AccountRow.id).where(
         AccountRow.id.in_([each.account for each in changed]), AccountRow.removed_at.is_(None)
     )
-    held = set(session.scalars(present))
+    held = set(tx.session.scalars(present))
     todo = [each for each in changed if each.account in held]
-    rows = {each.account: {**each.columns, "rev": stamp.rev} for each in todo}
-    bulk.change(session, AccountRow, rows)
-    bulk.add(
-        session, AuditRow, [_audit_row(each.name, _redacted(each.columns), stamp) for each in todo]
-    )
+    rows = {each.account: {**each.columns, "rev": tx.rev()} for each in todo}
+    bulk.change(tx.session, AccountRow, rows)
+    tx.record_all(ACTION, ((each.name, _redacted(each.columns)) for each in todo))
     return len(todo)
 
 
@@ -95,11 +86,7 @@ def _redacted(values: Mapping[str, str]) -> Mapping[str, str]:
     return {**values, "identity": "on file"} if "identity" in values else values
 
 
-def _audit_row(name: str, detail: Mapping[str, object], stamp: Stamp) -> dict[str, object]:
-    return audit.row(stamp.change, at=stamp.at, action=ACTION, subject=name, detail=detail)
-
-
-def _account(line: Line, stamp: Stamp) -> dict[str, object]:
+def _account(line: Line, tx: Transaction) -> dict[str, object]:
     overrides = dict.fromkeys(column for name in OVERRIDES for column in (name, f"{name}_until"))
     return {
         "name": line.name,
@@ -111,8 +98,8 @@ def _account(line: Line, stamp: Stamp) -> dict[str, object]:
         "second_mailbox": line.second_mailbox,
         **overrides,
         **line.extras.overrides,
-        "created_at": stamp.at,
-        "rev": stamp.rev,
+        "created_at": tx.at,
+        "rev": tx.rev(),
     }
 
 
@@ -120,28 +107,28 @@ def _is_initial(line: Line) -> bool:
     return line.password is not None and (line.identity is not None or line.extras.initial)
 
 
-def _aliases(account: int, line: Line, _: Stamp) -> bulk.Rows:
+def _aliases(account: int, line: Line, _: Transaction) -> bulk.Rows:
     return [{"name": alias, "account_id": account} for alias in line.aliases]
 
 
-def _stops(account: int, line: Line, stamp: Stamp) -> bulk.Rows:
+def _stops(account: int, line: Line, tx: Transaction) -> bulk.Rows:
     return [
         {
             "account_id": account,
             "scope": stop.scope,
             "reason": stop.reason,
-            "created_at": stamp.at,
+            "created_at": tx.at,
             "until": stop.until,
         }
         for stop in line.extras.suspended
     ]
 
 
-def _events(account: int, line: Line, stamp: Stamp) -> bulk.Rows:
+def _events(account: int, line: Line, tx: Transaction) -> bulk.Rows:
     if line.password is None:
         return []
     how = "initial" if _is_initial(line) else "imported"
-    return [{"account_id": account, "at": stamp.at, "how": how}]
+    return [{"account_id": account, "at": tx.at, "how": how}]
 
 
 def _audit_detail(line: Line) -> dict[str, object]:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from config.settings import Settings
 from config.units import UnixSeconds
-from store.audit import AuditContext
+from store.audit import AuditContext, Transaction, transaction
 from store.bulk import batches
 from store.engine import Store
 from store.errors import Refused
@@ -25,8 +25,7 @@ from store.people.graduation_plan import Graduate
 from store.registrar import rows
 from store.registrar.lines import Line, Refusal, refusal
 from store.registrar.plan import ImportPlan
-from store.registrar.rows import Renewal, Stamp
-from store.revision import advance
+from store.registrar.rows import Renewal
 
 # Progress is shown, and an interrupt is noticed, after this many.
 HASHED_AT_ONCE = 64
@@ -66,10 +65,9 @@ def carry_out(
     changed = [_hash_identity(each, key) for each in todo.changed]
     done = ImportResult()
     for batch in _batches(_Batch(new, changed, todo.graduates), apart=keep_going):
-        with store.changing() as session:
-            at = store.now(session) if now is None else now
-            stamp = Stamp(change, at, advance(session))
-            _write(session, todo.settings, batch, stamp, done, progress)
+        with transaction(store, change, now=now) as tx:
+            tx.rev()  # no name is taken or freed from here on
+            _write(tx, todo.settings, batch, done, progress)
             if done.refused and not keep_going:
                 raise Refused(_taken_since(done.refused))
     return done
@@ -124,26 +122,19 @@ def _batches(all_: _Batch, *, apart: bool) -> Iterator[_Batch]:
 
 
 def _write(
-    session: Session,
-    settings: Settings,
-    batch: _Batch,
-    stamp: Stamp,
-    done: ImportResult,
-    progress: Progress,
+    tx: Transaction, settings: Settings, batch: _Batch, done: ImportResult, progress: Progress
 ) -> None:
     for new in batches(batch.new):
-        free, refused = _still_free(session, new)
-        rows.add(session, free, stamp)
+        free, refused = _still_free(tx.session, new)
+        rows.add(tx, free)
         done.added += len(free)
         done.refused += refused
         progress(len(new))
     for changed in batches(batch.changed):
-        done.changed += rows.renew(session, changed, stamp)
+        done.changed += rows.renew(tx, changed)
         progress(len(changed))
     for graduates in batches(batch.graduates):
-        done.graduated += graduation.apply(
-            session, settings, graduates, change=stamp.change, at=stamp.at, rev=stamp.rev
-        )
+        done.graduated += graduation.apply(tx, settings, graduates)
         progress(len(graduates))
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from config.loader import ConfigError
 from config.replies import MAX_SITE_TEXT, one_line
 from milters import attachments
-from milters.attachments import Limit, Measured
+from milters.attachments import AttachmentLimit, Measured
 from milters.verdict import TOO_BIG, Refuse
 from policyd import action
 from tests.conftest import settings_for
@@ -19,7 +19,7 @@ def said(advice: str) -> tuple[str, str]:
     """Return how the milter and policyd end their refusal."""
     settings = settings_for("sqlite:////nowhere", attachments={"advice": advice})
     text = settings.attachments.advice
-    limit = Limit("anna@mail.example.edu", 10 << 20)
+    limit = AttachmentLimit("anna@mail.example.edu", 10 << 20)
     refused = Refuse(*TOO_BIG, attachments.refusal([limit], Measured(20 << 20), text))
     return refused.line(), action.too_large("anna", 20 << 20, 10 << 20, settings)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration import test_given_back as given_back
+from tests.integration import test_refund as refund
 from tests.integration.conftest import People
 from tests.integration.test_limits import burst
 from tests.stack import messages, postgres
@@ -120,23 +120,23 @@ def test_sending_goes_on_within_the_limit_and_is_counted_afterwards(
     assert burst(stack, person, 1, computer=computer).code == 450
 
 
-def test_mail_dropped_while_the_store_is_away_is_given_back_when_it_is_there(
+def test_mail_dropped_during_an_outage_is_refunded_after_it(
     stack: Stack, database: postgres.Postgres
 ) -> None:
     person, computer = stack.add_account("staff"), stack.computer()
     stack.settle()
-    before = given_back.begun(stack, person, computer, 5)
-    given_back.counted(stack, person, computer, 5)
-    meanwhile = given_back.opened(stack, person, computer)
+    before = refund.begun(stack, person, computer, 5)
+    refund.counted(stack, person, computer, 5)
+    meanwhile = refund.opened(stack, person, computer)
     database.control("stop", "-m", "immediate")
     try:
         before.close()
-        given_back.addressed(meanwhile, person, 3)
+        refund.addressed(meanwhile, person, 3)
         assert meanwhile.docmd("DATA")[0] == 354  # from local counters
         meanwhile.close()
     finally:
         back(database)
-    given_back.counted(stack, person, computer, 0)
+    refund.counted(stack, person, computer, 0)
 
 
 def _send(session: smtplib.SMTP, person: Account, recipients: int) -> int:

@@ -1,5 +1,6 @@
 """A milter process of its own, as systemd would run it, with accounts of every role."""
 
+import os
 import shutil
 import sqlite3
 import sys
@@ -87,6 +88,11 @@ class Milter:
     def files(self) -> int:
         """Return how many files are open."""
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    def has_open(self, file: Path) -> bool:
+        """Return whether *file* is open."""
+        descriptors = Path(f"/proc/{self.process.pid}/fd").iterdir()
+        return any(os.path.realpath(each) == str(file) for each in descriptors)
 
     def _process(self, words: Sequence[str]) -> Process:
         address = self.address

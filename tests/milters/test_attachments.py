@@ -3,12 +3,12 @@
 import pytest
 
 from milters import attachments
-from milters.attachments import EXACT_UP_TO, Limit, Measure, Measured
+from milters.attachments import EXACT_UP_TO, AttachmentLimit, Measure, Measured
 from milters.verdict import TOO_BIG, Refuse
 
 MIB = 1 << 20
-ALUMNI = Limit("anna@mail.example.edu", 10 * MIB)
-STUDENT = Limit("sam@mail.example.edu", 50 * MIB)
+ALUMNI = AttachmentLimit("anna@mail.example.edu", 10 * MIB)
+STUDENT = AttachmentLimit("sam@mail.example.edu", 50 * MIB)
 ADVICE = "Send a cloud link instead."
 
 
@@ -24,7 +24,7 @@ ADVICE = "Send a cloud link instead."
     ],
 )
 def test_mail_that_fits_everybody_as_declared_is_not_measured(
-    limits: list[Limit], declared: int | None, wanted: Measure
+    limits: list[AttachmentLimit], declared: int | None, wanted: Measure
 ) -> None:
     assert attachments.measure(limits, declared=declared) is wanted
 
@@ -42,7 +42,7 @@ def test_measuring_continues_up_to_the_exact_bound() -> None:
     assert not attachments.settled([], 10**15)
     assert not attachments.settled([ALUMNI], EXACT_UP_TO)
     assert attachments.settled([ALUMNI], EXACT_UP_TO + 1)
-    assert not attachments.settled([ALUMNI, Limit("s", 500 * MIB)], 500 * MIB)
+    assert not attachments.settled([ALUMNI, AttachmentLimit("s", 500 * MIB)], 500 * MIB)
 
 
 def test_a_refusal_names_size_limit_recipient_and_advice() -> None:
@@ -65,7 +65,7 @@ def test_an_inexact_size_is_shown_as_a_lower_bound() -> None:
 
 
 def test_many_recipients_are_counted_instead_of_named() -> None:
-    over = [Limit(f"a{n}@mail.example.edu", 10 * MIB) for n in range(8)]
+    over = [AttachmentLimit(f"a{n}@mail.example.edu", 10 * MIB) for n in range(8)]
     text = attachments.refusal(over, Measured(12 * MIB), ADVICE)
     assert "a4@mail.example.edu" in text
     assert "a5@mail.example.edu" not in text
@@ -74,7 +74,7 @@ def test_many_recipients_are_counted_instead_of_named() -> None:
 
 def test_the_advice_is_never_cut_off() -> None:
     for length in range(20, 321, 20):
-        over = [Limit(f"{'x' * length}{n}@mail.example.edu", 10 * MIB) for n in range(6)]
+        over = [AttachmentLimit(f"{'x' * length}{n}@mail.example.edu", 10 * MIB) for n in range(6)]
         text = attachments.refusal(over, Measured(12 * MIB), ADVICE)
         assert Refuse(*TOO_BIG, text).line().endswith(ADVICE)
         assert "10 MiB" in text
@@ -82,5 +82,5 @@ def test_the_advice_is_never_cut_off() -> None:
 
 
 def test_one_other_is_no_others() -> None:
-    over = [Limit(f"a{n}@mail.example.edu", 10 * MIB) for n in range(6)]
+    over = [AttachmentLimit(f"a{n}@mail.example.edu", 10 * MIB) for n in range(6)]
     assert "and 1 other. " in attachments.refusal(over, Measured(12 * MIB), ADVICE)

@@ -4,12 +4,17 @@ from email import message_from_bytes
 from email.message import Message
 
 from milters import dsn
-from milters.attachments import Limit
+from milters.attachments import AttachmentLimit
 
 
 def parts(header: bytes) -> list[Message]:
     refused = dsn.FailedRecipients(
-        [Limit("jörg@mail.example.edu", 1 << 20)], "Too big.", header, "4ABC", "now", "mx.example"
+        [AttachmentLimit("jörg@mail.example.edu", 1 << 20)],
+        "Too big.",
+        header,
+        "4ABC",
+        "now",
+        "mx.example",
     )
     raw = dsn.build(refused, to="writer@mail.example.edu", postmaster="postmaster@example.edu")
     return list(message_from_bytes(raw).walk())

@@ -120,6 +120,7 @@ def test_after_a_reload_refund_requests_go_to_the_new_store(milter: Start) -> No
                 store.execute("SELECT queue FROM give_back").fetchall()
                 == [(number_of(name_of("4NEW", ADDRESS)),)]
             ),
-            "the new store told",
+            "the request in the new store",
         )
     assert written_down(made) == []
+    wait_until(lambda: not made.has_open(made.folder / "gatepost.db"), "the old store closed")

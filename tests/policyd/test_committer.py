@@ -13,6 +13,7 @@ from policyd.store_thread import MAX_BATCH
 from store import models
 from store.engine import Store
 from store.errors import StoreUnavailable
+from store.limits.counters import Deleted
 from store.limits.counters_sqlite import SqliteCounters
 from store.limits.report import report
 from store.limits.window import Charge, ChargeResult, Limit, LocalCharge, RefusalText
@@ -25,14 +26,14 @@ Work: TypeAlias = Callable[[Committer], Coroutine[None, None, None]]
 
 
 class Flawed(SqliteCounters):
-    """Counters with a bug wherever the message `POISON` comes, and in forgetting."""
+    """Counters with a bug wherever the message `POISON` comes, and in deleting."""
 
     def restore(self, entries: Sequence[LocalCharge]) -> None:
         if any(entry.charge.id == POISON for entry in entries):
             raise ValueError
         super().restore(entries)
 
-    def forget(self) -> int:
+    def delete_expired(self) -> Deleted:
         raise ValueError
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from config import wire
 from milters import attachments
-from milters.attachments import Limit
+from milters.attachments import AttachmentLimit
 from policyd.action import DUNNO
 from tests.milters.test_message import message
 from tests.policyd.conftest import MakeFacts
@@ -33,7 +33,7 @@ def test_policyd_never_refuses_what_the_milter_would_accept(
     made.header("X-Other", b"x" * header)
     made.body(b"y" * body)
     made.verdict()
-    accepted = not attachments.over([Limit("bob", LIMIT)], made.measured.size)
+    accepted = not attachments.over([AttachmentLimit("bob", LIMIT)], made.measured.size)
     said = text(
         make_facts(), protocol_state="RCPT", recipient="bob@mail.example.edu", size=declared
     )

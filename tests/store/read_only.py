@@ -1,4 +1,4 @@
-"""A store on SQLite that can be read and takes nothing, as on a full disk."""
+"""A SQLite store that can be read but not written, as on a full disk."""
 
 from sqlalchemy import event
 

@@ -18,7 +18,7 @@ def test_sqlite_survives_a_power_cut_and_lets_readers_in(store: Store) -> None:
     assert (journal, synchronous) == ("wal", 2)
 
 
-def test_a_store_that_is_away_is_unavailable_and_nothing_else() -> None:
+def test_every_connection_failure_is_store_unavailable() -> None:
     for url in (
         "sqlite:////nonexistent/gatepost.db",
         "postgresql://x@127.0.0.1:1/x",
@@ -40,7 +40,7 @@ HOSTILE = ["' OR 1=1 --", "%", "_", "\\", '"', "\N{PILE OF POO}" * 20, "a" * 255
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_is_kept_as_it_is_or_found_nowhere(
+def test_hostile_text_is_stored_unchanged_or_refused(
     store: Store, settings: Settings, text: str
 ) -> None:
     accounts.add(store, settings, NewAccount("alice", "staff", condition="normal"), change=CHANGE)

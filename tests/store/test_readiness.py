@@ -1,4 +1,4 @@
-"""A store that cannot be used says why, and how it could."""
+"""An unusable store is reported with the reason and the remedy."""
 
 import os
 from pathlib import Path
@@ -27,21 +27,21 @@ def made_by(store: Store, version: str) -> None:
 
 
 @pytest.mark.parametrize(("found", "cure"), [("0001", "`gatepost db upgrade`"), ("9999", "newer")])
-def test_tables_of_another_release_are_told(store: Store, found: str, cure: str) -> None:
+def test_tables_of_another_release_are_reported(store: Store, found: str, cure: str) -> None:
     made_by(store, found)
-    told = readiness.trouble(store)
-    assert told is not None
-    assert found in told
-    assert cure in told
+    trouble = readiness.trouble(store)
+    assert trouble is not None
+    assert found in trouble
+    assert cure in trouble
 
 
-def test_a_newer_store_is_not_taken_back(store: Store) -> None:
+def test_a_newer_store_is_not_downgraded(store: Store) -> None:
     made_by(store, "9999")
     with pytest.raises(StoreUnavailable, match="newer release"):
         schema.upgrade(store)
 
 
-def test_asking_makes_no_file_and_upgrading_makes_one_for_its_group(tmp_path: Path) -> None:
+def test_only_upgrading_creates_the_file_for_its_group(tmp_path: Path) -> None:
     path = tmp_path / "with space%.db"
     store = Store(f"sqlite:///{path}")
     with pytest.raises(StoreUnavailable):
@@ -59,13 +59,13 @@ def test_asking_makes_no_file_and_upgrading_makes_one_for_its_group(tmp_path: Pa
     store.close()
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path}/none/x.db")
     with pytest.raises(StoreUnavailable, match=r"none/x\.db: cannot be made: No such file"):
         schema.upgrade(store)
 
 
-def test_a_service_logs_trouble_once_and_nothing_when_the_store_is_away(
+def test_a_service_logs_trouble_once_and_nothing_during_an_outage(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     readiness.log_trouble(f"sqlite:///{tmp_path}/x.db")

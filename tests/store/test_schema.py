@@ -1,4 +1,4 @@
-"""The schema: the migration makes the tables of the models, also from those of earlier versions."""
+"""The schema: the migration creates the tables of the models, also from earlier versions."""
 
 import time
 from contextlib import closing
@@ -13,7 +13,7 @@ from store import audit, schema
 from store.engine import Store
 from store.limits import refund, whitelist
 from store.limits.open import open_counters
-from store.limits.refund import Dropped, name_of
+from store.limits.refund import RefundRequest, name_of
 from store.limits.report import report
 from store.limits.window import Charge, Limit
 from store.models import Base
@@ -46,7 +46,7 @@ def load(store: Store, name: str) -> None:
         connection.commit()
 
 
-def test_the_migration_makes_the_tables_of_the_models(store: Store) -> None:
+def test_the_migration_creates_the_tables_of_the_models(store: Store) -> None:
     assert differences(store) == []
 
 
@@ -54,7 +54,7 @@ def test_upgrading_twice_changes_nothing(store: Store) -> None:
     assert schema.upgrade(store) == (schema.newest(), schema.newest())
 
 
-def test_the_schema_goes_down_and_up_again(store: Store, settings: Settings) -> None:
+def test_the_schema_downgrades_and_upgrades_again(store: Store, settings: Settings) -> None:
     accounts.add(store, settings, NewAccount("alice", "staff"), change=CHANGE)
     schema.downgrade(store, "base")
     assert version(store) is None
@@ -63,7 +63,7 @@ def test_the_schema_goes_down_and_up_again(store: Store, settings: Settings) -> 
 
 
 @pytest.mark.parametrize("name", VERSIONS)
-def test_a_store_of_an_earlier_version_is_upgraded_with_all_it_holds(url: str, name: str) -> None:
+def test_an_older_store_is_upgraded_without_loss(url: str, name: str) -> None:
     settings = settings_for(url)
     with closing(Store(url)) as store:
         load(store, name)
@@ -84,7 +84,7 @@ def test_a_store_of_an_earlier_version_is_upgraded_with_all_it_holds(url: str, n
 
 
 @pytest.mark.parametrize("name", VERSIONS)
-def test_an_upgrade_that_was_cut_off_is_completed_by_the_next(url: str, name: str) -> None:
+def test_an_interrupted_upgrade_is_completed_by_the_next(url: str, name: str) -> None:
     with closing(Store(url)) as store:
         load(store, name)
         with store.connection() as connection:  # the stamp is gone, and no table was made yet
@@ -103,5 +103,5 @@ def test_an_upgraded_store_of_0_1_0_charges_and_refunds(url: str) -> None:
             name = name_of("4ABC", "192.0.2.7")
             limits = (Limit("client 192.0.2.7", 3600, 200),)
             assert counters.charge([Charge(None, 1, limits, name)], lambda *_: "")[0].accepted
-            refund.ask(store, [Dropped(name, time.monotonic(), time.monotonic())])
-            assert counters.give_back() == 1
+            refund.request(store, [RefundRequest(name, time.monotonic(), time.monotonic())])
+            assert counters.refund() == 1

@@ -7,8 +7,7 @@ from typing import get_args
 from config.daemon.events import MEANINGS, Event, event
 
 ROOT = Path(__file__).parents[3]
-# The milter adopts the vocabulary with its next change.
-ADOPTED = ("config", "store", "policyd", "dovecot_auth")
+ADOPTED = ("config", "store", "policyd", "dovecot_auth", "milters")
 
 
 def logged(folder: str) -> set[str]:

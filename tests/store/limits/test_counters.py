@@ -16,7 +16,7 @@ from store.errors import StoreUnavailable
 from store.limits.counters import Counters
 from store.limits.counters_sqlite import SqliteCounters
 from store.limits.open import open_counters
-from store.limits.reset import forget_usage
+from store.limits.reset import reset_usage
 from store.limits.window import Charge, ChargeResult, Limit, LocalCharge
 
 ALICE = Limit("account alice", 3600, 100)
@@ -25,7 +25,7 @@ CLIENT = Limit("client 192.0.2.7", 3600, 100)
 
 @pytest.fixture(autouse=True)
 def _tables(store: Store) -> None:
-    """Have the tables made at `url` (tests/store/conftest.py: each kind of database)."""
+    """Create the tables at `url` (tests/store/conftest.py: each kind of database)."""
     del store
 
 
@@ -40,10 +40,10 @@ def opened(url: str) -> Iterator[Counters[Any]]:
         store.close()
 
 
-def word(charge: Charge, verdict: ChargeResult, now: float) -> str:
+def refusal_text(charge: Charge, result: ChargeResult, now: float) -> str:
     del charge, now
-    assert verdict.limit is not None
-    return f"450 {verdict.limit.subject} {verdict.used}"
+    assert result.limit is not None
+    return f"450 {result.limit.subject} {result.used}"
 
 
 def _broken(*_: object) -> str:
@@ -52,31 +52,31 @@ def _broken(*_: object) -> str:
 
 def test_a_batch_is_charged_until_the_limit(url: str) -> None:
     with opened(url) as usage:
-        verdicts = usage.charge([Charge(n, 30, (ALICE, CLIENT)) for n in range(1, 6)], word)
-        assert [v.accepted for v in verdicts] == [True, True, True, False, False]
-        assert [v.used for v in verdicts] == [30, 60, 90, 90, 90]
-        assert verdicts[3].action == "450 account alice 90"
-        assert usage.charge([Charge(9, 10, (ALICE,))], word)[0].used == 100
+        results = usage.charge([Charge(n, 30, (ALICE, CLIENT)) for n in range(1, 6)], refusal_text)
+        assert [v.accepted for v in results] == [True, True, True, False, False]
+        assert [v.used for v in results] == [30, 60, 90, 90, 90]
+        assert results[3].action == "450 account alice 90"
+        assert usage.charge([Charge(9, 10, (ALICE,))], refusal_text)[0].used == 100
 
 
 def test_counts_survive_a_restart(url: str) -> None:
     with opened(url) as usage:
-        usage.charge([Charge(1, 99, (ALICE,))], word)
+        usage.charge([Charge(1, 99, (ALICE,))], refusal_text)
     with opened(url) as usage:
-        verdicts = usage.charge([Charge(2, 2, (ALICE,)), Charge(3, 1, (ALICE,))], word)
-    assert [v.accepted for v in verdicts] == [False, True]
+        results = usage.charge([Charge(2, 2, (ALICE,)), Charge(3, 1, (ALICE,))], refusal_text)
+    assert [v.accepted for v in results] == [False, True]
 
 
 @pytest.mark.parametrize(("limit", "used"), [(100, 11), (5, 1)])
-def test_a_repeat_is_told_the_same_once_by_whoever_it_asks(url: str, limit: int, used: int) -> None:
+def test_a_repeat_gets_the_same_reply_from_every_process(url: str, limit: int, used: int) -> None:
     rate = Limit("account alice", 3600, limit)
     with opened(url) as first, opened(url) as second:
-        said = first.charge([Charge(1, 10, (rate,)), Charge(2, 1, (rate,))], word)
+        said = first.charge([Charge(1, 10, (rate,)), Charge(2, 1, (rate,))], refusal_text)
         for number, usage in enumerate((second, first), start=3):
-            again = usage.charge([Charge(1, 10, (rate,)), Charge(number, 0, (rate,))], word)
+            again = usage.charge([Charge(1, 10, (rate,)), Charge(number, 0, (rate,))], refusal_text)
             assert (again[0].accepted, again[0].action) == (said[0].accepted, said[0].action)
             assert again[0].repeated
-        assert first.charge([Charge(5, 0, (rate,))], word)[0].used == used
+        assert first.charge([Charge(5, 0, (rate,))], refusal_text)[0].used == used
 
 
 def test_a_failed_batch_charges_nothing(url: str) -> None:
@@ -84,63 +84,63 @@ def test_a_failed_batch_charges_nothing(url: str) -> None:
     with opened(url) as usage:
         with pytest.raises(StoreUnavailable):
             usage.charge(batch, _broken)
-        verdicts = usage.charge(batch, word)
-    assert [(v.accepted, v.used) for v in verdicts] == [(True, 60), (False, 60)]
+        results = usage.charge(batch, refusal_text)
+    assert [(v.accepted, v.used) for v in results] == [(True, 60), (False, 60)]
 
 
-def test_what_was_accepted_without_the_store_is_added_once(url: str) -> None:
+def test_local_charges_are_restored_once(url: str) -> None:
     now = time.time()
     entries = [LocalCharge(Charge(n, 10, (ALICE, CLIENT)), now) for n in (1, 2, 3)]
     with opened(url) as usage:
-        usage.charge([entries[0].charge], word)  # committed, but its answer never came
+        usage.charge([entries[0].charge], refusal_text)  # committed, but its reply was lost
         for _ in range(2):
             usage.restore(entries)
         usage.restore([LocalCharge(Charge(None, 5, (ALICE,)), now)])
-        assert usage.charge([Charge(4, 0, (ALICE,))], word)[0].used == 35
-        assert usage.charge([Charge(2, 10, (ALICE,))], word)[0].repeated
+        assert usage.charge([Charge(4, 0, (ALICE,))], refusal_text)[0].used == 35
+        assert usage.charge([Charge(2, 10, (ALICE,))], refusal_text)[0].repeated
 
 
-def test_what_was_accepted_locally_and_refused_by_the_store_counts(url: str) -> None:
+def test_a_local_charge_counts_although_the_store_refused_it(url: str) -> None:
     rate = Limit("account alice", 3600, 5)
     charge = Charge(1, 10, (rate,))
     with opened(url) as usage:
-        assert not usage.charge([charge], word)[0].accepted
+        assert not usage.charge([charge], refusal_text)[0].accepted
         for _ in range(2):
             usage.restore([LocalCharge(charge, time.time())])
-        assert usage.charge([Charge(2, 1, (rate,))], word)[0].used == 10
-        assert usage.charge([charge], word)[0].action == ""
+        assert usage.charge([Charge(2, 1, (rate,))], refusal_text)[0].used == 10
+        assert usage.charge([charge], refusal_text)[0].action == ""
 
 
-def test_what_was_accepted_a_while_ago_counts_from_then(url: str) -> None:
+def test_a_local_charge_counts_from_its_own_time(url: str) -> None:
     minute = Limit("account alice", 60, 10)
     with opened(url) as usage:
         ago = time.time() - 58
         usage.restore([LocalCharge(Charge(1, 10, (minute, ALICE)), ago)])
-        assert not usage.charge([Charge(2, 1, (minute,))], word)[0].accepted
+        assert not usage.charge([Charge(2, 1, (minute,))], refusal_text)[0].accepted
         usage.restore([LocalCharge(Charge(3, 1, (minute, ALICE)), ago - 60)])
         wait = ago + 61.1 - time.time()
         time.sleep(max(0.0, wait))
-        verdicts = usage.charge([Charge(4, 10, (minute,)), Charge(5, 0, (ALICE,))], word)
-    assert [(v.accepted, v.used) for v in verdicts] == [(True, 10), (True, 11)]
+        results = usage.charge([Charge(4, 10, (minute,)), Charge(5, 0, (ALICE,))], refusal_text)
+    assert [(v.accepted, v.used) for v in results] == [(True, 10), (True, 11)]
 
 
-def test_what_is_over_is_forgotten_and_nothing_else(url: str, store: Store) -> None:
+def test_only_expired_rows_are_deleted(url: str, store: Store) -> None:
     minute = Limit("account bob", 60, 10)
     with opened(url) as usage:
-        usage.charge([Charge(1, 1, (minute,))], word)
-        usage.charge([Charge(2, 1, (ALICE,))], word)
+        usage.charge([Charge(1, 1, (minute,))], refusal_text)
+        usage.charge([Charge(2, 1, (ALICE,))], refusal_text)
         with store.changing() as session:
             session.query(models.UsageRow).filter_by(subject="account bob").update({"until": 1})
-            kept = models.BatchRow if store.dialect == "sqlite" else models.SettledMessage
+            kept = models.BatchRow if store.dialect == "sqlite" else models.SettledMessageRow
             session.query(kept).filter_by(id=1).update({"at": 1})
             session.add(
                 models.BatchRow(at=int(time.time()), messages=b"", refused="{}", counts="{}")
             )
-        assert usage.forget() == 2
-        assert usage.forget() == 0
-        assert usage.charge([Charge(2, 1, (ALICE,))], word)[0].repeated
+        assert sum(usage.delete_expired()) == 2
+        assert not sum(usage.delete_expired())
+        assert usage.charge([Charge(2, 1, (ALICE,))], refusal_text)[0].repeated
     with opened(url) as usage:
-        assert usage.charge([Charge(1, 1, (minute,))], word)[0].used == 1
+        assert usage.charge([Charge(1, 1, (minute,))], refusal_text)[0].used == 1
 
 
 READ_ONLY = {
@@ -151,7 +151,7 @@ READ_ONLY = {
 }
 
 
-def test_a_store_that_only_reads_is_not_back(url: str, store: Store) -> None:
+def test_a_read_only_store_is_unavailable(url: str, store: Store) -> None:
     with opened(url) as usage:
         usage.restore([])
         _run_in(usage, READ_ONLY[store.dialect])
@@ -167,45 +167,45 @@ def _run_in(usage: Any, statement: str) -> None:
         usage._kept.commit()
 
 
-def test_the_windows_seen_last_outlive_a_failure(url: str) -> None:
+def test_seen_windows_survive_a_failure(url: str) -> None:
     with opened(url) as usage:
-        usage.charge([Charge(1, 60, (ALICE,))], word)
+        usage.charge([Charge(1, 60, (ALICE,))], refusal_text)
         with pytest.raises(StoreUnavailable):
             usage.charge([Charge(2, 30, (ALICE,)), Charge(3, 30, (ALICE,))], _broken)
         assert usage.seen["account alice", 3600].total == 60
 
 
-def test_the_windows_seen_last_outlive_what_others_write(url: str) -> None:
+def test_seen_windows_survive_writes_of_others(url: str) -> None:
     with opened(url) as usage, opened(url) as other:
-        usage.charge([Charge(1, 60, (ALICE,))], word)
-        other.charge([Charge(2, 5, (ALICE,)), Charge(3, 1, (CLIENT,))], word)
-        usage.charge([Charge(4, 1, (CLIENT,))], word)
+        usage.charge([Charge(1, 60, (ALICE,))], refusal_text)
+        other.charge([Charge(2, 5, (ALICE,)), Charge(3, 1, (CLIENT,))], refusal_text)
+        usage.charge([Charge(4, 1, (CLIENT,))], refusal_text)
         assert usage.seen["account alice", 3600].total == 60
-        assert usage.charge([Charge(5, 1, (ALICE,))], word)[0].used == 66
+        assert usage.charge([Charge(5, 1, (ALICE,))], refusal_text)[0].used == 66
 
 
-def test_the_windows_seen_last_hold_nothing_that_is_not_committed(url: str) -> None:
+def test_seen_windows_hold_only_committed_counts(url: str) -> None:
     totals = []
 
-    def looking(charge: Charge, verdict: ChargeResult, now: float) -> str:
+    def looking(charge: Charge, result: ChargeResult, now: float) -> str:
         totals.append(usage.seen["account alice", 3600].total)
-        return word(charge, verdict, now)
+        return refusal_text(charge, result, now)
 
     with opened(url) as usage:
-        usage.charge([Charge(1, 60, (ALICE,))], word)
+        usage.charge([Charge(1, 60, (ALICE,))], refusal_text)
         usage.charge([Charge(2, 30, (ALICE,)), Charge(3, 30, (ALICE,))], looking)
         assert totals == [60]
         assert usage.seen["account alice", 3600].total == 90
 
 
-def test_of_too_many_windows_those_that_last_longest_stay(
+def test_the_longest_lasting_windows_are_kept_in_memory(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("store.limits.counters.MAX_SEEN", 4)
     with opened(url) as usage:
-        usage.charge([Charge(None, 1, (ALICE, CLIENT))], word)
+        usage.charge([Charge(None, 1, (ALICE, CLIENT))], refusal_text)
         for n in range(6):
-            usage.charge([Charge(None, 1, (Limit(f"client {n}", 60, 9),))], word)
+            usage.charge([Charge(None, 1, (Limit(f"client {n}", 60, 9),))], refusal_text)
         assert {("account alice", 3600), ("client 5", 60)} <= usage.seen.keys()
         assert len(usage.seen) <= 5
 
@@ -219,11 +219,11 @@ def _race(url: str, start: Barrier, first: int, sums: "multiprocessing.Queue[int
                 Charge(first + turn * 3 + n, 1, (ALICE, CLIENT) if n % 2 else (CLIENT, ALICE))
                 for n in range(3)
             ]
-            accepted += sum(v.accepted for v in usage.charge(batch, word))
+            accepted += sum(v.accepted for v in usage.charge(batch, refusal_text))
     sums.put(accepted)
 
 
-def test_processes_together_accept_exactly_the_limit(url: str) -> None:
+def test_concurrent_processes_accept_exactly_the_limit(url: str) -> None:
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(3)
     sums: multiprocessing.Queue[int] = context.Queue()
@@ -243,22 +243,20 @@ def test_subjects_with_quotes_and_backslashes_are_counted_apart(url: str) -> Non
     limits = [Limit(f"account {name}", 3600, 10) for name in names]
     with opened(url) as usage:
         for number, limit in enumerate(limits, start=1):
-            usage.charge([Charge(None, number, (limit,))], word)
-        verdicts = usage.charge([Charge(None, 0, (limit,)) for limit in limits], word)
-    assert [v.used for v in verdicts] == list(range(1, len(names) + 1))
+            usage.charge([Charge(None, number, (limit,))], refusal_text)
+        results = usage.charge([Charge(None, 0, (limit,)) for limit in limits], refusal_text)
+    assert [v.used for v in results] == list(range(1, len(names) + 1))
 
 
-def test_what_an_operator_forgets_is_forgotten_by_who_has_it_in_memory(
-    url: str, store: Store
-) -> None:
+def test_a_reset_reaches_the_windows_in_memory(url: str, store: Store) -> None:
     minute = Limit("account alice", 60, 100)
     with opened(url) as usage, opened(url) as other:
         for each in (usage, other, usage):
-            each.charge([Charge(None, 30, (ALICE, CLIENT, minute))], word)
-        assert forget_usage(store, "account alice", change=AuditContext("operator", "mistake")) == 2
-        assert other.charge([Charge(None, 1, (ALICE,))], word)[0].used == 1
-        assert usage.charge([Charge(None, 1, (ALICE,))], word)[0].used == 2
-        assert usage.charge([Charge(None, 1, (CLIENT,))], word)[0].used == 91
+            each.charge([Charge(None, 30, (ALICE, CLIENT, minute))], refusal_text)
+        assert reset_usage(store, "account alice", change=AuditContext("operator", "mistake")) == 2
+        assert other.charge([Charge(None, 1, (ALICE,))], refusal_text)[0].used == 1
+        assert usage.charge([Charge(None, 1, (ALICE,))], refusal_text)[0].used == 2
+        assert usage.charge([Charge(None, 1, (CLIENT,))], refusal_text)[0].used == 91
     with opened(url) as usage:
-        assert usage.charge([Charge(None, 1, (ALICE,))], word)[0].used == 3
+        assert usage.charge([Charge(None, 1, (ALICE,))], refusal_text)[0].used == 3
     assert entries(store, subject="account alice")[0].why == "mistake"

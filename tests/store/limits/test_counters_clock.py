@@ -1,4 +1,4 @@
-"""Check 8: clocks are set forward and back under the counters of every database."""
+"""Clocks are set forward and back under the counters of every database (check 8)."""
 
 import sqlite3
 import time
@@ -50,21 +50,21 @@ def url(tmp_path: Path) -> str:
     return made
 
 
-def word(charge: Charge, verdict: ChargeResult, now: float) -> str:
-    return f"450 {charge.amount} {verdict.used} {now}"
+def refusal_text(charge: Charge, result: ChargeResult, now: float) -> str:
+    return f"450 {charge.amount} {result.used} {now}"
 
 
 def fill(usage: SqliteCounters, subject: str) -> int:
     """Ask until refused; return how many were accepted."""
     rate = Limit(subject, HOUR, LIMIT)
     accepted = 0
-    while usage.charge([Charge(next(_ids), 1, (rate,))], word)[0].accepted:
+    while usage.charge([Charge(next(_ids), 1, (rate,))], refusal_text)[0].accepted:
         accepted += 1
     return accepted
 
 
 @pytest.mark.parametrize("step", [3600, -3600, -86400, 86400, -1, -30, 0.5])
-def test_a_step_grants_one_window_at_most_and_blocks_for_one_at_most(url: str, step: float) -> None:
+def test_a_clock_step_grants_and_blocks_at_most_one_window(url: str, step: float) -> None:
     store = Store(url)
     usage = Clocked(store)
     assert fill(usage, "client a") == LIMIT
@@ -87,7 +87,7 @@ def test_a_step_grants_one_window_at_most_and_blocks_for_one_at_most(url: str, s
     ),
     restarts=st.booleans(),
 )
-def test_over_steps_and_restarts_nobody_gets_more_than_a_window_a_step(
+def test_steps_and_restarts_grant_at_most_one_window_each(
     url: str, steps: list[float], *, restarts: bool
 ) -> None:
     store = Store(url)
@@ -180,13 +180,13 @@ def database(
 
 
 @settings(
-    phases=[Phase.generate],  # each example leaves rows: none can be tried again
+    phases=[Phase.generate],  # each example leaves rows, so none can be repeated
     max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(most=limits_of_four, steps=turns)
-def test_every_database_counts_as_entry_by_entry_over_steps_repeats_and_restarts(
+def test_every_database_counts_like_a_ledger_over_steps_and_restarts(
     database: Database, most: tuple[int, ...], steps: list[Turn]
 ) -> None:
     ledger, limits = Ledger(), four(most, next(_ids))
@@ -199,8 +199,8 @@ def test_every_database_counts_as_entry_by_entry_over_steps_repeats_and_restarts
                 if again:
                     usage.close()
                     usage = database.open()
-                verdicts = usage.charge(batch, word)
-                assert [v.accepted for v in verdicts] == ledger.settle(batch, database.clock.now)
+                results = usage.charge(batch, refusal_text)
+                assert [v.accepted for v in results] == ledger.settle(batch, database.clock.now)
                 for key in keys_of(batch):
                     window = usage.seen[key]
                     assert (window.total, window.slot) == (ledger.held(key), ledger.slots[key])

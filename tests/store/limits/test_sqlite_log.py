@@ -1,4 +1,4 @@
-"""The log of counts on SQLite: what `usage` is behind of is never lost and never wrong."""
+"""The log of counts on SQLite: counts that `usage` lacks are never lost or wrong."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class Clocked(SqliteCounters):
         return Clocked.clock
 
     def killed(self) -> None:
-        """End as SIGKILL would: nothing is written any more."""
+        """End as SIGKILL would: nothing more is written."""
         self._ahead.clear()
         self.close()
 
@@ -49,18 +49,18 @@ def never_folding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("store.limits.counters_sqlite.FOLD_SECONDS", 1e9)
 
 
-def word(charge: Charge, verdict: ChargeResult, now: float) -> str:
-    return f"450 {charge.amount} {verdict.used} {now}"
+def refusal_text(charge: Charge, result: ChargeResult, now: float) -> str:
+    return f"450 {charge.amount} {result.used} {now}"
 
 
 def charge(
     usage: SqliteCounters, subject: str, amount: int = 1, limit: int = 10**6
 ) -> ChargeResult:
-    return usage.charge([Charge(None, amount, (Limit(subject, HOUR, limit),))], word)[0]
+    return usage.charge([Charge(None, amount, (Limit(subject, HOUR, limit),))], refusal_text)[0]
 
 
 def written(store: Store, subject: str) -> int:
-    """Return what the row itself says."""
+    """Return the count in the row itself."""
     with store.connection() as connection:
         found = connection.execute(
             text("SELECT used FROM usage WHERE subject = :subject"), {"subject": subject}
@@ -69,12 +69,12 @@ def written(store: Store, subject: str) -> int:
 
 
 @pytest.mark.usefixtures("never_folding")
-def test_a_killed_process_loses_nothing_that_it_answered(store: Store) -> None:
+def test_a_killed_process_loses_no_answered_charge(store: Store) -> None:
     usage = SqliteCounters(store)
     for _ in range(5):
         charge(usage, SUBJECTS[0])
-    assert written(store, SUBJECTS[0]) == 1  # or this test shows nothing
-    usage._ahead.clear()  # what a killed process does not write
+    assert written(store, SUBJECTS[0]) == 1  # or this test proves nothing
+    usage._ahead.clear()  # what a killed process would not write
     usage.close()
     assert [used.used for used in report(store)] == [5]
     after = SqliteCounters(store)
@@ -92,7 +92,7 @@ def test_refusals_are_in_the_log_too(store: Store) -> None:
     usage.close()
 
 
-def test_a_row_that_takes_the_place_of_a_forgotten_one_counts_from_nothing(store: Store) -> None:
+def test_a_reused_row_id_starts_from_zero(store: Store) -> None:
     usage = SqliteCounters(store)
     charge(usage, SUBJECTS[0], 5)
     charge(usage, SUBJECTS[0], 5)
@@ -108,7 +108,7 @@ def test_a_row_that_takes_the_place_of_a_forgotten_one_counts_from_nothing(store
 
 
 @pytest.mark.parametrize("ahead", [0, 86_400, 365 * 86_400])
-def test_batches_from_a_clock_that_was_ahead_keep_nothing(store: Store, ahead: int) -> None:
+def test_batches_from_a_clock_ahead_do_not_block_deletion(store: Store, ahead: int) -> None:
     usage = SqliteCounters(store)
     for _ in range(5):
         charge(usage, SUBJECTS[0])
@@ -116,7 +116,7 @@ def test_batches_from_a_clock_that_was_ahead_keep_nothing(store: Store, ahead: i
         session.execute(text("UPDATE batch SET at = at + :ahead"), {"ahead": ahead})
         session.execute(text("UPDATE batch SET at = 1 WHERE id > 2"))
     for _ in range(3):
-        usage.forget()
+        usage.delete_expired()
     with store.connection() as connection:
         left = connection.execute(text("SELECT count(*) FROM batch WHERE at = 1")).scalar_one()
     assert left <= 1 + 2 * (ahead < ANSWER_SECONDS)  # the last one numbers the next
@@ -137,7 +137,7 @@ OPERATION = st.tuples(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(operations=st.lists(OPERATION, max_size=25))
-def test_two_processes_that_are_killed_at_any_time_count_as_one_in_memory(
+def test_two_processes_killed_at_any_time_lose_no_count(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     operations: list[tuple[str, int, list[tuple[str, int]]]],
@@ -154,7 +154,9 @@ def test_two_processes_that_are_killed_at_any_time_count_as_one_in_memory(
         usage = processes[which]
         if what == "charge":
             limits = [(Limit(subject, HOUR, 12), amount) for subject, amount in amounts]
-            got = usage.charge([Charge(None, amount, (each,)) for each, amount in limits], word)
+            got = usage.charge(
+                [Charge(None, amount, (each,)) for each, amount in limits], refusal_text
+            )
             assert [v.accepted for v in got] == [_settled(truth, *each) for each in limits]
         elif what in ("kill", "close"):
             usage.killed() if what == "kill" else usage.close()
@@ -162,7 +164,7 @@ def test_two_processes_that_are_killed_at_any_time_count_as_one_in_memory(
         elif what == "fold":
             usage._fold_at = 0.0
         elif what == "forget":
-            usage.forget()
+            usage.delete_expired()
         else:
             Clocked.clock += 61 * amounts[0][1]
     for usage in processes:

@@ -19,7 +19,7 @@ def test_the_width_of_an_ipv6_client_can_be_chosen() -> None:
     assert client("2001:db8:1:2::1", ipv6_prefix=48) == "client 2001:db8:1::/48"
 
 
-def test_what_is_no_address_is_no_subject() -> None:
+def test_text_that_is_not_an_address_is_rejected() -> None:
     with pytest.raises(ValueError, match="unknown"):
         client("unknown")
     assert account("alice") == "account alice"

@@ -10,7 +10,7 @@ from tests.conftest import CHANGE
 NOW = 1_800_000_000
 
 
-def test_registering_again_means_from_now_on_not_twice(store: Store) -> None:
+def test_registering_again_extends_the_entry(store: Store) -> None:
     whitelist.add(store, "192.0.2.7", seconds=3600, change=CHANGE, now=NOW)
     whitelist.add(store, "192.0.2.7", seconds=3600, change=CHANGE, now=NOW + 1800)
     (entry,) = whitelist.listed(store, now=NOW + 1800)
@@ -30,7 +30,7 @@ def test_a_permanent_entry_is_not_shortened_by_a_registration(store: Store) -> N
         whitelist.add(store, "192.0.2.7", seconds=60, change=CHANGE, now=NOW)
 
 
-def test_an_entry_ends_without_cron_and_cron_says_when(store: Store) -> None:
+def test_an_entry_ends_without_cron_and_cron_records_when(store: Store) -> None:
     whitelist.add(store, "192.0.2.7", seconds=60, change=CHANGE, now=NOW)
     assert whitelist.listed(store, now=NOW + 60) == []
     assert whitelist.expire(store, change=CHANGE, now=NOW + 500) == 1
@@ -66,7 +66,7 @@ def test_a_reason_is_needed_and_kept(store: Store) -> None:
         ("1.2.3", "neither"),
     ],
 )
-def test_a_slip_is_refused_not_rounded(text: str, why: str) -> None:
+def test_an_invalid_network_is_refused_with_the_reason(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         whitelist.parse_network(text)
 

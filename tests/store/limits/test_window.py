@@ -22,7 +22,7 @@ from store.limits.window import (
     settle,
     settle_all,
     slot_of,
-    tolerated,
+    tolerance,
 )
 
 START = 1_800_000_000
@@ -31,7 +31,7 @@ SPANS = (60, 90, 3600, 86400)
 
 @dataclass
 class Oracle:
-    """Remembers each accepted charge of one subject: time and amount."""
+    """Keeps time and amount of each accepted charge of one subject."""
 
     span: int
     accepted: list[tuple[float, int]] = field(default_factory=list)
@@ -47,7 +47,7 @@ arrivals = st.lists(
 
 
 @given(span=st.sampled_from(SPANS), limit=st.integers(1, 30), steps=arrivals)
-def test_no_window_ever_holds_more_than_the_limit_and_strictness_is_a_sixtieth(
+def test_no_period_exceeds_the_limit_and_strictness_is_a_sixtieth(
     span: int, limit: int, steps: list[tuple[float, int]]
 ) -> None:
     window = Window(span, 0)
@@ -57,8 +57,8 @@ def test_no_window_ever_holds_more_than_the_limit_and_strictness_is_a_sixtieth(
     for gap, amount in steps:
         now += gap * span / 4
         window.advance(now)
-        verdict = settle(Charge(None, amount, (rate,)), {("client 192.0.2.7", span): window})
-        if verdict.accepted:
+        result = settle(Charge(None, amount, (rate,)), {("client 192.0.2.7", span): window})
+        if result.accepted:
             oracle.accepted.append((now, amount))
             assert oracle.held(now, span) <= limit
         else:
@@ -69,7 +69,7 @@ def test_no_window_ever_holds_more_than_the_limit_and_strictness_is_a_sixtieth(
 @given(
     span=st.sampled_from(SPANS), limit=st.integers(1, 30), steps=arrivals, wanted=st.integers(1, 30)
 )
-def test_the_time_to_try_again_is_the_earliest_that_fits(
+def test_the_retry_time_is_the_earliest_that_fits(
     span: int, limit: int, steps: list[tuple[float, int]], wanted: int
 ) -> None:
     window = Window(span, 0)
@@ -117,7 +117,7 @@ def test_a_window_survives_its_row(span: int, steps: list[tuple[float, int]]) ->
     steps=st.lists(st.tuples(st.floats(-3, 3), st.integers(1, 9)), max_size=60),
     limit=st.integers(1, 20),
 )
-def test_a_stepping_clock_grants_at_most_one_window_a_step_and_blocks_for_one(
+def test_a_clock_step_grants_and_blocks_at_most_one_window(
     span: int, steps: list[tuple[float, int]], limit: int
 ) -> None:
     window = Window(span, 0)
@@ -132,20 +132,20 @@ def test_a_stepping_clock_grants_at_most_one_window_a_step_and_blocks_for_one(
         assert granted - before <= limit
         free = window.free_at(min(amount, limit), limit)
         assert free is not None
-        slack = (tolerated(span) + 1) * span / SLOTS
+        slack = (tolerance(span) + 1) * span / SLOTS
         assert free - now <= span + slack
 
 
 @dataclass
 class Ledger:
-    """The rules of `window.py`, kept entry by entry: nothing is packed or summed.
+    """The rules of `window.py` applied entry by entry: nothing is packed or summed.
 
-    An entry is the slot in which it was accepted; a clock that was set back takes all along.
+    An entry has the slot in which it was accepted; a clock set back moves all of them.
     """
 
     entries: dict[Key, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
     slots: dict[Key, int] = field(default_factory=dict)
-    told: dict[int, bool] = field(default_factory=dict)
+    replies: dict[int, bool] = field(default_factory=dict)
 
     def held(self, key: Key) -> int:
         """Return what counts now."""
@@ -153,7 +153,7 @@ class Ledger:
         return sum(amount for slot, amount in self.entries[key] if slot >= oldest)
 
     def settle(self, batch: Sequence[Charge], now: float) -> list[bool]:
-        """Return who of *batch* is accepted."""
+        """Return which charges of *batch* are accepted."""
         for key in keys_of(batch):
             self._be(key, now)
         return [self._accepts(charge) for charge in batch]
@@ -161,14 +161,14 @@ class Ledger:
     def _be(self, key: Key, now: float) -> None:
         slot, last = math.floor(now * SLOTS / key[1]), self.slots.get(key)
         if last is not None and slot < last:
-            if last - slot <= tolerated(key[1]):
+            if last - slot <= tolerance(key[1]):
                 return
             self.entries[key] = [(each + slot - last, amount) for each, amount in self.entries[key]]
         self.slots[key] = slot
 
     def _accepts(self, charge: Charge) -> bool:
-        if charge.id in self.told:
-            return self.told[charge.id]
+        if charge.id in self.replies:
+            return self.replies[charge.id]
         keys = [(limit.subject, limit.span) for limit in charge.limits]
         fits = all(
             self.held(key) + charge.amount <= limit.limit
@@ -178,7 +178,7 @@ class Ledger:
             for key in keys:
                 self.entries[key].append((self.slots[key], charge.amount))
         if charge.id is not None:
-            self.told[charge.id] = fits
+            self.replies[charge.id] = fits
         return fits
 
 
@@ -188,7 +188,7 @@ class Turn:
 
     step: float
     batch: tuple[tuple[int, tuple[bool, bool, bool, bool]], ...]
-    repeated: bool  # whether the batch comes twice, as to a process that was started again
+    repeated: bool  # whether the batch comes twice, the second time to a restarted process
 
 
 # In milliseconds: PostgreSQL divides, Python floors, and they differ by rounding only.
@@ -227,10 +227,10 @@ def charges(turn: Turn, limits: Sequence[Limit], ids: Iterator[int]) -> list[Cha
 
 
 @given(most=limits_of_four, steps=turns)
-def test_batches_of_several_keys_are_settled_as_entry_by_entry(
+def test_batches_of_several_keys_are_settled_like_a_ledger(
     most: tuple[int, ...], steps: list[Turn]
 ) -> None:
-    ledger, windows, told = Ledger(), dict[Key, Window](), dict[int, str]()
+    ledger, windows, replies = Ledger(), dict[Key, Window](), dict[int, str]()
     limits, ids, now = four(most, "x"), itertools.count(), float(START)
     for turn in steps:
         now += turn.step
@@ -239,17 +239,17 @@ def test_batches_of_several_keys_are_settled_as_entry_by_entry(
             windows = {key: _copy(window) for key, window in windows.items()}  # rows, read again
             for key in keys_of(batch):
                 windows.setdefault(key, Window(key[1], slot_of(now, key[1]))).advance(now)
-            verdicts = settle_all(batch, windows, prior=told, now=now, text=_no)
-            assert [each.accepted for each in verdicts] == ledger.settle(batch, now)
-            told |= {
-                c.id: v.action for c, v in zip(batch, verdicts, strict=True) if c.id is not None
+            results = settle_all(batch, windows, prior=replies, now=now, text=_no)
+            assert [each.accepted for each in results] == ledger.settle(batch, now)
+            replies |= {
+                c.id: v.action for c, v in zip(batch, results, strict=True) if c.id is not None
             }
             for key in keys_of(batch):
                 assert windows[key].total == ledger.held(key)
 
 
 @pytest.mark.parametrize("back", [0.4, 1, 4])
-def test_a_clock_that_is_a_little_behind_counts_into_the_slot_of_the_row(back: float) -> None:
+def test_a_clock_slightly_behind_counts_into_the_slot_of_the_row(back: float) -> None:
     window = Window(60, 0)
     window.advance(START)
     window.used = 5
@@ -293,49 +293,49 @@ def test_refused_tries_do_not_prolong_a_block() -> None:
     assert settle(Charge(None, 1, (limit,)), {key: window}).accepted
 
 
-def test_of_several_refusing_limits_the_last_to_have_room_is_named() -> None:
+def test_the_refusing_limit_that_has_room_last_is_named() -> None:
     hour, day = Limit("account a", 3600, 1), Limit("account a", 86400, 1)
     windows = {("account a", 3600): Window(3600, 0), ("account a", 86400): Window(86400, 0)}
     for window in windows.values():
         window.advance(START)
         window.used = 1
-    verdict = settle(Charge(None, 1, (hour, day)), windows)
-    assert verdict.limit == day
-    assert verdict.again == windows["account a", 86400].free_at(1, 1)
+    result = settle(Charge(None, 1, (hour, day)), windows)
+    assert result.limit == day
+    assert result.again == windows["account a", 86400].free_at(1, 1)
 
 
-def test_what_can_never_fit_has_no_time_to_try_again() -> None:
+def test_a_charge_that_never_fits_has_no_retry_time() -> None:
     windows = {("c", 60): Window(60, 0)}
     assert settle(Charge(None, 3, (Limit("c", 60, 2),)), windows).again is None
 
 
-def _no(charge: Charge, verdict: ChargeResult, now: float) -> str:
-    return f"450 no {charge.amount} {verdict.used} {now:.0f}"
+def _no(charge: Charge, result: ChargeResult, now: float) -> str:
+    return f"450 no {charge.amount} {result.used} {now:.0f}"
 
 
-def test_a_repeat_within_a_batch_hears_the_same_and_costs_nothing() -> None:
+def test_a_repeat_within_a_batch_gets_the_same_reply_for_free() -> None:
     limit = Limit("c", 60, 2)
     windows = {("c", 60): Window(60, 0)}
     batch = [Charge(1, 2, (limit,)), Charge(2, 1, (limit,)), Charge(1, 2, (limit,))]
     batch.append(batch[1])
-    verdicts = settle_all(batch, windows, prior={}, now=0, text=_no)
-    assert [v.accepted for v in verdicts] == [True, False, True, False]
-    assert [v.repeated for v in verdicts] == [False, False, True, True]
-    assert verdicts[1].action == verdicts[3].action == "450 no 1 2 0"
+    results = settle_all(batch, windows, prior={}, now=0, text=_no)
+    assert [v.accepted for v in results] == [True, False, True, False]
+    assert [v.repeated for v in results] == [False, False, True, True]
+    assert results[1].action == results[3].action == "450 no 1 2 0"
     assert windows["c", 60].total == 2
     assert windows["c", 60].refused == 1
 
 
-def test_what_was_told_before_is_told_again() -> None:
+def test_a_repeated_request_gets_the_stored_reply() -> None:
     windows = {("c", 60): Window(60, 0)}
     limit = Limit("c", 60, 2)
-    told = {1: "", 2: "450 earlier"}
+    replies = {1: "", 2: "450 earlier"}
     batch = [Charge(1, 1, (limit,)), Charge(2, 1, (limit,))]
-    verdicts = settle_all(batch, windows, prior=told, now=0, text=_no)
-    assert [v.action for v in verdicts] == ["", "450 earlier"]
+    results = settle_all(batch, windows, prior=replies, now=0, text=_no)
+    assert [v.action for v in results] == ["", "450 earlier"]
     assert windows["c", 60].total == 0
 
 
-def test_keys_come_in_one_order_whoever_asks() -> None:
+def test_keys_are_always_in_the_same_order() -> None:
     one, two = Limit("b", 60, 1), Limit("a", 3600, 1)
     assert keys_of([Charge(None, 1, (one, two))]) == keys_of([Charge(None, 1, (two, one))])

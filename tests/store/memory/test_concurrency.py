@@ -12,7 +12,7 @@ WRITERS = 4
 CHANGES = 15
 
 
-def test_writers_wait_for_each_other_and_none_fails(store: Store, settings: Settings) -> None:
+def test_concurrent_writers_wait_for_each_other(store: Store, settings: Settings) -> None:
     names = [f"a{n}" for n in range(WRITERS)]
     for name in names:
         accounts.add(store, settings, NewAccount(name, "staff"), change=CHANGE)

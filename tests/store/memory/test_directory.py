@@ -31,20 +31,18 @@ def directory(store: Store, settings: Settings) -> Directory:
     return made
 
 
-def test_nothing_is_read_while_nothing_changed(directory: Directory) -> None:
+def test_a_refresh_without_a_change_reads_nothing(directory: Directory) -> None:
     assert not directory.refresh()
 
 
-def test_a_person_is_found_under_every_name(directory: Directory) -> None:
+def test_an_account_is_found_by_every_name(directory: Directory) -> None:
     people = {directory.person(n) for n in ("alice", "AL+x@mail.example.edu", "x@partner.test")}
     assert [person.name for person in people if person] == ["alice"]
     assert directory.person("x") is None
     assert directory.person("alice@gmail.com") is None
 
 
-def test_more_people_than_are_read_at_a_time_are_all_known(
-    store: Store, settings: Settings
-) -> None:
+def test_accounts_beyond_one_batch_are_all_read(store: Store, settings: Settings) -> None:
     ids = range(1, 2 * BATCH + 2)
     common = {"role": "staff", "condition": "normal", "initial": False, "created_at": NOW}
     people = [{"id": n, "name": f"p{n}", "rev": 1, **common} for n in ids]
@@ -77,13 +75,13 @@ def test_a_change_is_seen_at_the_next_refresh(
     assert directory.person("al") is None
 
 
-def test_new_settings_hold_for_what_is_known_without_the_store(
+def test_new_settings_apply_to_the_copy_without_the_store(
     directory: Directory, store: Store, url: str
 ) -> None:
     whitelist.add(store, "192.0.2.7", seconds=60, change=CHANGE, now=NOW)
     directory.refresh()
     roles = {"staff": {"mailbox": "1G", "attachments": "7M", "send": ["9/1h"]}}
-    other = directory.under(settings_for(url, roles=roles))
+    other = directory.with_settings(settings_for(url, roles=roles))
     person = other.person("al")
     assert person is not None
     assert person.send(NOW) == (Rate(9, 3600),)
@@ -92,11 +90,11 @@ def test_new_settings_hold_for_what_is_known_without_the_store(
     assert not other.refresh()
 
 
-def test_a_name_that_goes_while_settings_change_is_gone(
+def test_a_rename_during_a_change_of_settings_is_seen(
     directory: Directory, store: Store, settings: Settings
 ) -> None:
     class Busy(dict[str, Person]):
-        """People of whom one is renamed by the refreshing thread while they are copied."""
+        """Accounts, one of which the refreshing thread renames while they are copied."""
 
         def items(self) -> Any:
             copied = tuple(super().items())
@@ -105,13 +103,13 @@ def test_a_name_that_goes_while_settings_change_is_gone(
             return copied
 
     directory._people = Busy(directory._people)
-    other = directory.under(settings)
+    other = directory.with_settings(settings)
     assert other.refresh()
     assert other.person("alicia") is not None
     assert other.person("alice") is None
 
 
-def test_an_alias_that_moves_belongs_to_its_new_account(
+def test_a_moved_alias_belongs_to_its_new_account(
     directory: Directory, store: Store, settings: Settings
 ) -> None:
     accounts.set_fields(store, settings, "alice", fields={}, aliases=[], change=CHANGE)

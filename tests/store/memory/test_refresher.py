@@ -1,4 +1,4 @@
-"""A memory copy that grows old is something a person should know."""
+"""An operator learns of a memory copy that is getting old."""
 
 import logging
 from pathlib import Path
@@ -12,7 +12,7 @@ from store.memory.refresher import STALE_SECONDS, Refresher
 from tests.conftest import settings_for
 
 
-def test_an_outage_is_said_once_and_so_is_its_end(
+def test_an_outage_and_its_end_are_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "later"

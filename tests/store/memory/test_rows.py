@@ -1,4 +1,4 @@
-"""What the services read without the ORM is what the ORM writes."""
+"""The services read without the ORM what the ORM writes."""
 
 import subprocess
 import sys
@@ -27,16 +27,16 @@ print(*({"alembic", "sqlalchemy.orm", "store.models"} & set(sys.modules)))
 
 @pytest.mark.parametrize(
     "table",
-    [revision.REVISION, rows.ACCOUNT, rows.ADDRESS, rows.SUSPENSION, rows.WHITELIST],
+    [revision.REVISION, rows.ACCOUNT, rows.ALIAS, rows.SUSPENSION, rows.WHITELIST],
     ids=str,
 )
-def test_what_is_read_are_columns_of_the_models(table: TableClause) -> None:
+def test_every_field_read_is_a_column_of_the_models(table: TableClause) -> None:
     assert set(table.c.keys()) <= set(models.Base.metadata.tables[table.name].c.keys())
 
 
 @pytest.mark.system
 @pytest.mark.usefixtures("store")
-def test_milter_and_policyd_know_the_people_without_the_orm(url: str, tmp_path: Path) -> None:
+def test_milter_and_policyd_read_accounts_without_the_orm(url: str, tmp_path: Path) -> None:
     config = tmp_path / "gatepost.toml"
     config.write_text(f'[site]\ndomains = ["mail.example.edu"]\n[store]\nurl = "{url}"\n')
     command = [sys.executable, "-I", "-c", PROGRAM, str(config)]

@@ -11,7 +11,6 @@ from store.errors import NotFound, Refused
 from store.logins.credentials import credentials, upgrade_hash
 from store.people import accounts, suspension, view
 from store.people.accounts import NewAccount
-from store.revision import advance
 from tests.conftest import CHANGE
 
 NOW = 1_800_000_000
@@ -47,10 +46,8 @@ def test_a_name_cannot_become_an_account_and_an_alias_at_once(
 ) -> None:
     make(store, settings, "bob")
     with ThreadPoolExecutor(1) as pool:
-        with store.changing() as session:
-            rev = advance(session)
-            new = NewAccount("alice", "staff")
-            accounts.add_in(session, settings, new, change=CHANGE, at=NOW, rev=rev)
+        with audit.transaction(store, CHANGE, now=NOW) as tx:
+            accounts.add_in(tx, settings, NewAccount("alice", "staff"))
             slower = pool.submit(
                 accounts.set_fields,
                 store, settings, "bob", fields={}, aliases=["alice"], change=CHANGE,

@@ -130,6 +130,17 @@ def test_a_refresh_notes_the_fields_it_ignores(store: Store, settings: Settings)
     ]
 
 
+@pytest.mark.parametrize(("size", "noted"), [("20G", ["quota"]), ("5G", [])])
+def test_a_refresh_compares_the_quota_in_force(
+    store: Store, settings: Settings, size: str, noted: list[str]
+) -> None:
+    accounts.add(store, settings, NewAccount("dean", "staff"), change=CHANGE)
+    ended = {"mailbox": 20 * GIB, "mailbox_until": 1}
+    accounts.set_fields(store, settings, "dean", fields=ended, change=CHANGE)
+    todo = planned(store, settings, f":::::userdb_quota_rule=*:storage={size}", refresh=True)
+    assert [note.field for note in todo.notes] == noted
+
+
 def test_a_roles_file_gives_each_name_its_role(store: Store, settings: Settings) -> None:
     roles = read_roles(
         settings,

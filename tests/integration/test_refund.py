@@ -232,7 +232,7 @@ def test_charged_at_the_end_of_the_message_a_refusal_costs_nothing_and_a_drop_ne
     counted(other, person, computer, 5)
 
 
-def test_a_client_of_ipv6_is_given_back(other: Stack) -> None:
+def test_an_ipv6_client_is_refunded(other: Stack) -> None:
     person, alumnus = other.add_account("staff"), other.add_account("alumni")
     other.settle()
     client = "2001:db8::7"
