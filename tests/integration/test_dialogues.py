@@ -4,20 +4,24 @@ import base64
 import re
 import shlex
 import socket
+import tomllib
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.stack import messages
-from tests.stack.clients import SECONDS
+from tests.stack import messages, postgres
+from tests.stack.clients import SECONDS, Login, wait_until
 from tests.stack.ports import HOST
 from tests.stack.stack import Stack
 
 FOLDER = Path(__file__).parents[1] / "cases/dialogues"
 FILES = sorted(FOLDER.glob("*.txt"))
 IMPLICIT_TLS = {"submissions", "imaps", "pop3s"}
-_REPEATED = re.compile(r"(\d+) (c (?:->|<~) .*)")
+_REPEATED = re.compile(r"(\d+) (c -> .*)")
 
 
 @dataclass(slots=True)
@@ -25,7 +29,10 @@ class Dialogue:
     """One file, played line by line."""
 
     stack: Stack
+    database: postgres.Postgres
+    undo: ExitStack
     computer: str
+    logins: dict[str, Login] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
     channel: socket.socket | None = None
     rest: bytes = b""
@@ -41,7 +48,10 @@ class Dialogue:
         {
             "account": self.add_account,
             "gatepost": self.run_command,
+            "setting": self.change_setting,
+            "without": self.stop_server,
             "wait": lambda _: self.stack.settle(),
+            "arrived": self.wait_for_mail,
             "connect": self.connect,
             "c ->": lambda text: self.send(f"{text}\r\n".encode()),
             "c =>": self.send_message,
@@ -52,6 +62,7 @@ class Dialogue:
         """``account WORD ROLE [OPTION…]``: `{WORD}` is its name."""
         word, role, *options = shlex.split(text)
         account = self.stack.add_account(role, None, *options)
+        self.logins[word] = account.login
         self.values |= {
             word: account.name,
             f"{word}_password": account.login.password,
@@ -63,6 +74,33 @@ class Dialogue:
         """``gatepost WORD…``: the command line; every service knows of it afterwards."""
         self.stack.gatepost(*shlex.split(text)).check_returncode()
         self.stack.settle()
+
+    def change_setting(self, line: str) -> None:
+        """``setting SECTION.KEY = VALUE``: in force until the end of the dialogue."""
+        self.undo.callback(self.stack.reconfigure, self.stack.services.table)
+        self.stack.reconfigure(tomllib.loads(line))
+
+    def stop_server(self, name: str) -> None:
+        """``without SERVER``: killed until the end of the dialogue."""
+        if name == "store":
+            self.undo.callback(self.start_store)
+            self.database.control("stop", "-m", "immediate")
+            return
+        servers = {"spamd": self.stack.spamd, **self.stack.services.processes}
+        self.undo.callback(servers[name].start)
+        servers[name].kill()
+
+    def start_store(self) -> None:
+        """Start PostgreSQL on the port it had; return when policyd counts in it again."""
+        self.database.control("restart", "-l", str(self.database.folder / "log"))
+        log = self.stack.services.processes["policyd"].log
+        wait_until(partial(_is_store_back, log), "policyd with its store")
+
+    def wait_for_mail(self, text: str) -> None:
+        """``arrived WORD NUMBER``: until that account has so many mails."""
+        word, number = text.split()
+        with self.stack.clients.imap(self.logins[word]) as mailbox:
+            wait_until(lambda: len(mailbox.subjects()) == int(number), f"{number} mails")
 
     def connect(self, service: str) -> None:
         """``connect SERVICE``: a new connection, always from the computer of this dialogue."""
@@ -112,24 +150,45 @@ def _plain(name: str, password: str) -> str:
     return base64.b64encode(f"\0{name}\0{password}".encode()).decode()
 
 
+def _is_store_back(log: Path) -> bool:
+    text = log.read_text("utf-8", "replace")
+    return text.count("event=store-lost") == text.count("event=store-back")
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[postgres.Postgres]:
+    """Return a private PostgreSQL, which `without store` stops."""
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def stack(database: postgres.Postgres) -> Iterator[Stack]:
+    """Return a mail server whose store is *database*."""
+    with Stack(settings={"store": {"url": database.fresh_database("gatepost")}}) as running:
+        yield running
+
+
 @pytest.mark.usefixtures("trouble")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_the_servers_reply_as_the_dialogue_says(stack: Stack, path: Path) -> None:
+def test_the_servers_reply_as_the_dialogue_says(
+    stack: Stack, database: postgres.Postgres, path: Path
+) -> None:
     lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
-    dialogue = Dialogue(stack, stack.computer())
-    try:
+    with ExitStack() as undo:
+        dialogue = Dialogue(stack, database, undo, stack.computer())
+        undo.callback(dialogue.close)
         while lines:
             repeated = _REPEATED.fullmatch(lines[0])
             if not repeated:
                 dialogue.play(lines.pop(0))
                 continue
-            sent, expected = repeated[2], lines[1]
-            del lines[:2]
+            del lines[0]
+            expected = lines.pop(0) if lines[0].startswith("c <~") else None
             for number in range(1, int(repeated[1]) + 1):
-                dialogue.play(sent, number)
-                dialogue.play(expected, number)
-    finally:
-        dialogue.close()
+                dialogue.play(repeated[2], number)
+                if expected:
+                    dialogue.play(expected, number)
 
 
 def test_every_dialogue_begins_with_its_promise() -> None:

@@ -36,7 +36,7 @@ class Services:
         database.touch()
         database.chmod(0o660)
         _write_private(folder / "secret.key", secrets.token_hex(32))
-        self._table = tables.merged(sample(layout), overrides)
+        self.table = tables.merged(sample(layout), overrides)
         self._write()
         self.processes = {
             "policyd": self._service("policyd", layout, "postfix"),
@@ -51,7 +51,7 @@ class Services:
 
     def configure(self, overrides: Mapping[str, Any]) -> None:
         """Lay *overrides* over the configuration; a SIGHUP or restart makes it true."""
-        self._table = tables.merged(self._table, overrides)
+        self.table = tables.merged(self.table, overrides)
         self._write()
 
     def command(self, *words: str, given: str = "") -> "subprocess.CompletedProcess[str]":
@@ -70,7 +70,7 @@ class Services:
     def _write(self) -> None:
         # Whole or not at all: a service may be reading it.
         new = self._settings.with_suffix(".new")
-        _write_private(new, tables.dumps(self._table))
+        _write_private(new, tables.dumps(self.table))
         new.rename(self._settings)
 
     def _service(self, package: str, layout: Layout, group: str) -> Process:

@@ -1,6 +1,7 @@
 """One whole mail server, up in seconds and down again, whatever happens."""
 
 import itertools
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.stack import programs, spamd, tls
-from tests.stack.clients import Answer, Clients, Login, until
+from tests.stack.clients import Answer, Clients, Login, until, wait_until
 from tests.stack.dovecot import Dovecot
 from tests.stack.layout import Layout
 from tests.stack.postfix import Postfix
@@ -23,6 +24,7 @@ DOMAIN = "mail.example.edu"  # site.domains of the shipped sample
 KNOWN_SECONDS = 2.0
 # The same on a machine that runs four other test suites.
 PATIENCE_SECONDS = 10.0
+IDENTITY = 19_900_101_0000  # a number that nobody has, and those after it
 # Every address of 127.0.0.0/8 is this machine: each stands for a computer of its own,
 # with its own sending limit.
 _COMPUTERS = 250 * 250
@@ -99,10 +101,18 @@ class Stack:
         return [self.postfix.process, self.dovecot.process, *gatepost, self.spamd]
 
     def add_account(self, role: str, name: str | None = None, *options: str) -> Account:
-        """Make an account through the command line, as an operator does."""
-        name = name or f"{role}{next(self._people)}"
+        """Make an account through the command line, as an operator does.
+
+        With ``--identity-stdin`` the password is the initial one, an identity number.
+        """
+        number = next(self._people)
+        name = name or f"{role}{number}"
         login = Login(name, f"correct horse {name}")
-        words = ("account", "add", name, "--role", role, "--password-stdin", *options)
+        words = ("account", "add", name, "--role", role, *options)
+        if "--identity-stdin" in options:
+            login = Login(name, f"{IDENTITY + number}")
+        else:
+            words += ("--password-stdin",)
         done = self.gatepost(*words, given=f"{login.password}\n")
         if done.returncode:
             raise RuntimeError(f"gatepost {' '.join(words)}: {done.stderr}")
@@ -133,10 +143,17 @@ class Stack:
         return self.services.command(*words, given=given)
 
     def reconfigure(self, overrides: Mapping[str, Any]) -> None:
-        """Change the configuration and have every service read it (SIGHUP)."""
+        """Change the configuration; return when every service has read it (SIGHUP)."""
         self.services.configure(overrides)
-        for each in self.services.processes.values():
+        running = [each for each in self.services.processes.values() if each.alive]
+        before = [_reloads(each) for each in running]
+        for each in running:
             each.signal(signal.SIGHUP)
+
+        def all_reloaded() -> bool:
+            return all(_reloads(each) > old for each, old in zip(running, before, strict=True))
+
+        wait_until(all_reloaded, "a reload of every service", PATIENCE_SECONDS)
 
     def logs(self, lines: int = 25) -> str:
         """Return the end of every log, each under its name."""
@@ -163,3 +180,8 @@ class Stack:
         for each in self.processes:
             each.stop()
         self.layout.remove()
+
+
+def _reloads(service: Process) -> int:
+    """Return how often *service* has read its configuration again, good or bad."""
+    return len(re.findall(r"event=reload(?:ed|-failed)", service.log.read_text("utf-8", "replace")))
