@@ -1,1 +1,1 @@
-"""The shared SQL store: people, exemptions, counters. The only place that knows SQL."""
+"""The shared SQL store: accounts, exemptions, counters. The only place that knows SQL."""

@@ -1,4 +1,4 @@
-"""Thousands of rows in few statements; the mapper's way takes ten times as long."""
+"""Thousands of rows in few statements; through the ORM it takes ten times as long."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ Rows = Sequence[Mapping[str, object]]
 
 # Bound parameters of one statement stay far below every database's limit.
 BATCH = 500
-# Between two steps decisions go first: a writer that waits for SQLite's lock tries within this.
+# Between two steps, for decisions: a writer waiting for SQLite's lock retries within this.
 PAUSE_SECONDS = 0.02
 _KEY = "key_of_the_row"  # no column's name
 

@@ -2,7 +2,7 @@
 
 SQLite runs in WAL mode with ``synchronous=FULL``: an answered request survives a
 power cut. Waiting for a lock, a connection or an answer is bounded. Every failure
-of the database leaves here as `StoreUnavailable`; nobody else catches SQL errors.
+of the database is raised as `StoreUnavailable`; SQL errors are caught nowhere else.
 """
 
 import os
@@ -21,18 +21,18 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from store.errors import Refused, StoreUnavailable
 
-if TYPE_CHECKING:  # milter and policyd only use `connection`; the ORM would cost each 8 MiB
+if TYPE_CHECKING:  # milter and policyd use only `connection`; the ORM would cost each 8 MiB
     from sqlalchemy.orm import Session
 
-# Below policyd's 5 s deadline and Postfix's 10 s: who waits longer has gone.
+# Below policyd's deadline of 5 s and Postfix's of 10 s, after which the client has gone.
 LOCK_WAIT_MS = 4000
 CONNECT_SECONDS = 3
 STATEMENT_MS = 4000
 POOL_SIZE = 5
 FILE_MODE = 0o660
 POOL_WAIT_SECONDS = 3
-# A server that fell silent (cut off, failed over) is given up by the kernel: what was
-# sent and not acknowledged, and a connection on which nothing is heard.
+# The kernel closes the connection of a silent server (cut off, failed over): by the timeout of
+# unacknowledged data, or by keepalives if none is under way.
 SILENT_MS = STATEMENT_MS + 1000
 KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
 # Not unix_timestamp(sysdate()): it is an hour off while summer time ends.
@@ -48,20 +48,20 @@ class Store:
     def __init__(self, url: str) -> None:
         """Prepare *url*; connects on first use."""
         target = make_url(url)
-        # Shown to people: as they wrote it, but never with a password.
+        # As the operator wrote it, but without passwords.
         self.shown_url = _without_secrets(target)
         target = target.set(drivername=_DRIVERS.get(target.drivername, target.drivername))
         self.dialect = target.get_backend_name()
         self.file: Path | None = None
         if self.dialect == "sqlite" and target.database:
             self.file = Path(target.database)
-            # Not made in passing: by whoever asks first it would belong to the wrong user.
+            # Never created on connect: the file would belong to whichever user came first.
             existing = {"mode": "rw", "uri": "true"}
             target = target.set(database=f"file:{quote(target.database)}", query=existing)
         self.engine = _engine(target.render_as_string(hide_password=False), self.dialect)
 
     def create(self) -> None:
-        """Make a missing SQLite file, for its folder's group and nobody else.
+        """Create a missing SQLite file, for its folder's group only.
 
         Raises `StoreUnavailable`.
         """
@@ -74,7 +74,7 @@ class Store:
         except OSError as error:
             raise StoreUnavailable(f"{self.file}: cannot be made: {error.strerror}") from None
         try:
-            with suppress(PermissionError):  # of a group that we are not in
+            with suppress(PermissionError):  # not a member of that group
                 os.fchown(fd, -1, self.file.parent.stat().st_gid)
             os.fchmod(fd, FILE_MODE)  # whatever the umask: the services must write it
         finally:
@@ -194,7 +194,7 @@ def _engine(url: str, dialect: str) -> Engine:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    # Transactions are begun by us (BEGIN IMMEDIATE), not by the driver's guess.
+    # We begin transactions ourselves (BEGIN IMMEDIATE), not the driver.
     connection.isolation_level = None
     try:
         connection.execute("PRAGMA journal_mode=WAL")

@@ -1,7 +1,7 @@
-"""Whether the store is one that this release can use, and if it is not, the cure.
+"""Whether this release can use the store, and if not, the remedy.
 
-Asked by every command and by each service at its start, so without Alembic: its
-import would cost them more than their own.
+Every command and every service checks it at start, so it does without Alembic: importing that
+would take longer than all the rest.
 """
 
 import logging
@@ -21,9 +21,9 @@ _OWNERS = "want root:gatepost 0660 in a folder of root:gatepost 2770"
 
 
 def trouble(store: Store) -> str | None:
-    """Return what a person has to do first, ``None`` when *store* can be used.
+    """Return what the operator must do first, ``None`` if *store* can be used.
 
-    Raises `StoreUnavailable` when it is away.
+    Raises `StoreUnavailable`.
     """
     if store.file is not None and (found := _of_file(store.file)):
         return found
@@ -54,9 +54,9 @@ def of_version(found: str | None) -> str | None:
 
 
 def log_trouble(url: str) -> None:
-    """Log what a person has to do before the store at *url* can be used, in one line.
+    """Log in one line what the operator must do before the store at *url* can be used.
 
-    A store that is away is no trouble of this kind: the services wait for it.
+    Nothing for an unavailable store: the services wait for it.
     """
     store = Store(url)
     try:
@@ -76,7 +76,7 @@ def _of_file(path: Path) -> str | None:
         return f"{path}: no such file; `gatepost db upgrade` makes it"
     except OSError as error:
         return f"{path}: {error.strerror}; {_OWNERS}"
-    # SQLite also writes beside its file.
+    # SQLite also creates files beside its own.
     if not (os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)):
         return f"{path}: user {os.getuid()} may not write it; {_OWNERS}"
     return None

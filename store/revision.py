@@ -1,7 +1,7 @@
-"""The number that makes the services' memory copies see a change. Without the ORM.
+"""The number by which the services' memory copies see a change. Without the ORM.
 
-Two of three services need no other part of SQLAlchemy than its core: the import of
-the ORM and of `store.models` would cost each 8 MiB.
+Two of three services need only the core of SQLAlchemy: the ORM and `store.models` would cost each
+8 MiB.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
-"""The schema's version: Alembic's migrations, run from here, for `gatepost db upgrade`.
+"""Runs the migrations for `gatepost db upgrade`.
 
-The migrations lie in the package; there is no alembic.ini to install or to lose.
+They are part of the package and need no alembic.ini.
 """
 
 from pathlib import Path
