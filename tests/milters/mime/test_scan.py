@@ -37,6 +37,7 @@ def agrees(raw: bytes, cuts: tuple[int, ...]) -> None:
     assert oracle.scanned(raw, tuple(sorted(min(cut, len(raw)) for cut in cuts))) == wanted
 
 
+@pytest.mark.timeout(600)
 @thorough
 @given(strategies.cut(strategies.trees))
 def test_trees_of_parts_measure_as_the_email_package_does(
@@ -45,6 +46,7 @@ def test_trees_of_parts_measure_as_the_email_package_does(
     agrees(*case)
 
 
+@pytest.mark.timeout(600)
 @thorough
 @given(strategies.cut(strategies.soups))
 def test_soups_of_lines_measure_as_the_email_package_does(
