@@ -85,9 +85,9 @@ def setup(
         "postfix": lambda: PostfixSetup(app.path, postfix_folder),
     }
     chosen = [
-        make()
-        for name, make in parts.items()
-        if name in names or ("all" in names and not Record.load(name).is_empty)
+        part
+        for part in (make() for make in parts.values())
+        if part.name in names or ("all" in names and _is_set_up(part))
     ]
     results: list[PartResult] = []
     try:
@@ -99,6 +99,10 @@ def setup(
     except CannotSetUp as error:
         raise Refused(str(error)) from None
     output.document({"schema": 1, "parts": results})
+
+
+def _is_set_up(part: SetupPart) -> bool:
+    return not Record.load(part.name).is_empty or part.is_installed_by_hand()
 
 
 def _set_up(output: Output, part: SetupPart, *, apply: bool) -> PartResult:

@@ -17,6 +17,11 @@
 
 local AUTHD = "/run/gatepost/auth.sock"  -- auth.listen in gatepost.toml
 
+-- During an upgrade from 0.1.0, until authd is restarted. Its authd refuses requests of this kind
+-- on its socket, so only then is its port asked, which any process could listen on.
+local REFUSAL_OF_0_1_0 = "reason=no such question"
+local PORT_OF_0_1_0 = "http://127.0.0.1:10042"
+
 -- Above authd's own deadline of 8 s, so that its answer still arrives.
 local TIMEOUT_SECONDS = 10
 -- At most a second apart: a restarted authd is back within these.
@@ -27,18 +32,30 @@ local post
 local is_2_4
 
 -- Dovecot's own client, which can reach a unix socket as if a proxy listened there.
-local function poster_of_2_4()
-  local client = dovecot.http.client({
+local function client_of_2_4(socket)
+  return dovecot.http.client({
     request_timeout = TIMEOUT_SECONDS .. "s",
     request_max_attempts = tostring(ATTEMPTS),
-    proxy_socket_path = AUTHD,
+    proxy_socket_path = socket,
   })
+end
+
+local function submit(client, url, form)
+  local request = client:request({ url = url, method = "POST" })
+  request:add_header("Content-Type", "application/x-www-form-urlencoded")
+  request:set_payload(form)
+  local response = request:submit()
+  return response:status(), response:payload() or ""
+end
+
+local function poster_of_2_4()
+  local client = client_of_2_4(AUTHD)
   return function(path, form)
-    local request = client:request({ url = "http://authd" .. path, method = "POST" })
-    request:add_header("Content-Type", "application/x-www-form-urlencoded")
-    request:set_payload(form)
-    local response = request:submit()
-    return response:status(), response:payload() or ""
+    local status, body = submit(client, "http://authd" .. path, form)
+    if status == 400 and string.find(body, REFUSAL_OF_0_1_0, 1, true) then
+      status, body = submit(client_of_2_4(nil), PORT_OF_0_1_0 .. path, form)
+    end
+    return status, body
   end
 end
 

@@ -4,13 +4,15 @@ The site keeps its passdbs, its quota root, rules and warnings, its sockets. gat
 comes first in the order of files, so that it answers for its accounts; others are still found.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config.setup.dovecot_files import Block, ConfigFile, blocks, switch_off
 from config.setup.files import Change, change_to
 from config.setup.part import SetupNote
+from config.setup.record import digest
 
 SHARE = Path(__file__).parents[1] / "etc"
 NAMES, AUTH = "00-gatepost-names.conf", "gatepost-auth.conf"
@@ -20,6 +22,12 @@ QUOTA, STATUS, WARNING = (
     "gatepost-quota.conf", "gatepost-quota-status.conf", "gatepost-quota-warning.conf",
 )  # fmt: skip
 SCRIPT = "quota-warning"
+# The files of 0.1.0, which had to be copied by hand: the first digits of their SHA-256.
+_FIRST_RELEASE = frozenset({
+    "c1e87675adad4ebf", "6cc321b6d067fb62", "c595c8016a7500f4", "1ba2fb77dc01be18",  # 2.3
+    "1ff0eedb9bfc664e", "5fb3cd2f6dcc72d7", "1872f488e950998e", "bf444d48e07b975c",  # 2.4
+})  # fmt: skip
+_QUOTA_STATUS = re.compile(r"^\s*service\s+quota-status\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +37,7 @@ class DovecotFacts:
     release: str  # "2.3" or "2.4"
     files: Sequence[ConfigFile]
     imap_plugins: str  # 2.3: mail_plugins in effect for IMAP
-    has_quota_status: bool
+    recorded: Collection[Path] = ()  # files of an earlier run
 
 
 def plan(
@@ -40,11 +48,13 @@ def plan(
     own_blocks = [block for file in site for block in blocks(file)]
     roots = [block for block in own_blocks if block.kind == "quota"]
     replaced = {"/var/spool/postfix": queue}
-    names = {NAMES: NAMES, AUTH: INSTALLED_AUTH}
-    if not _has_quota(facts, site, roots):
+    # Where 0.1.0 is installed by hand, the order of the passdbs stays.
+    by_hand = (folder / AUTH).exists() and not (folder / INSTALLED_AUTH).exists()
+    names = {NAMES: NAMES, AUTH: AUTH if by_hand else INSTALLED_AUTH}
+    if not _has_quota(facts, site, roots) or (folder / QUOTA).exists():
         names[QUOTA] = QUOTA
         replaced["mail_plugins = $mail_plugins imap_quota"] = _imap_plugins(facts.imap_plugins)
-    if not facts.has_quota_status or (folder / STATUS).exists():
+    if not any(_QUOTA_STATUS.search(file.text) for file in site) or (folder / STATUS).exists():
         names[STATUS] = STATUS
     if warnings or (folder / WARNING).exists():
         names[WARNING] = WARNING
@@ -54,7 +64,7 @@ def plan(
     if facts.release != "2.3":
         default = _switch_off_sizes(roots, edits)
         if default:
-            texts[AUTH] += _DEFAULT_SIZE.format(size=default)
+            texts[NAMES] += _DEFAULT_SIZE.format(size=default)
     else:
         notes += _notes_on_rules(site)
     notes += _notes_on_passdbs(own_blocks, edits, end=end_others)
@@ -62,12 +72,25 @@ def plan(
     if WARNING in names:
         script = _shipped_text(facts.release, SCRIPT, {})
         changes.append(change_to(home / SCRIPT, script, mode=0o755))
+    changes = [_unless_edited(each, facts.recorded, notes) for each in changes]
     changes += [
         Change(file.path, file.text, switch_off(file.text, edits[file.path]))
         for file in site
         if file.path in edits
     ]
     return changes, notes
+
+
+def _unless_edited(change: Change, recorded: Collection[Path], notes: list[SetupNote]) -> Change:
+    """Return *change* of a file of gatepost's, or none, with a note, if it was edited by hand."""
+    if (
+        change.before in (None, change.after)
+        or change.path in recorded
+        or str(digest(change.before)).startswith(tuple(_FIRST_RELEASE))
+    ):
+        return replace(change, is_gateposts=True)
+    notes.append(SetupNote(f"kept: {change.path}, which differs from the file of 0.1.0"))
+    return replace(change, after=change.before)
 
 
 _DEFAULT_SIZE = """

@@ -76,7 +76,10 @@ def _read(path: Path, found: list[ConfigFile]) -> None:
 
 
 def blocks(file: ConfigFile) -> Iterable[Block]:
-    """Yield the passdb, userdb and quota blocks of *file*, each with the blocks inside it."""
+    """Yield the passdb, userdb and quota blocks of *file*, each with the blocks inside it.
+
+    Their settings include those that `switch_off` has switched off.
+    """
     lines = file.text.splitlines()
     number = 0
     while number < len(lines):
@@ -90,7 +93,7 @@ def blocks(file: ConfigFile) -> Iterable[Block]:
         settings = [
             (number + 1 + offset, setting[1], setting[2])
             for offset, each in enumerate(inner)
-            if (setting := _SETTING.match(each)) and _depth(inner[:offset]) == 1
+            if (setting := _SETTING.match(each.removeprefix(MARK))) and _depth(inner[:offset]) == 1
         ]
         head = line.split("{")[0].strip()
         yield Block(file.path, number + 1, last + 1, opened[1], head, tuple(settings))
@@ -113,7 +116,7 @@ def switch_off(text: str, lines: Iterable[int]) -> str:
     """Return *text* with the lines of these numbers made comments that `switch_on` finds."""
     wanted = set(lines)
     return "".join(
-        f"{MARK}{line}" if number in wanted else line
+        f"{MARK}{line}" if number in wanted and not line.startswith(MARK) else line
         for number, line in enumerate(text.splitlines(keepends=True), 1)
     )
 

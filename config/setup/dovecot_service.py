@@ -1,6 +1,5 @@
 """Adds gatepost to the Dovecot of this machine."""
 
-import re
 import time
 from pathlib import Path
 
@@ -36,6 +35,10 @@ class DovecotSetup:
         self._warnings = warnings
         self._end_others = end_others
 
+    def is_installed_by_hand(self) -> bool:
+        """Return whether gatepost's passdb is where the page of 0.1.0 had it copied to."""
+        return (CONF / "conf.d" / dovecot.AUTH).exists()
+
     def plan(self) -> Plan:
         """Return gatepost's own files, and the lines of the site that are switched off."""
         settings = load(self._path)
@@ -44,9 +47,7 @@ class DovecotSetup:
             release=release,
             files=read_all(CONF / "dovecot.conf"),
             imap_plugins=_effective_plugins("imap") if release == "2.3" else "",
-            has_quota_status=bool(
-                re.search(r"^service quota-status ", _doveconf("-n"), re.MULTILINE)
-            ),
+            recorded=frozenset(map(Path, Record.load(self.name).files)),
         )
         changes, notes = dovecot.plan(
             facts,
@@ -58,7 +59,7 @@ class DovecotSetup:
         )
         has_status = any(change.path.name == dovecot.STATUS for change in changes)
         text = read(self._main_cf)
-        if has_status and text is not None and main_cf.find(text, "smtpd_sasl_path"):
+        if has_status and text is not None and _asks_dovecot(text):
             changes.append(change_to(self._main_cf, postfix.plan_quota(text, settings)))
         return Plan(changes, notes)
 
@@ -109,6 +110,12 @@ class DovecotSetup:
         command("doveadm", "reload", check=False)  # fails when Dovecot is not running
         if self._main_cf.exists():
             command("postfix", "-c", str(self._main_cf.parent), "reload", check=False)
+
+
+def _asks_dovecot(text: str) -> bool:
+    """Return whether the main.cf *text* uses this Dovecot, and nobody added gatepost by hand."""
+    uses = main_cf.find(text, "smtpd_sasl_path") is not None
+    return uses and not postfix.is_set_up_by_hand(text)
 
 
 def _release() -> str:

@@ -8,7 +8,7 @@ import difflib
 import shutil
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 DEFAULT_MODE = 0o644
@@ -23,6 +23,8 @@ class Change:
     after: str | None  # None: it is removed
     mode: int = DEFAULT_MODE  # of a new file
     link: bool = False  # a symbolic link; its target is the text
+    # A file of gatepost's alone: undo removes it, also if it was there before the first run.
+    is_gateposts: bool = False
 
 
 def read(path: Path) -> str | None:
@@ -88,7 +90,7 @@ def write(changes: Iterable[Change]) -> list[Path]:
 
 def reverse(changes: Iterable[Change]) -> list[Change]:
     """Return the changes that undo *changes*."""
-    return [Change(c.path, c.after, c.before, c.mode, c.link) for c in changes]
+    return [replace(each, before=each.after, after=each.before) for each in changes]
 
 
 def _replace(path: Path, text: str, mode: int) -> None:

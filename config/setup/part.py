@@ -41,6 +41,9 @@ class SetupPart(Protocol):
 
     name: str
 
+    def is_installed_by_hand(self) -> bool:
+        """Return whether 0.1.0, which had no setup, was installed here."""
+
     def plan(self) -> Plan:
         """Return what would change; raise `CannotSetUp` or `ConfigError`."""
 

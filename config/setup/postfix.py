@@ -76,6 +76,11 @@ def plan(text: str, settings: Settings, facts: PostfixFacts) -> tuple[str, list[
     return main_cf.with_block(after, BLOCK, lines), _notes(settings, facts)
 
 
+def is_set_up_by_hand(text: str) -> bool:
+    """Return whether the main.cf *text* has the lines of gatepost 0.1.0."""
+    return main_cf.find(text, "gatepost_inbound") is not None
+
+
 def plan_quota(text: str, settings: Settings) -> str:
     """Return the main.cf *text* that asks Dovecot's quota-status about the site's own domains."""
     lines = (SNIPPETS / "quota.cf").read_text(encoding="utf-8")

@@ -23,11 +23,20 @@ class PostfixSetup:
         self._folder = folder
         self._main_cf = folder / MAIN_CF
 
+    def is_installed_by_hand(self) -> bool:
+        """Return ``False``: the lines of 0.1.0 stay as they are, and keep working."""
+        return False
+
     def plan(self) -> Plan:
         """Return the change of main.cf, and notes on the services it does not reach."""
         text = read(self._main_cf)
         if text is None:
             raise CannotSetUp(f"{self._main_cf}: no such file; --postfix names its folder")
+        if postfix.is_set_up_by_hand(text):
+            raise CannotSetUp(
+                f"{self._main_cf} has the lines that were added by hand for gatepost 0.1.0. They "
+                "keep working; to replace them, see Upgrade in docs/operations.md"
+            )
         after, notes = postfix.plan(text, load(self._path), postconf.facts(self._folder))
         return Plan([change_to(self._main_cf, after)], notes)
 

@@ -55,11 +55,12 @@ class Record:
     def add(self, changes: Iterable[Change]) -> None:
         """Record *changes*, which are about to be made."""
         for each in changes:
-            if each.before == each.after:
-                continue
             old = self.files.get(str(each.path))
+            if each.before == each.after and (old is not None or not each.is_gateposts):
+                continue
             if old is None:
-                self.files[str(each.path)] = FileRecord(each.before, digest(each.after), each.link)
+                before = None if each.is_gateposts else each.before
+                self.files[str(each.path)] = FileRecord(before, digest(each.after), each.link)
                 continue
             old.is_mixed = old.is_mixed or digest(each.before) != old.digest
             old.digest = digest(each.after)

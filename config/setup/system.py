@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from config.loader import load
@@ -96,13 +97,18 @@ class SystemSetup:
         """*path* is gatepost.toml, which the first run creates."""
         self._path = path
 
+    def is_installed_by_hand(self) -> bool:
+        """Return whether a unit is there."""
+        return (UNITS / f"{SERVICES[-1]}.service").exists()
+
     def plan(self) -> Plan:
         """Return the files that are new or changed."""
         settings = load(self._path) if self._path.exists() else None
         notes = []
         if settings is None:
             notes.append(SetupNote(f"next, edit {self._path}, then run `gatepost config check`"))
-        return Plan(plan(settings, postconf.queue_directory()), notes)
+        changes = plan(settings, postconf.queue_directory())
+        return Plan([replace(each, is_gateposts=True) for each in changes], notes)
 
     def check(self) -> None:
         """Raise `CannotSetUp` unless gatepost runs from where the units start it."""
@@ -119,7 +125,12 @@ class SystemSetup:
         command("systemctl", "daemon-reload")
 
     def before_undo(self) -> None:
-        """Stop the services."""
+        """Stop the services; raise `CannotSetUp` while Postfix asks them: all mail would wait."""
+        if _postfix_asks():
+            raise CannotSetUp(
+                "main.cf still has $gatepost_…: all mail would wait. Undo postfix first; entries "
+                "that were added by hand, remove by hand"
+            )
         units = [SOCKET_UNIT, *(f"{name}.service" for name in SERVICES)]
         command("systemctl", "disable", "--now", *units, check=False)
         command("systemctl", "stop", INSTANCES, check=False)
@@ -149,6 +160,12 @@ class SystemSetup:
                 command("userdel", user)
         if _exists(grp.getgrnam, GROUP):
             command("groupdel", GROUP)
+
+
+def _postfix_asks() -> bool:
+    with suppress(CannotSetUp):  # no Postfix on this machine
+        return "$gatepost_" in postconf.run("-n")
+    return False
 
 
 def _exists(find: Callable[[str], object], name: str) -> bool:

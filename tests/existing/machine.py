@@ -20,8 +20,8 @@ LOCK = Path("/run/lock/gatepost-existing")
 ROOT_SECONDS = 1200
 BOOT_SECONDS = 120
 STOP_SECONDS = 60
-# In Debian 12's hierarchy of control groups, systemd in a container never hears that the last
-# process of a service is gone, and waits as long as it may.
+# In Debian 12's hierarchy of control groups, systemd in a container is not notified that the last
+# process of a service has ended, and waits for the whole timeout.
 SERVICE_STOP_SECONDS = 5
 POLL_SECONDS = 0.2
 _CLEAN = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "HOME=/root",
@@ -42,7 +42,7 @@ exec systemd-nspawn --quiet --boot --private-network --register=no --keep-unit \
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a command in the machine did."""
+    """The outcome of a command in the machine."""
 
     code: int
     text: str  # both streams
@@ -52,17 +52,17 @@ class Machine:
     """A booted machine."""
 
     def __init__(self, leader: int, release: str) -> None:
-        """Talk to the machine of *release* (a Debian code name) whose first process is *leader*."""
+        """*leader* is the machine's first process, *release* a Debian code name."""
         self.leader = leader
         self.release = release
 
     @property
     def root(self) -> Path:
-        """Where the files of the machine are seen from here."""
+        """The machine's root folder, as the host sees it."""
         return Path(f"/proc/{self.leader}/root")
 
     def try_run(self, script: str, *, seconds: float = 120, user: str = "root") -> Done:
-        """Run *script* in the machine, as a person who has signed in there."""
+        """Run *script* in the machine as *user*."""
         become = () if user == "root" else ("runuser", "-u", user, "--")
         done = subprocess.run(
             ["nsenter", "-t", str(self.leader), "-a", "-r", "-w", *_CLEAN, *become,
@@ -73,13 +73,13 @@ class Machine:
         return Done(done.returncode, done.stdout.decode("utf-8", "replace"))
 
     def run(self, script: str, *, seconds: float = 120, user: str = "root") -> str:
-        """Run *script*; raise `AssertionError` with all it said when it fails."""
+        """Run *script*; raise `AssertionError` with its output if it fails."""
         done = self.try_run(script, seconds=seconds, user=user)
         assert done.code == 0, f"exit {done.code}\n$ {script}\n{done.text[-6000:]}"
         return done.text
 
     def wait_for(self, script: str, *, seconds: float = 30) -> str:
-        """Run *script* until it succeeds; raise `AssertionError` with its last words."""
+        """Run *script* until it succeeds; raise `AssertionError` with its last output."""
         deadline = time.monotonic() + seconds
         while (done := self.try_run(script)).code:
             assert time.monotonic() < deadline, f"never: {script}\n{done.text[-3000:]}"
@@ -102,7 +102,7 @@ def running(release: str, folder: Path) -> Iterator[Machine]:
                  "sh", "-euc", _BOOT, "boot", str(folder), str(root), str(REPOSITORY),
                  f"{SERVICE_STOP_SECONDS}s"],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
-                # Only the version in Debian 12 has to be told which hierarchy the guest wants.
+                # Debian 12's version must be told which hierarchy the guest uses.
                 env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": _hierarchy(release)},
             )  # fmt: skip
         try:
@@ -137,10 +137,10 @@ def _root(release: str) -> Path:
 
 
 def _hand_over_memory_controller(machine: Machine) -> list[Path]:
-    """Let the machine's systemd enforce ``MemoryMax``: nspawn gives it the controller to read only.
+    """Let the machine's systemd enforce ``MemoryMax``: nspawn mounts the controller read-only.
 
-    Debian 13 has none: its systemd knows one hierarchy, which here has no memory controller.
-    Return the groups that will be left behind here.
+    Not on Debian 13: its systemd knows only the unified hierarchy, which has no memory controller
+    here. Return the control groups that will be left on the host.
     """
     done = subprocess.run(
         ["nsenter", "-t", str(machine.leader), "-m", "-p", "-C",

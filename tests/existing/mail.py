@@ -1,6 +1,6 @@
-"""Clients of the existing server: each sends from an address of its own, all on the machine's lo.
+"""Mail clients of the existing server, each at an address of its own on the machine's lo.
 
-Runs in the machine's network, on this machine's files (`python -m tests.existing.… LEADER`).
+Runs in the machine's network, with the host's files (`python -m tests.existing.… LEADER`).
 """
 
 import email
@@ -33,19 +33,19 @@ _TLS.verify_mode = ssl.CERT_NONE
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The last word of the server on a mail, and the step at which it came."""
+    """The server's last reply about a mail, and the step that it answered."""
 
     code: int
     text: str
     step: str
 
     def __str__(self) -> str:
-        """Return what a table shows: a code and where it came."""
+        """Return code and step."""
         return f"{self.code} at {self.step}"
 
 
 def address(name: str) -> str:
-    """Return the address of a person of the site."""
+    """Return the address of an account of the site."""
     return name if "@" in name else f"{name}@{DOMAIN}"
 
 
@@ -92,8 +92,8 @@ def send(
         return Reply(code, text.decode(), "END")
 
 
-def patiently(client: str, *to: str, **options: object) -> Reply:
-    """Send like a mail server: again after greylisting's 4xx."""
+def send_patiently(client: str, *to: str, **options: object) -> Reply:
+    """Send as a mail server does: again while greylisted."""
     deadline = time.monotonic() + SECONDS
     while True:
         reply = send(client, *to, **options)  # type: ignore[arg-type]
@@ -103,22 +103,22 @@ def patiently(client: str, *to: str, **options: object) -> Reply:
 
 
 def imap(name: str, password: str) -> imaplib.IMAP4_SSL:
-    """Return a mailbox, opened."""
+    """Sign in by IMAP and return the connection."""
     opened = imaplib.IMAP4_SSL(SERVER, ssl_context=_TLS, timeout=SECONDS)
     opened.login(name, password)
     return opened
 
 
 def pop3(name: str, password: str) -> str:
-    """Sign in by POP3 and return the greeting of the mailbox."""
+    """Sign in by POP3 and return the reply to the password."""
     opened = poplib.POP3_SSL(SERVER, context=_TLS, timeout=SECONDS)
     opened.user(name)
-    said = opened.pass_(password).decode()
+    reply = opened.pass_(password).decode()
     opened.quit()
-    return said
+    return reply
 
 
-def arrived(
+def wait_for_mail(
     name: str,
     subject: str,
     password: str = OLD_PASSWORD,
@@ -126,7 +126,7 @@ def arrived(
     folder: str = "INBOX",
     body: str = "",
 ) -> Message:
-    """Return the mail with *subject*, and *body* in its text, when it has arrived."""
+    """Wait until a mail with *subject*, and *body* in its text, arrives; return it."""
     deadline = time.monotonic() + ARRIVAL_SECONDS
     while time.monotonic() < deadline:
         box = imap(name, password)

@@ -1,15 +1,15 @@
 #!/bin/bash
-# The mail server of a university as it runs before gatepost comes. Run as root on the booted
+# The mail server of a university before gatepost is added. Run as root on the booted
 # machine; the same on Debian 12 (Postfix 3.7, Dovecot 2.3) and 13 (3.10, 2.4).
 #
-# example.edu: 20 people in a passwd-file, mailboxes under /var/vmail, IMAP, POP3, LMTP, quotas with
-# a warning, a Sieve script before everybody's own. Port 25 with greylisting, a list of bad clients,
+# example.edu: 20 accounts in a passwd-file, mailboxes under /var/vmail, IMAP, POP3, LMTP, quotas with
+# a warning, a Sieve script before the users' own. Port 25 with greylisting, a list of bad clients,
 # campus computers that relay without signing in (192.0.2.0/24); on Debian 13 behind postscreen.
 # Submission with options of its own. OpenDKIM signs and verifies, also mail of sendmail(1).
 set -euo pipefail
 release=$(dovecot --version | cut -d. -f1-2)
 
-# Clients of the tests come from these addresses, the server has the first.
+# The addresses of the server, which is the first, and of the clients in the tests.
 for address in 192.0.2.25 192.0.2.10 192.0.2.11 192.0.2.12 192.0.2.20 203.0.113.5 203.0.113.6 203.0.113.66; do
   ip address replace $address/32 dev lo
 done
@@ -29,10 +29,10 @@ MAILTO=anna@example.edu
 *  *  *  *  *  root  test -e /root/report && cat /root/report && rm /root/report
 C
 
-# ---- people: 20, two with a quota of their own
-people="anna bert carl dora emil frida gerd hanna ingo jana karl lena mara nils olga paul quirin rosa sven tina"
+# ---- accounts: 20, one with a quota of its own
+accounts="anna bert carl dora emil frida gerd hanna ingo jana karl lena mara nils olga paul quirin rosa sven tina"
 hash=$(doveadm pw -s SHA512-CRYPT -p 'old site password')
-for name in $people; do
+for name in $accounts; do
   extra=
   case $name:$release in
     bert:2.3) extra='userdb_quota_rule=*:storage=2G' ;;
@@ -194,7 +194,7 @@ doveconf -n >/dev/null
 timeout 5 systemctl stop dovecot || systemctl kill -s KILL dovecot
 systemctl start dovecot
 
-# ---- OpenDKIM: signs what our people send, verifies what comes in; its socket is in the chroot
+# ---- OpenDKIM: signs outgoing mail, verifies incoming mail; its socket is in the chroot
 install -d -o opendkim -g opendkim -m 700 /etc/dkimkeys
 opendkim-genkey -D /etc/dkimkeys -d example.edu -s s1
 opendkim-genkey -D /etc/dkimkeys -d elsewhere.example -s s1e -b 2048
@@ -230,8 +230,8 @@ systemctl restart postgrey
 # ---- Postfix
 echo '203.0.113.66 REJECT listed as a source of spam' >/etc/postfix/bad-clients.cidr
 echo '/^X-Client-Secret:/ IGNORE' >/etc/postfix/submission-headers.regexp
-for name in $people; do echo "$name@example.edu $name"; done >/etc/postfix/mailboxes
-for name in $people; do echo "$name@example.edu $name"; done >/etc/postfix/senders
+for name in $accounts; do echo "$name@example.edu $name"; done >/etc/postfix/mailboxes
+for name in $accounts; do echo "$name@example.edu $name"; done >/etc/postfix/senders
 printf 'info@example.edu anna@example.edu\npostmaster@example.edu anna@example.edu\nroot@example.edu anna@example.edu\n' >/etc/postfix/aliases-virtual
 postmap /etc/postfix/mailboxes /etc/postfix/senders /etc/postfix/aliases-virtual
 echo 'root: anna@example.edu' >>/etc/aliases

@@ -1,22 +1,17 @@
-"""gatepost on a server that ran before it came: installed by the page, used, taken out again."""
+"""gatepost on a mail server that already runs: installed by the page, used, taken out again."""
 
-import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from tests.existing import page, things
-from tests.existing.machine import REPOSITORY, Machine, running
+from tests.existing import things
+from tests.existing.machine import Machine, running
+from tests.existing.terminal import EDIT, SETTINGS, SITE, follow, inside, observe
+from tests.existing.trial import PROMISES
 
 SECONDS = 1800
-TRIAL_SECONDS = 600
-SITE = "bash /usr/src/gatepost/tests/existing/site.sh"
-SETTINGS = "/etc/gatepost/gatepost.toml"
-# What a person edits in gatepost.toml.
-EDIT = f"sed -i 's/mail\\.example\\.edu/example.edu/g' {SETTINGS}"
 # What is compared before and after, each by its own program.
 CONFIGURATION = ("postconf -n", "postconf -M", "postconf -P", "doveconf -n 2>/dev/null")
 # Files that programs write by themselves, or that the page's apt-get installs.
@@ -37,7 +32,7 @@ for i in $(seq 60); do
 done
 touch /root/loaded"""
 UNITS = ("gatepost-policyd", "gatepost-milter", "gatepost-authd")
-# is-active itself is content with one of them.
+# is-active alone succeeds if one of them is active.
 STATES = f"systemctl is-active {' '.join(UNITS)} gatepost-policyd.socket | sort -u"
 ALL_ACTIVE = f'[ "$({STATES})" = active ]'
 
@@ -54,43 +49,16 @@ def machine(
         yield booted
 
 
-def observe(machine: Machine, tag: str) -> dict[str, str]:
-    """Return what `things` sees, from inside the machine's network."""
-    seen: dict[str, str] = json.loads(inside(machine, "tests.existing.things", tag))
-    return seen
+def after_install(machine: Machine, line: str) -> None:
+    """Do what an operator does after this command of the page, and try what may go wrong."""
+    if "setup system" in line:
+        machine.run(EDIT)
+    if line == "gatepost setup dovecot":
+        a_dovecot_that_cannot_ask_gatepost_gets_its_files_back(machine)
 
 
-def inside(machine: Machine, module: str, *words: str) -> str:
-    """Run *module* of these tests in the machine's network."""
-    done = subprocess.run(
-        ["nsenter", "-t", str(machine.leader), "-n", sys.executable, "-m", module,
-         str(machine.leader), machine.release, *words],
-        check=False, capture_output=True, text=True, timeout=TRIAL_SECONDS, cwd=REPOSITORY,
-    )  # fmt: skip
-    log = machine.try_run("journalctl --no-pager -n 60 -o cat").text if done.returncode else ""
-    assert done.returncode == 0, f"{done.stderr}\n{log}"
-    return done.stdout
-
-
-def follow(machine: Machine, section: str, *, typed: bool = True) -> float:
-    """Do what *section* of the page says, and return how many seconds the machine worked."""
-    total = 0.0
-    for line in page.commands(section, typed=typed):
-        began = time.monotonic()
-        answered = line.replace("auth test anna", "auth test anna 'old site password'")
-        machine.run(answered, seconds=TRIAL_SECONDS)
-        took = time.monotonic() - began
-        print(f"{took:5.1f} s  {line}")
-        total += took
-        if "setup system" in line:
-            machine.run(EDIT)
-        if line == "gatepost setup dovecot":
-            a_dovecot_that_cannot_ask_us_gets_its_files_back(machine)
-    return total
-
-
-def a_dovecot_that_cannot_ask_us_gets_its_files_back(machine: Machine) -> None:
-    """Debian 13 without dovecot-auth-lua: doveconf and systemd see nothing, and nobody signs in."""
+def a_dovecot_that_cannot_ask_gatepost_gets_its_files_back(machine: Machine) -> None:
+    """Debian 13 without dovecot-auth-lua: doveconf finds no fault, and no one can sign in."""
     if not machine.run("dovecot --version").startswith("2.4"):
         return
     before = machine.run("doveconf -n")
@@ -105,7 +73,7 @@ def a_dovecot_that_cannot_ask_us_gets_its_files_back(machine: Machine) -> None:
 
 
 def configuration(machine: Machine) -> dict[str, str]:
-    """Return what Postfix and Dovecot say of themselves, and every file of the machine."""
+    """Return the settings of Postfix and Dovecot, and the names of all files."""
     prune = " -o ".join(f"-path '{each}'" for each in LIVING.split())
     files = f"find / -xdev \\( {prune} \\) -prune -o \\( -type f -o -type l \\) -print | sort"
     return {command: machine.run(command) for command in (*CONFIGURATION, files)}
@@ -129,9 +97,10 @@ def test_gatepost_is_added_used_and_taken_out_and_the_server_never_notices(
     machine: Machine,
 ) -> None:
     before, configured = observe(machine, "before"), configuration(machine)
-    assert differing(before, things.EXPECTED) == {}
+    assert things.differing(before, things.EXPECTED) == {}
 
-    seconds = follow(machine, "Install") + follow(machine, "See that it works")
+    seconds = follow(machine, "Install", after=partial(after_install, machine))
+    seconds += follow(machine, "See that it works")
     print(f"machine time of the page: {seconds:.0f} s")
     assert (
         machine.run("doveadm user anna 2>&1 >/dev/null; doveadm quota get -u anna 2>&1 >/dev/null")
@@ -140,18 +109,20 @@ def test_gatepost_is_added_used_and_taken_out_and_the_server_never_notices(
 
     seen = observe(machine, "with")
     assert (
-        differing(seen, before, besides=("anna has a quota", "bert has a quota of his own")) == {}
+        things.differing(seen, before, besides=("anna has a quota", "bert has a quota of his own"))
+        == {}
     )
     assert seen["anna has a quota"] == str(5 << 20)  # KiB: her role's, not the site's 1 GiB
-    assert seen["bert has a quota of his own"] == str(2 << 20)  # came along with his line
-    assert "tried" in inside(machine, "tests.existing.trial")
+    assert seen["bert has a quota of his own"] == str(2 << 20)  # imported with his line
+    tried = inside(machine, "tests.existing.trial").split()
+    assert tried == [promise.__name__ for promise in PROMISES]
     memory_stays_within_its_limit(machine)
     a_service_is_back_whatever_ended_it(machine)
     follow(machine, "Upgrade")
-    assert differing(observe(machine, "upgraded"), seen) == {}
+    assert things.differing(observe(machine, "upgraded"), seen) == {}
 
     follow(machine, "Take gatepost out again")
-    assert differing(observe(machine, "after"), before) == {}
+    assert things.differing(observe(machine, "after"), before) == {}
     after = configuration(machine)
     for command, text in configured.items():
         kept = [line for line in after[command].splitlines() if "/var/lib/gatepost/" not in line]
@@ -163,17 +134,6 @@ def test_gatepost_is_added_used_and_taken_out_and_the_server_never_notices(
     ]
     assert machine.try_run("getent passwd gatepost; getent group gatepost").text == ""
     assert machine.run("systemctl --failed --no-legend") == ""
-
-
-def differing(
-    now: Mapping[str, str], wanted: Mapping[str, str | None], *, besides: tuple[str, ...] = ()
-) -> dict[str, tuple[str, str | None]]:
-    """Return what is not as *wanted*; ``None`` there is whatever it is."""
-    return {
-        name: (now[name], value)
-        for name, value in wanted.items()
-        if value is not None and now[name] != value and name not in besides
-    }
 
 
 def a_service_is_back_whatever_ended_it(machine: Machine) -> None:
@@ -193,7 +153,7 @@ def a_service_is_back_whatever_ended_it(machine: Machine) -> None:
         machine.run(f"systemctl kill -s KILL {unit}")
     machine.wait_for(ALL_ACTIVE)
     machine.wait_for("test -e /root/loaded", seconds=90)
-    # What Dovecot could not look up meanwhile waits in the queue: all of it arrives when tried.
+    # Mail for accounts that Dovecot could not look up meanwhile is in the queue, and is delivered.
     machine.wait_for(
         "postqueue -f; sleep 2; postqueue -p | grep -x 'Mail queue is empty'", seconds=90
     )

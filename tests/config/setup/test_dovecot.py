@@ -43,11 +43,10 @@ def plan(
     text: str,
     *,
     plugins: str = "",
-    has_quota_status: bool = False,
     end_others: bool = False,
 ) -> tuple[dict[str, str], list[str]]:
     """Return the new text of each file by its name, and the notes."""
-    facts = dovecot.DovecotFacts(release, [ConfigFile(LOCAL, text)], plugins, has_quota_status)
+    facts = dovecot.DovecotFacts(release, [ConfigFile(LOCAL, text)], plugins)
     changes, notes = dovecot.plan(
         facts, CONF_D, HOME, queue="/srv/queue", warnings=False, end_others=end_others
     )
@@ -66,7 +65,8 @@ def test_gatepost_answers_before_the_sites_own(release: str) -> None:
 def test_quota_status_listens_in_the_queue_of_this_machine(release: str) -> None:
     texts, _ = plan(release, "")
     assert "/srv/queue/private/quota-status" in texts["gatepost-quota-status.conf"]
-    assert "gatepost-quota-status.conf" not in plan(release, "", has_quota_status=True)[0]
+    own = "service quota-status {\n}\n"
+    assert "gatepost-quota-status.conf" not in plan(release, own)[0]
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,12 @@ def test_plugins_that_imap_has_already_are_kept() -> None:
 def test_a_size_inside_the_quota_root_becomes_the_default_outside() -> None:
     texts, _ = plan("2.4", QUOTA_2_4)
     assert "#gatepost#   storage_size = 1G" in texts["local.conf"]
-    assert "\nquota_storage_size = 1G\n" in texts["00-gatepost-auth.conf"]
+    assert "\nquota_storage_size = 1G\n" in texts["00-gatepost-names.conf"]
     assert switch_on(texts["local.conf"]) == QUOTA_2_4
+    # A second run knows it still, and does not switch it off twice.
+    again, _ = plan("2.4", texts["local.conf"])
+    assert again["local.conf"] == texts["local.conf"]
+    assert again["00-gatepost-names.conf"] == texts["00-gatepost-names.conf"]
 
 
 def test_a_quota_rule_for_the_trash_is_noted() -> None:

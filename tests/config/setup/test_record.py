@@ -1,5 +1,6 @@
 """Undo restores a file exactly if it is unchanged since, and keeps later edits otherwise."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,20 @@ def test_an_edit_between_two_runs_is_kept(old: Path, tmp_path: Path) -> None:
     record = apply(tmp_path / "record", change_to(old, "theirs, edited\nours\nours\n"))
     assert undo(record) == [old]
     assert old.read_text() == "theirs, edited\n"
+
+
+def test_undo_removes_a_file_of_gateposts_that_was_there_before(old: Path, tmp_path: Path) -> None:
+    renewed = replace(change_to(old, "ours, renewed\n"), is_gateposts=True)
+    assert undo(apply(tmp_path / "record", renewed)) == []
+    assert not old.exists()
+
+
+def test_undo_removes_a_file_of_gateposts_that_was_right_already(tmp_path: Path) -> None:
+    path = tmp_path / "unit"
+    path.write_text("ours\n")
+    same = replace(change_to(path, "ours\n"), is_gateposts=True)
+    assert undo(apply(tmp_path / "record", same)) == []
+    assert not path.exists()
 
 
 def test_undo_removes_the_files_that_setup_created(tmp_path: Path) -> None:
