@@ -122,9 +122,7 @@ def test_uuencode_in_an_encoded_text_is_text() -> None:
     assert oracle.scanned(head + b"base64\r\n\r\n" + base64.encodebytes(text)) == []
 
 
-def test_an_encoding_with_a_semicolon_is_base64_but_no_more_than_the_allowance_depends_on_it() -> (
-    None
-):
+def test_reading_base64_with_a_semicolon_hides_no_more_than_the_allowance() -> None:
     # Dovecot knows no "base64;", so a mail program may save the encoded text.
     body = b"QUJD" * (1 << 20)
     raw = pdf(b"base64;", body)
