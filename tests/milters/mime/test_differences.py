@@ -29,7 +29,7 @@ def pdf(encoding: bytes, body: bytes) -> bytes:
     )  # fmt: skip
 
 
-def test_base64_goes_on_after_its_padding() -> None:
+def test_base64_after_its_padding_counts() -> None:
     # Or else four bytes would switch the limit off; many mail programs decode it all.
     raw = pdf(b"base64", b"AA==\r\n" + b"QUJD" * 1000)
     assert email_says(raw) == [1]
