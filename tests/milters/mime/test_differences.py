@@ -30,7 +30,7 @@ def pdf(encoding: bytes, body: bytes) -> bytes:
 
 
 def test_base64_after_its_padding_counts() -> None:
-    # Or else four bytes would switch the limit off; many mail programs decode it all.
+    # Otherwise four bytes would switch the limit off: many mail programs decode it all.
     raw = pdf(b"base64", b"AA==\r\n" + b"QUJD" * 1000)
     assert email_says(raw) == [1]
     assert oracle.scanned(raw) == [3001]
@@ -114,8 +114,8 @@ def test_a_name_in_sections_with_and_without_a_number_counts() -> None:
 
 
 def test_uuencode_in_an_encoded_text_is_text() -> None:
-    # Roundcube looks for it there, too. To decode twice would cost what nobody sends;
-    # such a text has the allowance, and counts as it stands beyond it.
+    # Roundcube looks for it there, too. Decoding twice is not worth it for mail that nobody
+    # sends; such a text has the allowance, and counts undecoded beyond it.
     text = b"begin 644 x\r\n#86)C\r\n`\r\nend\r\n"
     head = b"Content-Type: text/plain\r\nContent-Transfer-Encoding: "
     assert oracle.scanned(head + b"8bit\r\n\r\n" + text) == [3]

@@ -72,7 +72,7 @@ def is_named(raw: bytes) -> bool:
 
 
 def generated(count: int, seed: int) -> list[bytes]:
-    """Return messages as strangers write them, cut short or whole."""
+    """Return generated messages, truncated or whole."""
     found: list[bytes] = []
 
     @settings(

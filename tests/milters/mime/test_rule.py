@@ -22,7 +22,7 @@ BODY_WITHOUT_EMPTY_LINE = (
 HEAD = b"Content-Type: multipart/mixed; boundary=x\r\n\r\n"
 ZIP = b"Content-Type: application/zip\r\nContent-Transfer-Encoding: "
 TEXT = b"So say we all, and once more.\r\n" * (SIZE // 31)
-# Places for a payload that no file is, known to nobody or to all, and its header.
+# Ways to hide a payload outside of files: what comes before it and after it.
 TRICKS = {
     "the text of a letter": (b"Content-Type: text/plain\r\n\r\n", TEXT),
     "the text of a part": (HEAD + b"--x\r\n\r\n", TEXT),
