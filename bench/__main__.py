@@ -18,7 +18,7 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.names) - set(NAMES):
         parser.error(f"no benchmark called {', '.join(sorted(unknown))}")
-    folder.watch()  # of a killed bench nothing stays
+    folder.watch()  # a killed bench leaves nothing
     for name in options.names or NAMES:
         for table in importlib.import_module(f"bench.{name}").run(options):
             table.show()

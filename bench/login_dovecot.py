@@ -79,7 +79,7 @@ class Client:
 
 @contextmanager
 def dovecot(root: Path, passdb: str) -> Iterator[Path]:
-    """Run Dovecot with *passdb* in *root*; give its auth socket."""
+    """Run Dovecot with *passdb* in *root*; yield its auth socket."""
     for name in ("run", "state"):
         (root / name).mkdir(parents=True, exist_ok=True)
     conf = root / "dovecot.conf"

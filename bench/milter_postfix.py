@@ -35,7 +35,7 @@ _BARE = {
     "smtpd_relay_restrictions": "reject_unauth_destination",
     "smtpd_milters": "",
     "virtual_transport": "discard:",
-    "in_flow_delay": "0",  # or else Postfix slows down who sends faster than it delivers
+    "in_flow_delay": "0",  # otherwise Postfix slows clients that send faster than it delivers
 }
 
 

@@ -1,4 +1,4 @@
-"""What a site feels: messages a second through a real Postfix with a policy service in its path."""
+"""What a site notices: messages a second through a real Postfix with a policy service."""
 
 import contextlib
 import os

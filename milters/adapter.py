@@ -91,9 +91,8 @@ class Connection(Milter.Base):
         self._refusal: Refuse | None = None  # the answer at end of message, whatever comes
         self._admitted = False
         self._address = ""
-        self._since = (
-            time.monotonic()
-        )  # before the message began: Postfix reports its MAIL only at DATA
+        # Before the message began: Postfix reports its MAIL only at DATA.
+        self._since = time.monotonic()
 
     @_guarded
     def negotiate(self, opts: list[int]) -> int:

@@ -19,12 +19,12 @@ class Envelope:
     user: str  # the authenticated user; empty without authentication
     trusted: bool  # by the client's address (spam.trusted)
     declared: Bytes | None  # SIZE= of MAIL (RFC 1870)
-    date: str  # RFC 5322 3.3, when it came
+    date: str  # of arrival, as in RFC 5322 3.3
     mta: str = ""  # what Postfix calls itself (macro j)
 
 
 def unquoted(address: str) -> str:
-    """Return *address* without the brackets and quotes that RFC 5321 4.1.2 lets it have."""
+    """Return *address* without the brackets and quotes of RFC 5321 4.1.2."""
     local, at, domain = address.removeprefix("<").removesuffix(">").rpartition("@")
     if len(local) > 1 and local.startswith('"') and local.endswith('"'):
         local = _QUOTED_PAIR.sub(r"\1", local[1:-1])
@@ -41,7 +41,7 @@ def can_be_taken_off(recipient: str) -> bool:
 
 
 def declared_size(parameters: tuple[str, ...]) -> Bytes | None:
-    """Return SIZE= as the client wrote it: any case, and perhaps nonsense; 0 is unknown."""
+    """Return the client's SIZE= in bytes; ``None`` if it is missing, malformed or 0 (unknown)."""
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.upper() == "SIZE" and value.isascii() and value.isdigit():

@@ -1,4 +1,4 @@
-"""Hand our own mail to Postfix, by SMTP, before the message it is about is accepted.
+"""Hand a notice to Postfix by SMTP before the message that it reports on is accepted.
 
 Postfix passes it to the milter like any other mail. Recognised by its Message-ID while it is
 being sent, it is not scanned: it need not wait for spamd and cannot be judged spam.
@@ -25,7 +25,7 @@ class NotSent(Exception):  # noqa: N818 - a state of the world, not a mistake
 
 
 class Postman:
-    """Sends notices and recognises them. Thread-safe: a set changes as a whole."""
+    """Sends notices and recognises them. Thread-safe."""
 
     def __init__(self) -> None:
         self._in_progress: set[str] = set()
@@ -56,7 +56,7 @@ def _send(mail: bytes, to: str, through: Address) -> None:
     session = smtplib.SMTP(through.host, through.port, local_hostname="localhost", timeout=SECONDS)
     with contextlib.closing(session):
         session.sendmail("", [to], mail, mail_options=["BODY=8BITMIME"])
-        # Taken: whatever the end of the session is like.
+        # Taken, however the session ends.
         with contextlib.suppress(OSError, smtplib.SMTPException):
             session.putcmd("quit")
 

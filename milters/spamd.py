@@ -29,7 +29,7 @@ from milters.spam import Report
 DEADLINE = 20.0
 # spamd's own default is five children; more waiting in it than here gains nothing.
 MAX_SCANS = 8
-MAX_REPLY = 64 << 10  # a verdict with every rule there is has 40 KiB
+MAX_REPLY = 64 << 10  # a report that names every rule has 40 KiB
 MAX_TESTS = 100  # names of rules kept for the header
 
 logger.disable("aiospamc")  # it would print each mail's bytes to stderr
@@ -54,7 +54,7 @@ class Spamd:
         self._thread.start()
 
     def scan(self, read: Callable[[], bytes]) -> Report:
-        """Return the verdict on the message that *read* gives; raise `SpamdUnavailable`."""
+        """Return the verdict on the message that *read* returns; raise `SpamdUnavailable`."""
         start = time.monotonic()
         if not self._turns.acquire(timeout=self._deadline):
             raise SpamdUnavailable("busy")
@@ -73,13 +73,13 @@ class Spamd:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        self._turns.release(self._max_scans)  # a late `scan` learns at once that it is closed
+        self._turns.release(self._max_scans)  # a waiting `scan` then fails at once
 
     def _ask(self, outgoing: list[bytes], seconds: Seconds) -> Report:
         asking = asyncio.wait_for(_answer(self.address, outgoing), seconds)
         future = asyncio.run_coroutine_threadsafe(asking, self._loop)
         try:
-            # The loop keeps the deadline; the second more is for a loop that died.
+            # The loop keeps the deadline; the extra second is for a loop that died.
             response = future.result(seconds + 1)
         except (TimeoutError, FutureTimeout):
             future.cancel()

@@ -12,7 +12,7 @@ from email.header import Header, decode_header
 
 from milters.spam import Edit
 
-# What is decoded to look for a tag in disguise; a subject line has 998 bytes.
+# Bytes decoded to find a tag inside encoded words; a subject line has 998.
 MAX_DECODED = 2048
 MAX_LINE = 998  # bytes, without the line end (RFC 5322 2.1.1)
 _NAME = "Subject: "
@@ -33,7 +33,7 @@ def charset_of(content_type: bytes) -> str:
 def tagged(values: Sequence[bytes], tag: str, charset: str = "") -> list[Edit]:
     """Return the edits that put *tag* at the start of every subject that has none.
 
-    *values* are those of all Subject fields, in order; *charset* is the message's.
+    *values* are those of all Subject fields, in order; *charset* is that of the message.
     """
     if not values:
         return [Edit("Subject", 0, tag.rstrip())]
@@ -45,7 +45,7 @@ def tagged(values: Sequence[bytes], tag: str, charset: str = "") -> list[Edit]:
 
 
 def has_tag(value: bytes, tag: str) -> bool:
-    """Return whether a subject starts with *tag*, be it inside encoded words."""
+    """Return whether a subject starts with *tag*, even inside encoded words."""
     wanted = _normalised(tag)
     text = value[:MAX_DECODED].decode("utf-8", "replace")
     # "punycode" is a charset to Python and to no mail program, which shows the bytes.
@@ -58,7 +58,7 @@ def _decoded(text: str, *, strange: bool) -> str:
     try:
         words = decode_header(text)
     except (HeaderParseError, ValueError):
-        # One is broken, and hides nothing but itself.
+        # A broken word hides nothing but itself.
         words = [word for each in _split(text) for word in _decoded_word(each)]
     return "".join(_plain(word, charset if strange else None) for word, charset in words)
 
@@ -86,7 +86,7 @@ def _plain(word: bytes | str, charset: str | None) -> str:
 
 
 def _normalised(text: str) -> str:
-    """Return *text* without blanks and case, which do not make a different tag."""
+    """Return *text* without blanks and case, which make no different tag."""
     return "".join(text.split()).casefold()
 
 
@@ -96,7 +96,7 @@ def _as_header_text(value: bytes, charset: str) -> str:
         return value.decode("utf-8")
     except UnicodeDecodeError:
         charset = next(each for each in (charset, "cp1252", "latin-1") if _can_read(each, value))
-        pieces = [_mended(piece) for piece in _PIECES.split(value) if piece]
+        pieces = [_repair(piece) for piece in _PIECES.split(value) if piece]
         return b"".join(_ascii(pieces, charset)).decode("ascii")
 
 
@@ -110,7 +110,7 @@ def _can_read(charset: str, value: bytes) -> bool:
 
 
 def _ascii(pieces: Sequence[bytes], charset: str) -> Iterator[bytes]:
-    """Give *pieces* (words, blanks, other text) with their raw bytes encoded."""
+    """Yield *pieces* (words, blanks, other text) with their raw bytes encoded."""
     at = 0
     while at < len(pieces):
         if not _is_raw(pieces[at]):
@@ -129,7 +129,7 @@ def _ascii(pieces: Sequence[bytes], charset: str) -> Iterator[bytes]:
 def _encoded(
     before: Sequence[bytes], run: Sequence[bytes], after: Sequence[bytes], charset: str
 ) -> Iterator[bytes]:
-    """Give *run* as encoded words, apart from words it touches, and blanks that are meant in it."""
+    """Yield *run* as encoded words, with blanks between it and its neighbours where needed."""
     text = b"".join(run).decode(charset, "replace")
     if _ends_in_word(before) and before[-1].isspace():
         text = f" {text}"
@@ -152,8 +152,8 @@ def _is_raw(piece: bytes) -> bool:
     return not piece.isascii()
 
 
-def _mended(word: bytes) -> bytes:
-    """Return *word*, if it is an encoded one with raw bytes, as one that reads the same."""
+def _repair(word: bytes) -> bytes:
+    """Return *word* without raw bytes, if it is an encoded word, so that it reads the same."""
     if not _is_raw(word) or not _is_word(word):
         return word
     start, kind, text, end = word.rsplit(b"?", 3)
@@ -178,7 +178,7 @@ def _short(tag: str, text: str, value: bytes) -> str:
 
 
 def _cut(line: str, *, whole: bool) -> Iterator[str]:
-    """Give *line* in parts of `MAX_LINE`, cut before blanks, unless it is to stay *whole*."""
+    """Yield *line* in parts of `MAX_LINE`, cut before blanks, unless it must stay *whole*."""
     left = line.encode()
     while len(left) > MAX_LINE and not whole:
         at = left.rfind(b" ", 1, MAX_LINE + 1)

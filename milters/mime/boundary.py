@@ -1,9 +1,9 @@
 """Where the parts of a multipart begin and end: delimiter lines (RFC 2046 5.1.1). Pure.
 
-As mail programs do, only the beginning of a line is compared with ``--boundary``.
-Of several boundaries that fit a line the longest counts, or one that is the whole
-line; of equal ones the innermost. Only LF ends a line: Postfix makes a blank of a
-bare CR (cleanup_replace_stray_cr_lf).
+As in mail programs, only the beginning of a line is compared with ``--boundary``. If several
+boundaries match, the one that is the whole line wins, else the longest; among equals, the
+innermost. Only LF ends a line: Postfix replaces a bare CR by a blank
+(cleanup_replace_stray_cr_lf).
 """
 
 import re
@@ -20,12 +20,12 @@ class Level:
 
     delimiters: list[bytes]
     type: str
-    has_plain: bool = False  # a text/plain came already: a second one in an alternative is a file
+    has_plain: bool = False  # a second text/plain in an alternative is a file
 
 
 @dataclass(frozen=True, slots=True)
 class Delimiter:
-    """What a delimiter line is: its multipart (0 is the outermost), and whether it closes it."""
+    """A delimiter line: its multipart (0 is the outermost), and whether it closes it."""
 
     level: int
     text: bytes
@@ -45,7 +45,7 @@ def find(levels: list[Level], text: bytes, *, line_start: bool) -> int | None:
 
 
 def match(levels: list[Level], line: bytes) -> Delimiter | None:
-    """Return the delimiter that *line* is, if it is one."""
+    """Return *line* as a delimiter; ``None`` if it is none."""
     if not line.startswith(b"--"):
         return None
     best: Delimiter | None = None
@@ -59,13 +59,13 @@ def match(levels: list[Level], line: bytes) -> Delimiter | None:
 
 
 def is_clear(levels: list[Level], line: bytes) -> bool:
-    """Return whether enough of *line*, which begins like a delimiter, has come to tell which."""
+    """Return whether *line*, which begins like a delimiter, is long enough to identify it."""
     longest = max(len(text) for level in levels for text in level.delimiters)
     return len(line) >= longest + _LOOK_AHEAD or b"\n" in line
 
 
 def settled(levels: list[Level], text: bytes, *, line_start: bool) -> int:
-    """Return how much of *text*, in which `find` found nothing, can be no delimiter line."""
+    """Return how much of *text*, in which `find` found nothing, cannot be a delimiter line."""
     start = text.rfind(b"\n") + 1
     line = text[start:]
     if not line.startswith(b"-") or (start == 0 and not line_start):

@@ -7,15 +7,14 @@ one pass at C speed over each piece; what is kept between pieces is at most
 
 Differences from `email`, each on purpose and each a test:
 
-* base64 that goes on after its padding is counted on. `email` stops there, many
-  mail programs do not, and a limit that four bytes (``AA==``) switch off is none.
-  Blocks padded one by one count up to half a byte too much each: rounding each of them
-  down would take a step a block;
-* one base64 character too many is dropped, as mail programs do; `email` gives up
-  on the whole body and returns it undecoded.
-* x-uuencode that goes on after its ``end`` is counted on, as mail programs do;
+* base64 that continues after its padding still counts. `email` stops there, but many mail
+  programs do not: four bytes (``AA==``) would switch the limit off. A padded block counts
+  up to half a byte too much, because rounding each down would take a step per block;
+* one surplus base64 character is dropped, as mail programs do; `email` gives up on the
+  whole body and returns it undecoded;
+* x-uuencode that continues after its ``end`` still counts, as in mail programs;
 * a quoted-printable line longer than `MAX_LINE` is decoded in pieces (RFC 5321
-  allows 998 bytes); this can only show in ``=`` followed by a bare CR.
+  allows 998 bytes); this only matters for ``=`` followed by a bare CR.
 """
 
 import binascii
@@ -35,15 +34,15 @@ _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r(?!\Z)|\n)")
 class Counter(Protocol):
     """What every encoding offers."""
 
-    # How many bytes of the body at most count as spent on a decoded one. What a body has
-    # beyond that is in no file, as with base64 of nothing but blanks.
+    # At most so many bytes of the body count as the encoding of one decoded byte. The rest
+    # belongs to no file: base64 may be padded with any number of blanks.
     GROWTH: int
 
     def take(self, piece: bytes) -> None:
         """Count the next *piece* of the body."""
 
     def so_far(self) -> int:
-        """Return a size that the final one will not fall below."""
+        """Return a lower bound of the final size."""
 
     def finish(self, *, strip: bool) -> int:
         """Return the decoded size; *strip* takes off one line end (RFC 2046 5.1.1)."""
@@ -65,7 +64,7 @@ class Raw:
         self._tail = (self._tail + piece[-2:])[-2:]
 
     def so_far(self) -> int:
-        """All but a line end that may yet be stripped."""
+        """Return all but a line end that may yet be stripped."""
         return max(0, self._size - 2)
 
     def finish(self, *, strip: bool) -> int:
@@ -87,7 +86,7 @@ class Base64:
         self._characters += len(piece.translate(None, _NOT_BASE64))
 
     def so_far(self) -> int:
-        """Six bits a character."""
+        """Return six bits a character."""
         return self._characters * 3 // 4
 
     def finish(self, *, strip: bool) -> int:  # noqa: ARG002 - line ends are not of the alphabet
@@ -98,8 +97,8 @@ class Base64:
 class QuotedPrintable:
     """RFC 2045 6.7, as `binascii.a2b_qp` reads it.
 
-    After any LF the decoder is back in its first state, so whole lines can be
-    decoded by themselves. The last line is kept back: its end may be stripped.
+    After each LF the decoder is in its initial state, so whole lines can be decoded
+    separately. The last line is kept, because its end may be stripped.
     """
 
     GROWTH = 4
@@ -121,11 +120,11 @@ class QuotedPrintable:
         self._kept = data[cut:]
 
     def so_far(self) -> int:
-        """What is decoded."""
+        """Return what is decoded."""
         return self._size
 
     def finish(self, *, strip: bool) -> int:
-        """Decode the kept line, too."""
+        """Decode the kept line as well."""
         last = self._kept
         if strip:
             last = last[: len(last) - _line_end(last)]
@@ -161,7 +160,7 @@ class UuEncoded:
         self._kept = data[at:][:MAX_UU_LINE]
 
     def so_far(self) -> int:
-        """What is decoded."""
+        """Return what is decoded."""
         return self._decoded
 
     def finish(self, *, strip: bool) -> int:
@@ -202,12 +201,12 @@ class UuEncoded:
 class UuText(UuEncoded):
     """Text in which mail programs find uuencoded files: only those count here.
 
-    What is not sure to be an encoded line ends a block: people write "begin", too.
+    A line that may not be encoded ends a block: prose may contain "begin", too.
     """
 
     __slots__ = ()
 
-    def finish(self, *, strip: bool) -> int:  # noqa: ARG002 - text around files is not theirs
+    def finish(self, *, strip: bool) -> int:  # noqa: ARG002 - text around files does not count
         """Return the decoded size of all files."""
         if self._kept:
             self._line(self._kept.rstrip(b"\r"))
@@ -228,7 +227,7 @@ def _uu_length(line: bytes) -> int:
 
 
 def _uu_size(line: bytes) -> int | None:
-    # Encoders append all sorts of things.
+    # Encoders append padding and checksums.
     try:
         return len(binascii.a2b_uu(line[: _uu_length(line)]))
     except binascii.Error:

@@ -1,7 +1,7 @@
 """Content-Type, Content-Disposition and Content-Transfer-Encoding as mail programs read them.
 
-Pure. A field is up to 4 KiB of untrusted bytes. Programs differ over most
-that RFC 2045 does not allow, so a reading is either sure or said to be doubtful.
+Pure. A field is up to 4 KiB of untrusted bytes. Programs differ over most of what RFC 2045
+does not allow, so each reading is marked as certain or doubtful.
 """
 
 import re
@@ -15,8 +15,8 @@ _DISPOSITION = re.compile(rb"[ \t]*(%b)[ \t]*(?:;|$)" % _TOKEN)
 _ENCODING = re.compile(rb"[ \t]*(%b)[ \t]*(;|$)" % _TOKEN)
 _PARAMETER = re.compile(rb';\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)("?)|([^;]*))', re.DOTALL)
 _VALUE = re.compile(rb"[^\s()<>@,;:\\\"/\[\]?=]*")  # where Dovecot ends one without quotes
-# Wherever it stands, some program takes it for a name; an empty one is none, but to some a
-# quote that never ends is one.
+# Some program takes this for a name wherever it stands. An empty value is no name, but some
+# programs take an unterminated quote for one.
 _NAME = re.compile(rb"name[*0-9]*\s*=\s*(?:\"(?:[^\"]|\Z)|[^\"\s;])", re.IGNORECASE)
 _SECTION = re.compile(rb"boundary\*(\d+)\*?", re.IGNORECASE)
 
@@ -50,9 +50,9 @@ def _end_of_comment(value: bytes, at: int) -> int | None:
 
 
 def media_type(value: bytes) -> str:
-    """Return the type in lower case; empty if this is none that every program reads alike."""
+    """Return the type in lower case; empty unless every program reads it alike."""
     plain = without_comments(value)
-    if plain.strip().lower() == b"text":  # as RFC 1049 has it
+    if plain.strip().lower() == b"text":  # as in RFC 1049
         return "text/plain"
     found = _TYPE.match(plain)
     if found is None:
@@ -67,7 +67,7 @@ def boundaries(value: bytes) -> list[bytes]:
     """Return the boundaries that mail programs find in a Content-Type, each once."""
     found: list[bytes] = []
     sections: dict[int, bytes] = {}
-    whole: dict[int, bytes] = {}  # those that lack no quote at their end
+    whole: dict[int, bytes] = {}  # without those that lack their closing quote
     plain = without_comments(value)
     for name, quoted, end, bare in _PARAMETER.findall(plain):
         text = re.sub(rb"\\(.)", rb"\1", quoted, flags=re.DOTALL) or bare
@@ -84,7 +84,7 @@ def boundaries(value: bytes) -> list[bytes]:
 
 
 def disposition(value: bytes | None = None) -> str:
-    """Return ``inline`` only for what every program reads so; all else is an attachment."""
+    """Return ``inline`` only if every program reads it so; everything else is an attachment."""
     if value is None:
         return ""
     found = _DISPOSITION.match(value.replace(b"\r", b"").replace(b"\n", b""))

@@ -1,8 +1,8 @@
 """The description of a MIME part's body by its header. Pure.
 
-What mail programs read differently counts as a file. Each field is cut to `MAX_FIELD`
-bytes; what is cut off may be a file name, so such a part is a file, too. The name
-that is shown is read by the `email` package.
+A part that mail programs read differently counts as a file. Each field is cut to `MAX_FIELD`
+bytes; the rest may hold a file name, so such a part counts as a file, too. The `email`
+package reads the name that is shown.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from email.message import Message
 
 from milters.mime import field
 
-# Reading a name is quadratic in their number; RFC 2231 splits a long name in some twenty.
+# Reading a name is quadratic in their number; RFC 2231 splits a long name into some twenty.
 MAX_PARAMETERS = 64
 MAX_FIELD = 4096  # a file name of 255 four-byte characters in RFC 2231 needs 3,100
 MAX_REPEATED = 4  # the second of a kind already makes the first doubtful
@@ -19,10 +19,10 @@ _DISPOSITION = b"content-disposition"
 _ENCODING = b"content-transfer-encoding"
 _NAME = b"content-name"
 WANTED = frozenset({_TYPE, _DISPOSITION, _ENCODING, _NAME})
-# RFC 2045 6.4: what may be opened without decoding it first.
+# RFC 2045 6.4: encodings that leave a body as it is.
 _IDENTITY = frozenset({"", "7bit", "8bit", "binary"})
 _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
-_LETTER = frozenset({"text/plain", "text/html"})
+_TEXT = frozenset({"text/plain", "text/html"})
 _UNKNOWN = "?"  # a name that is unreadable, or may have been cut off
 # What `email` raises on RFC 2231: for a charset like "idna" or with a NUL, and for
 # numbered sections beside one without a number.
@@ -35,29 +35,29 @@ class Part:
 
     type: str
     encoding: str
-    is_sure: bool  # of its encoding
+    is_sure: bool  # every program reads the encoding alike
     boundaries: tuple[bytes, ...]
     name: str
     disposition: str
 
     @property
     def is_multipart(self) -> bool:
-        """Whether it is to be taken apart at its boundaries."""
+        """Whether its boundaries divide it into parts."""
         return bool(self.boundaries)
 
     @property
     def is_message(self) -> bool:
-        """Whether another message follows that can be read as it stands.
+        """Whether its body is a message whose own parts count.
 
-        Not one with a file name, which people save as it is, and not an encoded one
-        (RFC 2046 5.2.1 forbids it).
+        Not with a file name, as people save it as one file, and not if it is encoded
+        (RFC 2046 5.2.1 forbids that).
         """
         return self.type in _MESSAGES and self.encoding in _IDENTITY and not self.name
 
     @property
     def is_attachment(self) -> bool:
-        """Whether this leaf is a file: said to be, or has a name, or is no letter."""
-        return self.disposition == "attachment" or bool(self.name) or self.type not in _LETTER
+        """Whether this leaf is a file: declared so, or named, or neither plain text nor HTML."""
+        return self.disposition == "attachment" or bool(self.name) or self.type not in _TEXT
 
     @property
     def may_hold_uuencode(self) -> bool:

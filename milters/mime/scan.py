@@ -3,20 +3,19 @@
 Pure: bytes in, sizes out, for a message of any size fed in pieces of any size.
 Trusts nothing. Keeps at most the start of one line and the stack of boundaries.
 
-**A file** is a leaf part that a mail program may show or save as one: it is said to
-be an attachment, or has a name, or is neither text/plain nor text/html. It counts
-decoded. The parts of a forwarded message count one by one unless it has a file name.
-The structure is the one that Dovecot tells to IMAP clients; where mail programs read
-a field differently, the larger reading counts.
+**A file** is a leaf part that a mail program may show or save as one: it is declared an
+attachment, or has a name, or is neither text/plain nor text/html. Its decoded size counts.
+The parts of a forwarded message count one by one unless it has a file name. The structure
+is the one that Dovecot reports to IMAP clients; where mail programs read a field
+differently, the larger reading counts.
 
-**All other bytes** of the message (letter, headers, preamble, epilogue, what no
-program can read) share one allowance of `config.wire.ALLOWANCE` and count as they
-stand beyond it. So whatever a program makes of a message, it cannot bring in more
-than the limit and that allowance.
+**All other bytes** of the message (text, headers, preamble, epilogue, anything unreadable)
+share one allowance, `config.wire.ALLOWANCE`; beyond it they count undecoded. So however a
+program reads a message, it finds no more than the limit and that allowance.
 
 **Limits.** Past `MAX_PARTS` parts, `MAX_DEPTH` levels or `MAX_HEADERS` bytes of
-part headers the structure is no longer followed and every further byte of the
-message counts: never less than the truth, and a bomb costs no more than a letter.
+part headers the structure is no longer followed and every further byte of the message
+counts: never less than the true size, and a bomb costs no more than ordinary mail.
 """
 
 import re
@@ -32,8 +31,8 @@ MAX_PARTS = 1000  # an empty part costs 50 µs; the digest of a busy list has so
 MAX_DEPTH = 50  # a reply to a forwarded reply: people do not reach ten
 MAX_HEADERS = 1 << 20  # of all parts together; 1,000 parts of 5 lines of 60 bytes are 0.6 MiB
 LINE_COST = 64  # bytes a header line counts beside its own: a short one takes as much time
-MAX_HEADER_LINE = 8 << 10  # what of a header line is read; twice the longest field
-_PIECE = 64 << 10  # what a milter is given at a time; bounds copying when fed more at once
+MAX_HEADER_LINE = 8 << 10  # bytes of a header line that are read; twice the longest field
+_PIECE = 64 << 10  # what libmilter passes at a time; bounds copying when fed more at once
 _LINE = re.compile(rb"[^\n]*\n")
 _LAST_LINE = re.compile(rb"[^\n]*\n|[^\n]+\Z")
 _FIELD = re.compile(rb"From |[!-9;-~]+[ \t]*:|[\t ]")
@@ -53,19 +52,19 @@ class Attachment:
 class Scanner:
     """Feed it a message, close it, and read `attachments` and `total`.
 
-    *unseen* bytes of the message are not fed: fields of its header that say nothing of it.
+    *unseen* bytes of the message are not fed: header fields that do not describe the body.
     """
 
     def __init__(self, unseen: int = 0) -> None:
         self.attachments: list[Attachment] = []
-        self.exact = True  # False once a limit made the rest count as it stands
+        self.exact = True  # False once a limit made the rest count undecoded
         self._wire = unseen
         self._files = 0  # decoded bytes of `attachments`
         self._covered = 0  # bytes of the wire that these took
-        self._held = b""  # the start of a line that is not yet understood
-        self._skipping = False  # the rest of a line that is understood
+        self._held = b""  # the start of a line that is not complete yet
+        self._skipping = False  # the rest of a line whose meaning is known
         self._line_start = True  # the next byte begins a line
-        self._levels: list[Level] = []  # multiparts, a part of which is being read
+        self._levels: list[Level] = []  # the open multiparts
         self._opening: Level | None = None  # the multipart whose preamble is being read
         self._part = _UNKNOWN  # the leaf being read, its counter if it may count, its bytes
         self._counter: Counter | None = None
@@ -141,7 +140,7 @@ class Scanner:
         return self._unfinished(rest[at:])
 
     def _field(self, line: bytes) -> None:
-        """Take a line of the header. One that is no field is passed over by mail programs."""
+        """Take a line of the header. Mail programs skip one that is no field."""
         if self._fields is None:
             return
         if self._stray is None and not _FIELD.match(line):
@@ -199,7 +198,7 @@ class Scanner:
         return UuText() if self._in_message and part.may_hold_uuencode else None
 
     def _end_header(self) -> None:
-        """A delimiter line or the end of the message came in a header."""
+        """End a header at a delimiter line or the end of the message."""
         while self._fields:
             stray, size = self._stray, self._stray_bytes
             self._begin_body()
@@ -207,7 +206,7 @@ class Scanner:
                 self._count_stray(stray, size)
 
     def _count_stray(self, stray: Counter, size: int) -> None:
-        """Take for the body what followed a line that is no field: no empty line came."""
+        """Take as the body what followed a line that is no field: no empty line came."""
         if self._counter is not None and self._opening is None:
             self._counter, self._leaf = stray, size
 
@@ -215,7 +214,7 @@ class Scanner:
 
     def _body(self, rest: bytes, last: bool) -> bytes:
         """Count up to the next delimiter line; return what follows its delimiter."""
-        if b"-" not in rest:  # most pieces of base64: found out at 40 GB/s
+        if b"-" not in rest:  # most pieces of base64; checked at 40 GB/s
             self._take(rest)
             return b""
         levels = [*self._levels, self._opening] if self._opening else self._levels
@@ -249,7 +248,7 @@ class Scanner:
         self._end_header()
         if self._opening is not None and found.level == len(self._levels):
             self._levels.append(self._opening)
-            if found.closes:  # a multipart of no part: its text is all there is
+            if found.closes:  # a multipart without parts: only its text counts
                 self._end_leaf()
             self._counter = self._opening = None
         else:
@@ -260,13 +259,13 @@ class Scanner:
             digest = level.type == "multipart/digest"
             self._begin_part("message/rfc822" if digest else "text/plain", in_message=False)
             return
-        # Where programs read another boundary, too, parts may follow that only they see.
+        # Some programs read another boundary, and see parts that may still follow.
         level.delimiters.remove(found.text)
         if not level.delimiters:
             self._levels.pop()
 
     def _end_leaf(self) -> None:
-        """Book the leaf. The line end before a delimiter belongs to the delimiter."""
+        """Add the leaf to the sums. The line end before a delimiter belongs to the delimiter."""
         if self._counter is not None:
             strip = bool(self._levels) and self._opening is None
             size = self._counter.finish(strip=strip)
@@ -279,7 +278,7 @@ class Scanner:
         self._leaf = 0
 
     def _give_up(self) -> None:
-        """Follow the structure no longer: from here on every byte counts as it stands."""
+        """Stop following the structure: every further byte counts undecoded."""
         self._end_leaf()
         self._levels.clear()
         self._fields, self._part, self._counter = None, _UNKNOWN, Raw()

@@ -95,7 +95,7 @@ def _summary(results: list[Result], seconds: float) -> None:
 
 
 def _keep(tour: Tour) -> None:
-    """Tell how to use the stack, and wait until the person or a server ends."""
+    """Explain how to use the stack; return when the user or a server ends it."""
     console.print("\n[bold]The server goes on running; Ctrl-C ends it.[/]")
     for hint in hints(tour.stack, tour.staff, tour.student):
         console.print(f"\n# {hint.purpose}", style="dim")

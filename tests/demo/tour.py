@@ -69,7 +69,7 @@ def smtp_auth(tour: Tour) -> Outcome:
 
 
 def wrong_password(tour: Tour) -> Outcome:
-    """Try a wrong password on two doors."""
+    """Try a wrong password on two services."""
     wrong = replace(tour.staff.login, password="wrong horse")
     answer = tour.stack.clients.sign_in(wrong)
     try:
@@ -121,7 +121,7 @@ def attachment_refused(tour: Tour) -> Outcome:
 
 
 def burst(tour: Tour) -> Outcome:
-    """Send until the computer's limit is met."""
+    """Send until the computer's limit is reached."""
     taken = [send(tour, MOST_RECIPIENTS) for _ in range(CLIENT_LIMIT // MOST_RECIPIENTS)]
     answer = send(tour, 1)
     told = re.search(r"\(200 used\)\. Try again \S+", answer.text)

@@ -31,6 +31,23 @@ with {module}.running() as server:
     print(server.folder, flush=True)
     time.sleep(600)
 """
+# Tells of each folder before anything is in it.
+EARLY = """
+create = folder.create
+def telling(prefix, **options):
+    path = create(prefix, **options)
+    print(path, flush=True)
+    return path
+folder.create = mariadb.create = postgres.create = telling
+"""
+BENCH = """
+import sys
+from bench import login
+from bench.__main__ import main
+login.create = telling
+sys.argv = ["bench", "--quick", {name!r}]
+main()
+"""
 DATABASES = {name: DATABASE.format(module=name) for name in ("mariadb", "postgres")}
 
 
@@ -64,6 +81,16 @@ def servers(folder: Path) -> list[str]:
     return found
 
 
+def children(pid: int) -> list[str]:
+    """Return the processes that *pid* has started and not waited for."""
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def is_gone(folder: Path) -> bool:
+    """Return whether nothing is left of *folder*."""
+    return servers(folder) == [] and not folder.exists()
+
+
 def test_ctrl_c_takes_everything_down() -> None:
     with started() as (process, folder):
         assert servers(folder)
@@ -79,7 +106,33 @@ def test_a_killed_test_run_leaves_no_server_and_no_folder(program: str) -> None:
     with started(program) as (process, folder):
         assert servers(folder)
         process.kill()
-        wait_until(lambda: servers(folder) == [] and not folder.exists(), "the end", SECONDS)
+        wait_until(lambda: is_gone(folder), "the end", SECONDS)
+
+
+@pytest.mark.usefixtures("trouble")
+@pytest.mark.parametrize(
+    ("name", "begun"),
+    [("mail", 0), ("mail", 1), ("mail", 3), ("mail", 6)]
+    + [(name, begun) for name in DATABASES for begun in (0, 1)],
+)
+def test_a_run_killed_while_it_starts_leaves_no_server_and_no_folder(name: str, begun: int) -> None:
+    """*begun* is how many servers run by then."""
+    program = DATABASES.get(name, MAIL)
+    with started(EARLY + program) as (process, folder):
+        wait_until(lambda: len(servers(folder)) >= begun, f"{begun} servers", SECONDS)
+        process.kill()
+        wait_until(lambda: is_gone(folder), "the end", SECONDS)
+
+
+@pytest.mark.usefixtures("trouble")
+@pytest.mark.parametrize("name", ["policyd", "milter", "login"])
+def test_a_killed_bench_leaves_no_server_and_no_folder(name: str) -> None:
+    with started(EARLY + BENCH.format(name=name)) as (process, first):
+        wait_until(lambda: len(children(process.pid)) > 1, "a server beside the watchdog", SECONDS)
+        process.kill()
+        assert process.stdout
+        folders = [first, *map(Path, process.stdout.read().split())]  # up to its end
+        wait_until(lambda: all(map(is_gone, folders)), "the end", SECONDS)
 
 
 def test_a_killed_run_leaves_none_of_its_children(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Postfix's side of the milter protocol, version 6, as far as it takes to be rude.
+"""Postfix's side of the milter protocol, version 6: enough of it to misbehave.
 
 A packet is a length of four bytes, a command of one byte, and data
 (sendmail's mfdef.h; Postfix's src/milter/milter8.c).
@@ -23,7 +23,7 @@ Text = str | bytes
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the milter answered: its last word, and the changes it asked for before."""
+    """The milter's answer: its final command, and the changes that it asked for before."""
 
     word: bytes
     data: bytes
@@ -62,18 +62,18 @@ class Client:
         _, self.actions, self.steps = struct.unpack(">III", data[:12])
 
     def macros(self, step: bytes, **values: Text) -> None:
-        """Tell macros for *step*; a name of several letters gets its braces."""
+        """Send the macros of *step*; a name of several letters gets its braces."""
         pairs = ((f"{{{k}}}" if len(k) > 1 else k, v) for k, v in values.items())
         self.send(b"D", step + b"".join(_string(k) + _string(v) for k, v in pairs))
 
     def connect(self, address: str = "192.0.2.1", name: Text = "client.test") -> Reply | None:
-        """Say who the client is."""
+        """Send the client's name and address."""
         self.macros(b"C", j="mx.test", client_addr=address, client_name=name)
         data = _string(name) + b"4" + struct.pack(">H", 1234) + _string(address)
         return self._step(b"C", data, skip=0x1, quiet=0x1000)
 
     def hello(self, name: Text) -> Reply | None:
-        """Say what the client calls itself."""
+        """Send the client's HELO name."""
         self.macros(b"H")
         return self._step(b"H", _string(name), skip=0x2, quiet=0x2000)
 
@@ -91,7 +91,7 @@ class Client:
         return self._step(b"R", b"".join(map(_string, (recipient, *parameters))), quiet=0x8000)
 
     def data(self, queue_id: Text) -> Reply | None:
-        """Say that the message comes now, and its queue id."""
+        """Announce the message, and its queue id."""
         self.macros(b"T", i=queue_id)
         return self._step(b"T", b"", skip=0x200, quiet=0x10000)
 
@@ -201,7 +201,7 @@ def connected(address: Address, *, negotiate: bool = True) -> Iterator[Client]:
         channel.settimeout(SECONDS)
     else:
         channel = socket.create_connection((address.host, address.port), SECONDS)
-        # Postfix writes macros and command as one; we would wait 40 ms between them.
+        # Postfix writes macros and command as one; separately each would wait 40 ms.
         channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with channel:
         client = Client(channel)

@@ -1,4 +1,4 @@
-"""A spamd that behaves as a test wants, and some ways to misbehave."""
+"""A spamd with scripted behaviour, good and bad."""
 
 import socket
 import threading

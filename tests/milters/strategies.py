@@ -1,4 +1,4 @@
-"""Messages as strangers write them: well-formed trees, broken ones, and soups of lines."""
+"""Hypothesis strategies for messages: well-formed trees, broken ones, random lines."""
 
 import base64
 import binascii

@@ -133,7 +133,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize(("bomb", "verdict"), BOMBS.items())
-def test_a_bomb_costs_no_more_than_a_letter(bomb: str, verdict: str) -> None:
+def test_a_bomb_costs_no_more_than_ordinary_mail(bomb: str, verdict: str) -> None:
     done = subprocess.run(
         [sys.executable, "-I", "-c", _RUN, bomb], check=False, capture_output=True, text=True
     )

@@ -1,4 +1,4 @@
-"""Whom the milter takes the client for: whoever Postfix does, by macros alone."""
+"""The milter knows the client from Postfix's macros alone."""
 
 import subprocess
 from collections.abc import Iterator

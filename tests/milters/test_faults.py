@@ -1,4 +1,4 @@
-"""An exception in any callback is a 451 in our own words (check 17)."""
+"""An exception in any callback is a 451 with gatepost's own text (check 17)."""
 
 import time
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def broken(prepared: Start, place: str) -> Milter:
 
 
 def begun(client: Client) -> None:
-    """Begin a message and see that it is under way."""
+    """Begin a message and see that it is in progress."""
     client.connect()
     client.macros(b"M", i="4DEF")
     client.mail()

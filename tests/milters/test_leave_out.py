@@ -89,7 +89,9 @@ def test_no_notice_is_sent_for_mail_that_spamd_defers() -> None:
         pytest.param({"attachments": {"applies_to": "both"}, "user": "small"}, id="sender"),
     ],
 )
-def test_otherwise_a_message_too_big_for_some_is_refused_for_all(options: dict[str, Any]) -> None:
+def test_mail_too_big_for_some_is_refused_for_all_if_nobody_may_be_left_out(
+    options: dict[str, Any],
+) -> None:
     made = message(*("small", "big"), **{"user": "writer", **options})
     verdict = fill(made, 12 * KIB).verdict()
     assert isinstance(verdict, Refuse)

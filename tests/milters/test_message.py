@@ -218,7 +218,7 @@ def test_refused_mail_is_not_scanned() -> None:
         ("tempfail", NO_SPAMD),
     ],
 )
-def test_without_spamd_the_site_chooses(mode: str, wanted: Accept | Refuse) -> None:
+def test_without_spamd_the_setting_decides(mode: str, wanted: Accept | Refuse) -> None:
     def scan(_: object) -> Report:
         raise SpamdUnavailable("timeout")
 

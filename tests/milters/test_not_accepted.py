@@ -1,4 +1,4 @@
-"""The milter writes down every message that Postfix does not take, and no other."""
+"""The milter requests refunds for all messages that Postfix does not accept, and no other."""
 
 import signal
 import sqlite3
@@ -29,7 +29,7 @@ def written_down(milter: Milter) -> list[int]:
 
 
 def only(milter: Milter, *queue_ids: str, address: str = ADDRESS) -> None:
-    """Wait until these are written down, in any order and no others."""
+    """Wait until refunds are requested for these, in any order, and for no others."""
     names = sorted(number_of(name_of(each, address)) for each in queue_ids)
     wait_until(lambda: sorted(written_down(milter)) == names, f"{queue_ids} written down")
 

@@ -1,4 +1,4 @@
-"""A person is named once, whatever spellings of the address were used; and the log's sizes."""
+"""An account is named once, whatever spellings of its address were used; the sizes logged."""
 
 from contextlib import closing
 from email import message_from_bytes
@@ -22,7 +22,7 @@ SPELLINGS = (
 )
 
 
-def test_the_notice_names_a_person_once_and_all_spellings_are_left_out() -> None:
+def test_the_notice_names_an_account_once_and_leaves_out_all_spellings() -> None:
     told: list[bytes] = []
     made = message("big", user="writer", notify=lambda notice, _: told.append(notice))
     for each in SPELLINGS:
@@ -36,7 +36,7 @@ def test_the_notice_names_a_person_once_and_all_spellings_are_left_out() -> None
     assert [each["Final-Recipient"] for each in recipients] == ["rfc822; small@mail.example.edu"]
 
 
-def test_the_refusal_names_a_person_once() -> None:
+def test_the_refusal_names_an_account_once() -> None:
     made = message(user="")
     for each in SPELLINGS:
         made.recipient(each)

@@ -70,7 +70,7 @@ STEPS: dict[str, Callable[[smtplib.SMTP, Account], object]] = {
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_milter_killed_between_steps_puts_the_mail_off(
+def test_a_milter_killed_between_steps_defers_the_mail(
     stack: Stack, staff: Account, milter_again: Callable[[], None], step: str
 ) -> None:
     with open_session(stack) as session:
@@ -121,7 +121,7 @@ def test_a_milter_killed_during_header_and_body_never_lets_spam_pass_unmarked(
         assert all(each.startswith("***SPAM***") for each in mailbox.subjects())
 
 
-def test_a_milter_killed_while_spamd_thinks_puts_the_mail_off(
+def test_a_milter_killed_during_a_scan_defers_the_mail(
     stack: Stack, staff: Account, milter_again: Callable[[], None]
 ) -> None:
     with fake_spamd.server(fake_spamd.silent) as spamd:
@@ -164,7 +164,7 @@ def test_mail_is_delivered_unmarked_when_spamd_is_silent(stack: Stack, staff: Ac
         ("kill after", "Connection._apply"),  # one edit is made, others are not
     ],
 )
-def test_a_milter_that_dies_at_its_work_puts_the_mail_off(
+def test_a_milter_that_dies_in_a_callback_defers_the_mail(
     stack: Stack, staff: Account, how: str, place: str
 ) -> None:
     process = stack.services.processes["milter"]
@@ -207,7 +207,7 @@ BOMBS: dict[str, tuple[str, bytes]] = {
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_a_bomb_through_postfix_costs_no_more_than_a_letter(
+def test_a_bomb_through_postfix_costs_no_more_than_ordinary_mail(
     stack: Stack, staff: Account, bomb: str
 ) -> None:
     kind, body = BOMBS[bomb]

@@ -1,4 +1,4 @@
-"""Bytes beyond ASCII through a real Postfix that does not know SMTPUTF8, and what spamd hears."""
+"""Bytes beyond ASCII through a real Postfix that does not know SMTPUTF8, and what spamd gets."""
 
 import re
 import smtplib
@@ -85,7 +85,7 @@ def test_the_log_says_how_large_a_mail_is_of_which_little_was_read(stack: Stack)
     assert f"size={len(message)} " in line
 
 
-def test_the_dialogue_that_was_put_off_for_ever_is_taken(
+def test_the_dialogue_once_deferred_for_ever_is_accepted(
     stack: Stack, session: smtplib.SMTP
 ) -> None:
     stack.add_account("student", "s1120047")

@@ -1,4 +1,4 @@
-"""A notice handed to Postfix: taken, put off, or refused for good."""
+"""A notice handed to Postfix: accepted, deferred or refused."""
 
 import contextlib
 import socket
@@ -27,7 +27,7 @@ REPLIES = {
 
 
 class Server:
-    """An SMTP server for one session that says what it is told to say."""
+    """An SMTP server for one session with scripted replies."""
 
     def __init__(self, replies: Mapping[str, bytes], knows: Postman) -> None:
         self.listener = socket.create_server((HOST, 0))
@@ -39,7 +39,7 @@ class Server:
 
     def serve(self) -> None:
         connection, _ = self.listener.accept()
-        # Who has said QUIT may not wait for the answer.
+        # After QUIT a client may not wait for the answer.
         with contextlib.suppress(OSError), connection, connection.makefile("rb") as lines:
             connection.sendall(self._replies["GREETING"])
             in_mail = False

@@ -1,4 +1,4 @@
-"""Whatever is said, in whatever order: no crash, and nothing is taken unseen (check 15)."""
+"""Any commands in any order: no crash, and no mail is accepted unchecked (check 15)."""
 
 import struct
 
@@ -23,7 +23,7 @@ STEPS = {
 
 
 def ended(client: Client, *steps: str) -> Reply | None:
-    """Say *steps* and the end; return the answer, if any.
+    """Send *steps* and the end of the message; return the answer, if any.
 
     libmilter hangs up, or says nothing to a step that is out of order; Postfix then
     puts the mail off.
@@ -89,7 +89,7 @@ def test_raw_garbage_ends_no_process(shared: Milter, packets: list[bytes]) -> No
             for packet in packets:
                 client.raw(packet)
         except OSError:
-            pass  # it has hung up
+            pass  # the milter closed the connection
     with connected(shared.address) as client:
         client.connect()
         assert client.message(STAFF).word == b"c"

@@ -1,4 +1,4 @@
-"""New settings and the end, while a message is on its way."""
+"""Reload and SIGTERM while a message is in progress."""
 
 import signal
 import socket
@@ -60,7 +60,7 @@ def test_a_reload_lets_a_scan_in_progress_end(milter: Start, new: dict[str, obje
     assert any(b"X-Spam-Flag" in data for _, data in replies[0].changes)
 
 
-def test_a_slow_sender_does_not_hold_up_the_end(milter: Start) -> None:
+def test_a_slow_sender_does_not_delay_sigterm(milter: Start) -> None:
     running = milter()
     with connected(running.address) as client:
         client.connect()
@@ -89,7 +89,7 @@ def test_a_reload_without_the_store_keeps_all_limits(milter: Start) -> None:
 
 
 @pytest.mark.timeout(60)
-def test_the_end_waits_for_the_verdict_of_a_slow_spamd(milter: Start) -> None:
+def test_sigterm_waits_for_the_verdict_of_a_slow_spamd(milter: Start) -> None:
     slow = SlowSpamd(DRAIN_SECONDS + 3)
     replies: list[Reply] = []
     with fake_spamd.server(slow) as spamd:

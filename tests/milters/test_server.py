@@ -61,7 +61,7 @@ def test_nothing_of_one_message_is_left_in_the_next(shared: Milter) -> None:
         assert client.message(STAFF, body=b"x" * 2 * MIB, headers=PDF).word == b"c"
 
 
-def test_a_declared_size_of_nothing_is_none(shared: Milter) -> None:
+def test_a_declared_size_of_zero_is_ignored(shared: Milter) -> None:
     with connected(shared.address) as client:
         client.connect()
         client.mail("<a@b.example>", "SIZE=0")
@@ -190,7 +190,7 @@ def test_sigterm_finishes_messages_in_progress_and_admits_no_new_ones(milter: St
             first.mail()
             first.rcpt(STAFF)
             first.header(b"Subject", b"x")
-            first.body(b"x")  # is answered, so the message is under way
+            first.body(b"x")  # is answered, so the message is in progress
             running.process.signal(signal.SIGTERM)
             wait_until(lambda: not Path(running.address.path).exists(), "the socket is gone")
             late = second.message(STAFF)
@@ -208,7 +208,7 @@ def slow(connection: socket.socket) -> None:
     connection.sendall(SPAMMY)
 
 
-def test_idle_connections_do_not_hold_up_the_end(milter: Start) -> None:
+def test_idle_connections_do_not_delay_sigterm(milter: Start) -> None:
     running = milter()
     with connected(running.address) as client:
         client.connect()

@@ -12,7 +12,7 @@ from tests.stack.folder import create
 from tests.stack.shipped import ETC
 
 pytestmark = pytest.mark.integration
-# How a private Dovecot finds mailboxes, in the words of each release.
+# How a private Dovecot finds mailboxes, in the syntax of each release.
 MAIL = {
     "2.3": "mail_location = maildir:{folder}/m\n",
     "2.4": (

@@ -1,4 +1,4 @@
-"""Whose signature keeps a subject from being tagged: our own people's, and nobody else's."""
+"""Only a signature of local users keeps a subject from being tagged."""
 
 from collections.abc import Callable
 

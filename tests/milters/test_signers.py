@@ -23,7 +23,7 @@ def signer() -> Iterator[OpenDKIM]:
 
 @pytest.fixture(scope="module")
 def stack(signer: OpenDKIM) -> Iterator[Stack]:
-    """The default order: the signer, then we."""
+    """The default order: the signer, then gatepost."""
     with Stack(postfix={"smtpd_milters": f"{signer.milter}, $gatepost_milter"}) as running:
         yield running
 
@@ -50,7 +50,7 @@ def _postconf(stack: Stack, *words: str) -> None:
 
 
 def ours(message: bytes) -> bytes:
-    """Return *message* from one of our people, whose domain the signer signs for."""
+    """Return *message* from a local user, whose domain the signer signs for."""
     return message.replace(b"sender@elsewhere.example", b"sender@mail.example.edu")
 
 

@@ -1,4 +1,4 @@
-"""Mail of every kind, through Postfix, for long (check 18), and over TCP without a stall."""
+"""Mail of every kind, through Postfix, for a long time (check 18), and over TCP without a stall."""
 
 import itertools
 import smtplib

@@ -79,7 +79,7 @@ def test_a_sender_that_fits_no_comment_stands_in_its_own_field_alone(sender: str
     assert lines[2] == "\tby gatepost with ESMTP;"
 
 
-def test_no_helo_writes_the_name_that_dns_has() -> None:
+def test_a_helo_cannot_forge_the_name_from_dns() -> None:
     assert trace(helo="")[1] == "Received: from rdns.example (rdns.example [192.0.2.1])"
 
 

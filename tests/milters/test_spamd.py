@@ -160,7 +160,7 @@ def _statuses(running: Milter, count: int) -> list[str]:
     return [each.split(b"\0")[1].decode() for each in found]
 
 
-def test_the_answer_of_spamd_is_read() -> None:
+def test_the_answer_of_spamd_is_parsed() -> None:
     with server(answering(OK)) as address, client(address) as spamd:
         report = spamd.scan(lambda: HAM)
     assert (report.is_spam, report.score, report.threshold) == (True, 7.5, 5.0)
@@ -258,7 +258,7 @@ def test_fifty_at_once_keep_one_deadline_and_one_thread() -> None:
     assert max(results) < 2.5
 
 
-def test_a_message_is_read_when_its_turn_has_come() -> None:
+def test_a_message_is_read_only_when_its_scan_may_begin() -> None:
     read: list[int] = []
 
     def message(number: int) -> bytes:

@@ -1,4 +1,4 @@
-"""A real spamd judges by the envelope: it is told the sender and the HELO as it reads them."""
+"""A real spamd checks SPF: it gets the sender and the HELO in a form that it reads."""
 
 import shutil
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ score HELO_BANK 0.1
 
 @pytest.fixture(scope="module")
 def spamd() -> Iterator[str]:
-    """A spamd that may ask DNS, which is ours; its address."""
+    """Return the address of a spamd that may ask our DNS."""
     folder = create("gatepost-spf-")
     port = free_port()
     with dns.serving(RECORDS) as names:

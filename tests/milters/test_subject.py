@@ -111,7 +111,7 @@ def test_a_charset_that_does_not_fit_is_not_believed(charset: bytes) -> None:
 
 @given(st.binary(max_size=300))
 @example(b"=?=\xff ?B?\xfe=?= =??Q??=")
-def test_no_subject_whatever_raises_or_cannot_be_carried(value: bytes) -> None:
+def test_every_subject_can_be_tagged_and_carried(value: bytes) -> None:
     for edit in subject.tagged([value], TAG):
         assert edit.value is not None
         edit.value.encode()  # what pymilter does; a surrogate would raise there
@@ -175,7 +175,7 @@ def test_a_line_that_was_too_long_stays_as_it_came() -> None:
     ]
 
 
-def test_the_longest_subject_there_is_costs_no_time() -> None:
+def test_the_longest_possible_subject_costs_no_time() -> None:
     for value in (
         b"\xe9 a " * 25_000,
         b"\xff " + b"a" * 102_400,

@@ -1,4 +1,4 @@
-"""Mail programs: what a person's computer says to the servers, and what they answer.
+"""Mail programs: clients of SMTP, IMAP and POP3, and the replies they get.
 
 Every client has a time limit: a Postfix with a broken configuration does not
 refuse, it stays silent.
@@ -34,7 +34,7 @@ Stage = Literal["AUTH", "MAIL", "RCPT", "DATA", "END"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The reply that settled a mail's fate, and at which step it came."""
+    """The reply that decided about a mail, and the step at which it came."""
 
     stage: Stage
     code: int
@@ -47,12 +47,12 @@ class Answer:
         return self.stage == "END" and self.code == 250
 
     def __str__(self) -> str:
-        """Return the reply as the wire had it."""
+        """Return the reply as it came."""
         return f"{self.code} {self.text}"
 
 
 class LoginRefused(Exception):  # noqa: N818 - an answer, not a fault
-    """The server did not let us in; the text is its reply."""
+    """The server refused the login; the text is its reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Clients:
             session.shutdown()
             raise LoginRefused(_imap_text(error)) from None
         session.select("INBOX")
-        # Without the list of capabilities, which is longer than all else.
+        # Without the list of capabilities, which is longer than the rest.
         said = re.sub(r"^\[.*?\] ", "", text.decode())
         return Mailbox(session, f"{code} {said}")
 
@@ -155,7 +155,7 @@ class Mailbox:
     """An open INBOX."""
 
     def __init__(self, session: imaplib.IMAP4, said: str) -> None:
-        """Wrap a session in which INBOX is selected; *said* is the server's word to LOGIN."""
+        """Wrap a session in which INBOX is selected; *said* is the server's reply to LOGIN."""
         self._session = session
         self.said = said
 
@@ -181,7 +181,7 @@ class Mailbox:
         return [str(message["Subject"]) for message in self.messages()]
 
     def wait_for(self, words: str) -> EmailMessage:
-        """Return the newest mail with *words* in its subject, body and all, once it is there."""
+        """Return the newest mail with *words* in its subject, once it has arrived."""
         found: list[bytes] = []
 
         def arrived() -> bool:
@@ -192,7 +192,7 @@ class Mailbox:
         return self._fetch(found[-1], "BODY.PEEK[]")
 
     def wait_for_text(self, words: str) -> EmailMessage:
-        """Return a mail with *words* anywhere in it, once it is there."""
+        """Return a mail with *words* anywhere in it, once it has arrived."""
         found: list[bytes] = []
 
         def arrived() -> bool:
@@ -243,7 +243,7 @@ def wait_until(true: Callable[[], bool], what: str, seconds: float = ARRIVAL_SEC
 
 
 def until(accepted: bool, send: Callable[[], Answer], seconds: float) -> Answer:
-    """Call *send* until its answer is what it should be; return the answer."""
+    """Call *send* until its answer is as *accepted* says; return the answer."""
     answers: list[Answer] = []
 
     def settled() -> bool:

@@ -21,7 +21,7 @@ def serving(texts: Mapping[str, str]) -> Iterator[int]:
         thread = threading.Thread(target=_serve, args=(channel, texts), daemon=True)
         thread.start()
         yield channel.getsockname()[1]
-        channel.sendto(b"", channel.getsockname())  # nothing asked: the end
+        channel.sendto(b"", channel.getsockname())  # an empty datagram ends it
         thread.join()
 
 
@@ -47,5 +47,5 @@ def _reply(asked: bytes, texts: Mapping[str, str]) -> bytes:
     if not found:
         return head + question
     data = bytes([len(found)]) + found
-    name = b"\xc0\x0c"  # the one of the question
+    name = b"\xc0\x0c"  # the name in the question
     return head + question + name + struct.pack(">HHIH", _TXT, _IN, _TTL, len(data)) + data

@@ -5,7 +5,7 @@ from functools import cache
 
 from tests.stack import programs
 
-# As BASE in tests.stack.dovecot, in the words of 2.4.
+# As BASE in tests.stack.dovecot, in the syntax of 2.4.
 BASE_2_4 = """\
 dovecot_config_version = 2.4.1
 dovecot_storage_version = 2.4.1

@@ -1,4 +1,4 @@
-"""Folders of private servers. They and their servers go with us, even if we are killed.
+"""Folders of private servers. They and their servers end with this process, even if it is killed.
 
 `watchdog.py` sees to that; it is started with the first folder, or by `watch`.
 """
@@ -21,7 +21,7 @@ _watchdogs: dict[int, "subprocess.Popen[str]"] = {}
 
 
 def watch() -> None:
-    """Start the watchdog: from now on our children go with us, unless their environment is new."""
+    """Start the watchdog: from now on our children end with us, unless their environment is new."""
     if os.getpid() in _watchdogs:
         return
     mark = secrets.token_hex(8)
@@ -59,7 +59,7 @@ def temporary(prefix: str, *, parent: Path = PARENT) -> Iterator[Path]:
 
 
 def _end() -> None:
-    """Let the watchdog do its last round now, and see it end."""
+    """Let the watchdog clean up now, and wait for its end."""
     watchdog = _watchdogs.pop(os.getpid(), None)
     if watchdog and watchdog.stdin:
         watchdog.stdin.close()
@@ -67,7 +67,7 @@ def _end() -> None:
 
 
 def _let_go() -> None:
-    """Close the pipe in a fork of ours, which may outlive us."""
+    """Close the pipe in a forked child, which may outlive us."""
     for watchdog in _watchdogs.values():
         if watchdog.stdin:
             watchdog.stdin.close()  # nothing is buffered

@@ -1,4 +1,4 @@
-"""Where everything of one stack lies and listens: chosen once, known to all parts."""
+"""The folders and ports of one stack, chosen once and known to all parts."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ class Ports:
 
     @classmethod
     def choose(cls) -> Self:
-        """Take ports nobody listens on now."""
+        """Choose ports that nobody listens on now."""
         return cls(*free_ports(len(cls.__slots__)))
 
 
@@ -46,7 +46,7 @@ class Layout:
         """Make the folder; fail early where Postfix and Dovecot cannot enter it."""
         root = folder.create("gatepost-stack-")
         for each in (root, *root.parents):
-            # What the servers say about a closed parent tells nobody why.
+            # The servers' own messages do not name the closed parent.
             if not each.stat().st_mode & _ENTERABLE:
                 raise PermissionError(f"{each}: users postfix and dovecot cannot enter it")
         layout = cls(root, Ports.choose())

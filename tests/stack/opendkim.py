@@ -1,4 +1,4 @@
-"""A private OpenDKIM: signs what our people send, verifies what others signed, asks no DNS.
+"""A private OpenDKIM: signs what local users send, verifies what others signed, asks no DNS.
 
 ``TestPublicKeys`` gives the keys that a verifier would find in DNS.
 """

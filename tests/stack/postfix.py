@@ -22,11 +22,11 @@ DAEMONS = Path("/usr/lib/postfix/sbin")
 # Mail to this domain is taken and thrown away: the stack's outside world.
 OUTSIDE = "elsewhere.example"
 
-# master takes on another user for a moment, and the kernel then forgets that it should end
-# with us (prctl(2), PR_SET_PDEATHSIG). A shell in between remembers.
+# master changes its user for a moment, which makes the kernel forget that it should end with us
+# (prctl(2), PR_SET_PDEATHSIG). A shell in between keeps that.
 _GUARD = '"$@" & trap "kill $!" TERM; wait $!; wait $!'
 
-# What a mail server with Dovecot has already, in the least form: no DNS, no waiting, not /etc.
+# A minimal mail server with Dovecot, before gatepost: no DNS, no delays, nothing in /etc.
 BASE = """\
 compatibility_level = 3.6
 queue_directory = {root}/postfix/spool
@@ -137,8 +137,8 @@ class Postfix:
         sendmail = layout.root / "sendmail"  # into this queue, not the machine's
         sendmail.write_text(f'#!/bin/sh\nexec /usr/sbin/sendmail -C {self._conf} "$@"\n')
         sendmail.chmod(0o755)
-        # In place: of a name that stands twice every daemon warns, also postlogd, through
-        # itself, and that hangs once ten warnings fill its socket.
+        # In place: every daemon warns of a name that occurs twice. postlogd would warn through
+        # itself, and hang once ten warnings fill its socket.
         if overrides:
             words = [f"{name}={value}" for name, value in overrides.items()]
             self._run("postconf", "-c", str(self._conf), "-e", *words).check_returncode()

@@ -1,4 +1,4 @@
-"""Is a server ready? Asked from outside, as its clients see it."""
+"""Whether a server is ready, as its clients see it."""
 
 import socket
 from pathlib import Path

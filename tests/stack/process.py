@@ -1,4 +1,4 @@
-"""A server of the stack: a child in the foreground, its words in a log file.
+"""A server of the stack: a child process in the foreground, its output in a log file.
 
 The kernel ends it when we end, however we end (PR_SET_PDEATHSIG): a killed test
 run leaves no server behind.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# Servers start in 0.1 to 3 s; five builders on two cores make that ten times longer.
+# Servers start in 0.1 to 3 s; parallel runs on two cores make that ten times longer.
 START_SECONDS = 40.0
 # The milter may take 5 s to drain, Dovecot 3 s.
 STOP_SECONDS = 15.0
@@ -80,7 +80,7 @@ class Process:
         return self._reap(STOP_SECONDS)
 
     def kill(self) -> None:
-        """End it without a word, as a crash does."""
+        """Kill it, as a crash would."""
         self.signal(signal.SIGKILL)
         self._reap(STOP_SECONDS)
 

@@ -50,7 +50,7 @@ class Services:
         self.command("db", "upgrade").check_returncode()
 
     def configure(self, overrides: Mapping[str, Any]) -> None:
-        """Lay *overrides* over the configuration; a SIGHUP or restart makes it true."""
+        """Lay *overrides* over the configuration; in force after a SIGHUP or restart."""
         self.table = tables.merged(self.table, overrides)
         self._write()
 

@@ -23,7 +23,7 @@ class Connection(http.client.HTTPConnection):
 
 
 def post(path: Path, question: str, **values: str) -> tuple[int, dict[str, str]]:
-    """Ask *question* of who listens on *path*; return status and fields."""
+    """Ask the server that listens on *path*; return status and fields."""
     connection = Connection(path)
     try:
         connection.request("POST", question, urlencode(values))

@@ -1,4 +1,4 @@
-"""The end of everything a test run started, when the run itself can no longer see to it.
+"""Ends everything that a test run started, once the run itself is gone.
 
 Runs as a script with a pipe as its standard input, which the kernel closes when the run is gone,
 however it ended. The first line is the mark of the run, each other the path of a folder. At the
@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-# Killed servers are gone at once; the time is for those that were just being started.
+# Killed servers end at once; the time is for those that are just being started.
 END_SECONDS = 10.0
-# A process may be forked between two looks: only so many empty looks in a row are the end.
+# A process may fork between two looks: only so many empty looks in a row are the end.
 QUIET_LOOKS = 3
 LOOK_SECONDS = 0.05
 

@@ -29,8 +29,8 @@ def pdf(encoding: bytes, body: bytes) -> bytes:
     )  # fmt: skip
 
 
-def test_base64_goes_on_after_its_padding() -> None:
-    # Or else four bytes would switch the limit off; many mail programs decode it all.
+def test_base64_after_its_padding_counts() -> None:
+    # Otherwise four bytes would switch the limit off: many mail programs decode it all.
     raw = pdf(b"base64", b"AA==\r\n" + b"QUJD" * 1000)
     assert email_says(raw) == [1]
     assert oracle.scanned(raw) == [3001]
@@ -114,17 +114,15 @@ def test_a_name_in_sections_with_and_without_a_number_counts() -> None:
 
 
 def test_uuencode_in_an_encoded_text_is_text() -> None:
-    # Roundcube looks for it there, too. To decode twice would cost what nobody sends;
-    # such a text has the allowance, and counts as it stands beyond it.
+    # Roundcube looks for it there, too. Decoding twice is not worth it for mail that nobody
+    # sends; such a text has the allowance, and counts undecoded beyond it.
     text = b"begin 644 x\r\n#86)C\r\n`\r\nend\r\n"
     head = b"Content-Type: text/plain\r\nContent-Transfer-Encoding: "
     assert oracle.scanned(head + b"8bit\r\n\r\n" + text) == [3]
     assert oracle.scanned(head + b"base64\r\n\r\n" + base64.encodebytes(text)) == []
 
 
-def test_an_encoding_with_a_semicolon_is_base64_but_no_more_than_the_allowance_depends_on_it() -> (
-    None
-):
+def test_reading_base64_with_a_semicolon_hides_no_more_than_the_allowance() -> None:
     # Dovecot knows no "base64;", so a mail program may save the encoded text.
     body = b"QUJD" * (1 << 20)
     raw = pdf(b"base64;", body)

@@ -40,7 +40,7 @@ def test_no_file_that_dovecot_shows_in_messages_with_one_byte_changed_counts_les
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_no_file_that_dovecot_shows_in_messages_never_seen_counts_less() -> None:
+def test_no_file_that_dovecot_shows_in_new_random_messages_counts_less() -> None:
     seed = random.SystemRandom().randrange(1 << 32)
     print("seed", seed)
     nothing_counts_less([*generated(25_000, seed), *changed(25_000, seed)])
@@ -72,7 +72,7 @@ def is_named(raw: bytes) -> bool:
 
 
 def generated(count: int, seed: int) -> list[bytes]:
-    """Return messages as strangers write them, cut short or whole."""
+    """Return generated messages, truncated or whole."""
     found: list[bytes] = []
 
     @settings(

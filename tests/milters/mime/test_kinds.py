@@ -39,7 +39,7 @@ def test_whatever_is_not_plainly_inline_is_a_file(disposition: bytes) -> None:
 
 
 @pytest.mark.parametrize("disposition", [b"inline", b" inline ;", b"INLINE; size=3", b"inline\t"])
-def test_a_plainly_inline_text_is_part_of_the_letter(disposition: bytes) -> None:
+def test_a_plainly_inline_text_is_not_a_file(disposition: bytes) -> None:
     fields = b"Content-Type: text/plain\r\nContent-Disposition: " + disposition + b"\r\n"
     assert oracle.scanned(part(fields)) == []
 
@@ -65,7 +65,7 @@ def test_a_plainly_inline_text_is_part_of_the_letter(disposition: bytes) -> None
         *(b"multipart/mixed boundary=z", b"multipart/mixed, boundary=z", b"", b"; charset=x"),
     ],
 )
-def test_whatever_is_not_plainly_a_letter_is_a_file(kind: bytes) -> None:
+def test_whatever_is_not_plainly_text_is_a_file(kind: bytes) -> None:
     assert oracle.scanned(part(b"Content-Type: " + kind + b"\r\n")) == [57]
 
 
@@ -76,7 +76,7 @@ def test_whatever_is_not_plainly_a_letter_is_a_file(kind: bytes) -> None:
         *(b"(c) text/plain", b"\r\n text/plain;\r\n format=flowed", b'text/plain; name=""'),
     ],
 )
-def test_a_plain_letter_is_not_an_attachment(kind: bytes) -> None:
+def test_plain_text_is_not_an_attachment(kind: bytes) -> None:
     assert oracle.scanned(part(b"Content-Type: " + kind + b"\r\n")) == []
 
 
@@ -140,5 +140,5 @@ def test_uuencode_may_hold_several_files(encoding: bytes) -> None:
 @pytest.mark.parametrize(
     "text", [b"begin 644 f\r\nOnce upon a time\r\n", b"begin here\r\n#86)C\r\n", b"begin\r\n"]
 )
-def test_a_letter_that_speaks_of_beginning_holds_no_file(text: bytes) -> None:
+def test_prose_with_the_word_begin_holds_no_file(text: bytes) -> None:
     assert oracle.scanned(b"Subject: s\r\n\r\n" + text) == []

@@ -22,7 +22,7 @@ BODY_WITHOUT_EMPTY_LINE = (
 HEAD = b"Content-Type: multipart/mixed; boundary=x\r\n\r\n"
 ZIP = b"Content-Type: application/zip\r\nContent-Transfer-Encoding: "
 TEXT = b"So say we all, and once more.\r\n" * (SIZE // 31)
-# Places for a payload that no file is, known to nobody or to all, and its header.
+# Ways to hide a payload outside of files: what comes before it and after it.
 TRICKS = {
     "the text of a letter": (b"Content-Type: text/plain\r\n\r\n", TEXT),
     "the text of a part": (HEAD + b"--x\r\n\r\n", TEXT),
@@ -88,7 +88,7 @@ def test_a_header_of_the_message_shares_the_allowance(field: str) -> None:
     assert made.measured.size >= SIZE - wire.ALLOWANCE
 
 
-def test_a_letter_and_a_file_share_no_allowance_with_each_other() -> None:
+def test_text_and_a_file_share_no_allowance() -> None:
     text = b"--x\r\n\r\n" + b"y" * (wire.ALLOWANCE // 2) + b"\r\n"
     file = b"--x\r\nContent-Type: application/zip\r\n\r\n" + b"z" * MIB + b"\r\n"
     assert total(HEAD + text + file) == MIB
@@ -129,7 +129,7 @@ def test_the_least_count_grows_with_the_size_and_never_exceeds_it(one: int, othe
     assert wire.least(small) <= wire.least(large) <= large
 
 
-def test_files_without_a_letter_count_as_the_corpus_says_whatever_header_came() -> None:
+def test_files_without_text_count_as_the_corpus_says_under_any_header() -> None:
     raw = b"Content-Type: application/zip\r\n\r\n" + b"z" * 100
     assert oracle.scanned(raw) == [100]
     assert total(raw, unseen=MIB - 100) == 100

@@ -59,7 +59,7 @@ def test_soups_of_lines_measure_as_the_email_package_does(
 @pytest.mark.timeout(1200)
 @settings(thorough, derandomize=False, max_examples=20_000)
 @given(strategies.cut(st.one_of(strategies.trees, strategies.soups)))
-def test_messages_never_seen_measure_as_the_email_package_does(
+def test_new_random_messages_measure_as_the_email_package_does(
     case: tuple[bytes, tuple[int, ...]],
 ) -> None:
     agrees(*case)
