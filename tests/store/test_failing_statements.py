@@ -14,7 +14,7 @@ from dovecot_auth.verdict import Allowed, Login
 from store.engine import Store
 from store.errors import StoreUnavailable
 from store.limits import whitelist
-from store.limits.reset import forget_usage
+from store.limits.reset import reset_usage
 from store.logins import guesses
 from store.logins.attempt import read_attempt
 from store.logins.budgets import KNOWN_SECONDS, Budget
@@ -78,7 +78,7 @@ CHANGES: dict[str, Callable[[Store, Settings], object]] = {
     ),
     "whitelist.revoke": lambda s, _: whitelist.revoke(s, "192.0.2.7", change=CHANGE, now=NOW),
     "whitelist.expire": lambda s, _: whitelist.expire(s, change=CHANGE, now=NOW + 61),
-    "limit.reset": lambda s, _: forget_usage(s, "account anna", change=CHANGE),
+    "limit.reset": lambda s, _: reset_usage(s, "account anna", change=CHANGE),
     "guesses.charge": lambda s, _: guesses.charge(s, BUDGETS, now=NOW),
     "guesses.remember": lambda s, _: guesses.remember(s, 1, "192.0.2.9", now=NOW),
     "guesses.reset": lambda s, _: guesses.reset_failures(s, "anna"),

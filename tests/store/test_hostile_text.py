@@ -15,7 +15,7 @@ from store.audit import AuditContext
 from store.engine import Store
 from store.errors import Refused
 from store.limits import whitelist
-from store.limits.reset import forget_usage
+from store.limits.reset import reset_usage
 from store.logins import guesses
 from store.logins.attempt import read_attempt
 from store.logins.budgets import Budget
@@ -111,7 +111,7 @@ def test_hostile_subjects_touch_no_other(store: Store, settings: Settings) -> No
     guesses.charge(store, [Budget("account anna", 50, 600)], now=NOW)
     for text in HOSTILE:
         with suppress(Refused):  # NUL, on PostgreSQL
-            forget_usage(store, text, change=CHANGE)
+            reset_usage(store, text, change=CHANGE)
             guesses.reset_failures(store, text)
         with pytest.raises(ValueError, match="not an IP address"):
             guesses.reset_network_failures(store, text)
