@@ -12,8 +12,8 @@ from store.limits import whitelist
 from tests.conftest import CHANGE
 
 WRITERS = 50
-# LOCK_WAIT_MS, and the write itself.
-BUDGET_SECONDS = 5.0
+# LOCK_WAIT_MS and the write itself are below 5 s on an idle machine; Postfix waits for 10 s.
+BUDGET_SECONDS = 10.0
 
 
 @pytest.mark.integration
