@@ -10,7 +10,7 @@ from store.engine import Store
 from store.errors import NotFound, Refused
 from store.models import AccountRow, SuspensionRow
 from store.people.entitlements import Scope
-from store.people.view import AccountView, get, row_of
+from store.people.view import AccountView, row_of, view_of
 
 MAX_REASON = 255
 
@@ -47,7 +47,8 @@ def suspend(
         )
         account.rev = rev
         tx.record("account.suspend", account.name, {"scope": scope, "until": until})
-    return get(store, settings, name, now=now)
+        tx.session.flush()
+        return view_of(tx.session, account, tx.at)
 
 
 def resume(
@@ -66,7 +67,8 @@ def resume(
             raise NotFound(f"{account.name} is not suspended")
         account.rev = rev
         tx.record("account.resume", account.name)
-    return get(store, settings, name, now=now)
+        tx.session.flush()
+        return view_of(tx.session, account, tx.at)
 
 
 def _end(session: Session, account: AccountRow, at: int, *, scope: Scope | None = None) -> bool:
