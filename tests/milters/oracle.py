@@ -20,6 +20,8 @@ _BEGIN = re.compile(rb"^begin ", re.MULTILINE)
 _IDENTITY = ("", "7bit", "8bit", "binary")
 _READ_ALIKE = re.compile(r"[\w-]+/[\w.-]+\s*(;.*)?|text", re.DOTALL | re.IGNORECASE)
 _BOUNDARY = re.compile(rb'boundary="?([^";\r\n]*)', re.IGNORECASE)
+# Mail programs end an unquoted boundary at a blank; to `email` it goes on.
+_BLANK_AFTER = re.compile(r'boundary=([^";\s]+)\s+[^;\s]', re.IGNORECASE)
 _BROKEN_HEADER = (MissingHeaderBodySeparatorDefect, InvalidHeaderDefect)
 _MESSAGES = ("message/rfc822", "message/global", "message/news")
 
@@ -88,7 +90,9 @@ def _leaves(part: Message) -> list[Message]:
     if len(names) != len(set(names)):
         raise Differs("a field that comes twice")
     two_boundaries = str(part.get("content-type", "")).lower().count("boundary=") > 1
-    if two_boundaries and not part.is_multipart():
+    cut = _BLANK_AFTER.search(str(part.get("content-type", "")))
+    is_used = cut is not None and f"--{cut[1]}" in str(part.get_payload())
+    if (two_boundaries or is_used) and not part.is_multipart():
         raise Differs("a boundary that is read in two ways")
     kind = part.get_content_type()
     if part.get_content_maintype() == "message" and part.is_multipart():
